@@ -1,0 +1,70 @@
+"""The base model: an encoder fine-tuned on the shop (weekly) and the rankers fitted around it (nightly)."""
+
+import dagster as dg
+import polars as pl
+from pydantic import Field
+
+from assets.partitions import Home, shop_config
+from recsys_core.base_model.encoder import EncoderConfig
+from recsys_core.base_model.finetune import FinetuneConfig
+from recsys_core.base_model.model import BaseConfig, build_base, plan_shop
+from recsys_core.base_model.pairs import PairConfig
+from recsys_core.base_model.tune import TextEncoderArtefact, build_text_encoder
+from recsys_core.base_model.vectors import VectorCache
+from recsys_core.evaluation.windows import WindowConfig
+
+
+class TextEncoderConfig(dg.Config):
+    """What people change about the encoder; everything else has its default in the core."""
+
+    model: str = Field(EncoderConfig().model, description="packaged default, a Hugging Face id, or a folder")
+    max_steps: int = Field(FinetuneConfig().max_steps, description="fine-tuning steps; 0 keeps the weights")
+    seed: int = 0
+
+
+class BaseModelConfig(dg.Config):
+    """What people change about the base model."""
+
+    validation_queries: int = Field(BaseConfig().validation_queries, description="steps that choose the blend")
+    seed: int = 0
+
+
+def _plan(interactions: pl.DataFrame):
+    return plan_shop(interactions, list(shop_config.segments), WindowConfig(), time_zone=shop_config.time_zone,
+                     order_only=shop_config.order_only)
+
+
+@dg.asset(group_name="base_model", io_manager_key="folders", kinds={"pytorch", "huggingface"})
+def text_encoder(context: dg.AssetExecutionContext, home: Home, tracking: dg.ResourceParam[object],
+                 config: TextEncoderConfig, clean_items: pl.LazyFrame, interactions: pl.LazyFrame):
+    """The pretrained encoder, fine-tuned by PEFT LoRA on what the shop knew before its earliest window."""
+    folder, events = home.staging("text_encoder"), interactions.collect()
+    about = build_text_encoder(
+        folder, items=clean_items.collect(), interactions=events, plan=_plan(events),
+        encoder=EncoderConfig(model=config.model), pairs=PairConfig(),
+        finetune=FinetuneConfig(max_steps=config.max_steps), seed=config.seed)
+    curve = [row["held_out_loss"] for row in about["curves"]]
+    tracking.log(params={"encoder": about["model"], "pairs": about["pairs"], "tuning_kept": about["kept"]},
+                 curves={"encoder/held_out_loss": curve})
+    context.add_output_metadata({"kept": about["kept"], "pairs": about["pairs"], "held_out_loss": curve,
+                                 "unknown_tokens": about["unknown_share"]})
+    return folder
+
+
+@dg.asset(group_name="base_model", io_manager_key="folders", kinds={"numpy"})
+def base_model(context: dg.AssetExecutionContext, home: Home, tracking: dg.ResourceParam[object],
+               config: BaseModelConfig, text_encoder, clean_items: pl.LazyFrame, interactions: pl.LazyFrame,
+               exposures: pl.LazyFrame, item_features: pl.LazyFrame):
+    """Item vectors, one ranker per evaluation cut-off, the ranker that ships, and the click head."""
+    folder, events, tuned = home.staging("base_model"), interactions.collect(), TextEncoderArtefact(text_encoder)
+    summary = build_base(
+        folder, encoder=tuned.load(), encoder_cutoff=tuned.about["cutoff"], items=clean_items.collect(),
+        interactions=events, exposures=exposures.collect(),
+        item_features=item_features.collect(), plan=_plan(events),
+        cache=VectorCache(home.path / "cache" / "vectors"),
+        config=BaseConfig(validation_queries=config.validation_queries, seed=config.seed))
+    tracking.log(params={"items": summary["items"], "users": summary["users"]},
+                 metrics={f"weight/{name}": value for name, value in summary["weights"].items()})
+    context.add_output_metadata({"weights": summary["weights"], "lock": summary["lock"],
+                                 "distinct_texts": summary["distinct_texts"]})
+    return folder

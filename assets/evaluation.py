@@ -1,0 +1,100 @@
+"""Does adapting pay? Every segment is judged alone; one report gathers and decides."""
+
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+from pydantic import Field
+
+from assets.partitions import Home, requested, segments, shop_config
+from recsys_core.adaptation.adapt import AdaptationConfig
+from recsys_core.adaptation.study import Study
+from recsys_core.base_model.model import BaseModelArtefact
+from recsys_core.evaluation.report import write_report
+from recsys_core.evaluation.segments import EvaluationConfig, judge_segments
+from recsys_core.evaluation.summary import Evidence, make_results
+from recsys_core.features.segments import domain_items
+
+
+class JudgeConfig(dg.Config):
+    """What people change about judging."""
+
+    max_queries: int = Field(EvaluationConfig().max_queries, description="steps asked per segment and window")
+    base_queries: int = Field(EvaluationConfig().base_queries, description="steps asked of the base")
+    seed: int = 0
+
+    def settings(self) -> EvaluationConfig:
+        return EvaluationConfig(max_queries=self.max_queries, base_queries=self.base_queries, seed=self.seed)
+
+
+def make_study(base_model: Path, interactions: pl.LazyFrame, segment_events: pl.LazyFrame) -> Study:
+    """Events and base model, as judges need them."""
+    return Study(BaseModelArtefact(base_model), interactions.collect(), segment_events.collect(),
+                 AdaptationConfig().shots)
+
+
+@dg.asset(group_name="evaluation", io_manager_key="folders", partitions_def=segments,
+          backfill_policy=dg.BackfillPolicy.single_run(), kinds={"numpy"})
+def segment_evaluation(context: dg.AssetExecutionContext, home: Home, tracking: dg.ResourceParam[object],
+                       config: JudgeConfig, segment_adapter, base_model, interactions: pl.LazyFrame,
+                       segment_events: pl.LazyFrame):
+    """Each adapter against base, placebo, incumbent, from-scratch and popularity, on rows none has seen."""
+    study, adapters = make_study(base_model, interactions, segment_events), as_partitions(context, segment_adapter)
+    judged = judge_segments({name: home.staging(name) for name in requested(context)}, study, adapters,
+                            domain_items(study.base.catalogue.items, shop_config.segments), home.path / "champion",
+                            config.settings(), order_only=shop_config.order_only)
+    for name, found in judged.items():
+        context.add_asset_metadata(segment_facts(found), partition_key=name)
+    tracking.log(metrics={f"gate_gain/{name}": found["trial"]["gains"]["base"]["gain"]
+                          for name, found in judged.items() if found["trial"]["gains"]})
+    return {name: found["folder"] for name, found in judged.items()}
+
+
+def as_partitions(context: dg.AssetExecutionContext, folders: Path | dict[str, Path]) -> dict[str, Path]:
+    """The upstream folders by segment, also where a step of one segment got a single one."""
+    return folders if isinstance(folders, dict) else {context.partition_key: folders}
+
+
+def segment_facts(found: dict) -> dict:
+    """What the UI shows of one segment's evaluation."""
+    trial, gains = found["trial"], found["trial"]["gains"].get("base", {})
+    return {"K": found["shots"], "method": found["method"], "gate_queries": trial["n"],
+            "toughest_rival": trial["toughest"] or "none", "p_value": trial["p_value"],
+            "reason": trial["reason"] or "judged: see the report for the corrected decision",
+            "gate_gain": dg.MetadataValue.md(
+                f"**{gains['gain']:+.4f}** [{gains['low']:+.4f}, {gains['high']:+.4f}]" if gains else "none")}
+
+
+@dg.asset(group_name="evaluation", io_manager_key="folders", kinds={"markdown"})
+def evaluation_report(context: dg.AssetExecutionContext, home: Home, tracking: dg.ResourceParam[object],
+                      config: JudgeConfig, base_model, text_encoder, student,
+                      segment_evaluation: dict[str, Path], interactions: pl.LazyFrame,
+                      segment_events: pl.LazyFrame, exposures: pl.LazyFrame,
+                      quarantined_events: dict[str, pl.LazyFrame]):
+    """How good the base is, and for which segments adapting paid and for which it did not."""
+    study, folder = make_study(base_model, interactions, segment_events), home.staging("report")
+    reasons = pl.concat(quarantined_events.values()).group_by("reason").len().collect()
+    evidence = Evidence(text_encoder, student, segment_evaluation, exposures.collect(), dict(reasons.iter_rows()))
+    results = make_results(study, evidence, shop_config, home.profile, config.settings(), {})
+    write_report(folder, results)
+    tracking.log(folders={"report": folder}, metrics=headline(results))
+    context.add_output_metadata(report_metadata(folder, results))
+    return folder
+
+
+def headline(results) -> dict[str, float]:
+    """The figures that MLflow keeps per cycle."""
+    figures = {f"{m.method}/{results.metric}": m.metrics["all"][results.metric].mean for m in results.methods}
+    promoted = sum(segment.decision == "promoted" for segment in results.segments)
+    return {**figures, "segments/promoted": promoted, "segments/judged": len(results.segments)}
+
+
+def report_metadata(folder: Path, results) -> dict:
+    """The report and its plots as the UI shows them: text, and images inlined."""
+    import base64
+
+    plots = {path.stem: dg.MetadataValue.md(
+        f"![{path.stem}](data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()})")
+        for path in sorted((folder / "plots").glob("*.png"))}
+    text = (folder / "report.md").read_text(encoding="utf-8")
+    return {"report": dg.MetadataValue.md(text), **plots, **headline(results)}

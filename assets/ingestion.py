@@ -1,0 +1,50 @@
+"""Raw tables, exactly as the shop delivered them."""
+
+from collections.abc import Iterator
+from datetime import date
+
+import dagster as dg
+import polars as pl
+
+from assets.io import preview
+from assets.partitions import Home, days, requested
+from recsys_core.errors import DataError
+from recsys_core.ingestion.shop import Shop
+
+
+@dg.asset(group_name="ingestion", io_manager_key="raw_tables", partitions_def=days,
+          backfill_policy=dg.BackfillPolicy.single_run(), pool="days", kinds={"polars"})
+def raw_events(context: dg.AssetExecutionContext, home: Home):
+    """What shoppers did: one partition per day that the shop delivered; a year loads as one run."""
+    shop, asked = home.open_shop(), requested(context)
+    delivered = [day for day in shop.days() if day.isoformat() in set(asked)]
+    if not delivered:
+        raise DataError("raw_events", f"no data for {asked[0]} … {asked[-1]} in shop {shop.config.name!r}",
+                        "deliver the day's drop, or ask for a day that has one")
+    closed = sorted(set(asked) - {day.isoformat() for day in delivered})
+    return dg.Output(_read(context, shop, delivered), metadata={"closed_days": closed})
+
+
+def _read(context: dg.AssetExecutionContext, shop: Shop,
+          asked: list[date]) -> Iterator[tuple[str, pl.DataFrame]]:
+    """Yield each day as it is read; what could not be read is counted and shown when the last one is."""
+    rejects = []
+    for drop in shop.events(asked[0], asked[-1]):
+        if drop.day in asked:
+            rejects.append(drop.rejects)
+            yield drop.day.isoformat(), drop.events
+    unreadable = pl.concat(rejects)
+    context.add_asset_metadata({"unreadable_lines": unreadable.height, "examples": preview(unreadable, 20)})
+
+
+@dg.asset(group_name="ingestion", io_manager_key="raw_tables", kinds={"polars"})
+def raw_items(home: Home) -> pl.DataFrame:
+    """The catalogue as the shop keeps it."""
+    return home.open_shop().items()
+
+
+@dg.asset(group_name="ingestion", io_manager_key="raw_tables", kinds={"polars"})
+def raw_users(home: Home) -> pl.DataFrame:
+    """What the shop knows about its users; without a users table, an empty one."""
+    users = home.open_shop().users()
+    return pl.DataFrame(schema={"user_id": pl.String}) if users is None else users

@@ -1,0 +1,184 @@
+"""The two ways an asset reaches disk: tables as Parquet, and folders moved into place whole.
+
+Both publish by rename, so a reader or a killed run never meets half an artefact, and both hand
+Dagster the content hash as data version, so that "unchanged" is seen as unchanged.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import polars as pl
+
+from assets.partitions import requested, staging
+from recsys_core.artefacts import file_hash, folder_hash, publish_folder, staged_file
+from recsys_core.errors import DataError
+
+
+class TableIO(dg.ConfigurableIOManager):
+    """Polars tables as `<home>/<stage>/<asset>.parquet`, or `<home>/<stage>/<asset>/<day>.parquet`.
+
+    A table without partitions is returned as a `pl.DataFrame`; one with days as an iterable of
+    (day, frame) pairs, written one by one, so that a year need not fit in memory. Days that were
+    asked for and are absent from it (closed days) lose their old file and are not marked as made.
+    Inputs arrive as a `pl.LazyFrame`, or from an asset with days as a dict day → LazyFrame of the
+    days that exist, in order.
+    """
+
+    home: str
+    stage: str
+
+    def handle_output(self, context: dg.OutputContext, value: Any) -> None:
+        if not context.has_asset_partitions:
+            self._write_table(context, value)
+            return
+        folder, staged = self._path(context), staging(Path(self.home), context.asset_key.path[-1])
+        try:
+            facts = {str(day): _write(frame, staged / f"{day}.parquet") for day, frame in value}
+            if not facts:
+                raise _nothing_made(context)
+            _publish_days(staged, folder, requested(context))
+        finally:
+            shutil.rmtree(staged, ignore_errors=True)
+        record(context, facts)
+        context.add_output_metadata({"folder": dg.MetadataValue.path(str(folder)), "days": len(facts)})
+
+    def _write_table(self, context: dg.OutputContext, frame: pl.DataFrame) -> None:
+        target = self._path(context).with_suffix(".parquet")
+        with staged_file(target) as staged:
+            facts = _write(frame, staged)
+        record(context, facts)
+        context.add_output_metadata({"path": dg.MetadataValue.path(str(target)), "preview": preview(frame)})
+
+    def load_input(self, context: dg.InputContext) -> pl.LazyFrame | dict[str, pl.LazyFrame]:
+        path = self._path(context)
+        if context.has_asset_partitions:
+            wanted = sorted(context.asset_partition_keys)
+            files = {key: path / f"{key}.parquet" for key in wanted}
+            found = {key: pl.scan_parquet(file, glob=False) for key, file in files.items() if file.exists()}
+            if found:
+                return found
+            raise _missing(context, f"no file for {wanted[0]} … {wanted[-1]} in {path}")
+        file = path.with_suffix(".parquet")
+        if not file.exists():
+            raise _missing(context, f"the file is missing ({file})")
+        return pl.scan_parquet(file, glob=False)
+
+    def _path(self, context: dg.OutputContext | dg.InputContext) -> Path:
+        return Path(self.home, self.stage, context.asset_key.path[-1])
+
+
+class FolderIO(dg.ConfigurableIOManager):
+    """Model-like artefacts as whole folders: `<home>/<asset>`, or `<home>/<asset>/<partition>`.
+
+    An asset returns the staged folder (see `Home.staging`) it was built in, or with partitions a
+    dict partition → staged folder; partitions absent from the dict keep what they have. Inputs
+    arrive as a `Path`, or from a partitioned asset as a dict partition → Path of those that exist.
+
+    Args:
+        home: RECSYS_HOME. renamed: asset name → folder name, where the two differ.
+    """
+
+    home: str
+    renamed: dict[str, str] = {}  # noqa: RUF012 (a pydantic field)
+
+    def handle_output(self, context: dg.OutputContext, value: Any) -> None:
+        target = self._path(context)
+        if not context.has_asset_partitions:
+            publish_folder(Path(value), target)
+            record(context, _folder_facts(target))
+            context.add_output_metadata({"folder": dg.MetadataValue.path(str(target))})
+            return
+        if not value:
+            raise _nothing_made(context)
+        for key, staged in value.items():
+            publish_folder(Path(staged), target / key)
+        record(context, {key: _folder_facts(target / key) for key in value})
+        context.add_output_metadata({"folder": dg.MetadataValue.path(str(target))})
+
+    def load_input(self, context: dg.InputContext) -> Path | dict[str, Path]:
+        path = self._path(context)
+        if context.has_asset_partitions:
+            found = {key: path / key for key in sorted(context.asset_partition_keys) if (path / key).is_dir()}
+            if found:
+                return found
+        elif path.is_dir():
+            return path
+        raise _missing(context, f"the folder is missing ({path})")
+
+    def _path(self, context: dg.OutputContext | dg.InputContext) -> Path:
+        name = context.asset_key.path[-1]
+        return Path(self.home, self.renamed.get(name, name))
+
+
+def record(context: dg.OutputContext, facts: Mapping[str, Any]) -> None:
+    """Log what was written and its hash as data version; of a partitioned asset, mark only what was written.
+
+    Args:
+        facts: {"hash": …, other facts}, or with partitions {partition: the same}.
+    """
+    step = context.step_context
+    if not context.has_asset_partitions:
+        context.add_output_metadata(dict(facts))
+        step.set_data_version(context.asset_key, dg.DataVersion(facts["hash"]))
+        return
+    # Dagster logs every partition of the run's range as made. What was not asked for or had no
+    # data was not; the step's own record of its partitions is the only place to say so.
+    context._asset_partitions_subset = context.asset_partitions_def.subset_with_partition_keys(facts)
+    for key, fact in facts.items():
+        step.add_asset_metadata(fact, asset_key=context.asset_key, partition_key=key)
+    whole = hashlib.sha256("".join(f"{key}:{facts[key]['hash']};" for key in sorted(facts)).encode())
+    version = next(iter(facts.values()))["hash"] if len(facts) == 1 else whole.hexdigest()
+    step.set_data_version(context.asset_key, dg.DataVersion(version))
+
+
+def _missing(context: dg.InputContext, culprit: str) -> DataError:
+    name = context.asset_key.to_user_string()
+    return DataError(name, culprit, f"materialize {name} first")
+
+
+def _nothing_made(context: dg.OutputContext) -> DataError:
+    asked = requested(context)
+    return DataError(context.asset_key.to_user_string(), f"nothing was made for {asked[0]} … {asked[-1]}",
+                     "read the run's log for the input that was empty")
+
+
+def preview(frame: pl.DataFrame, rows: int = 5) -> dg.MarkdownMetadataValue:
+    """The first rows as a Markdown table, long texts cut."""
+    head = frame.head(rows).select(pl.all().cast(pl.String, strict=False)) if frame.width else frame
+    lines = ["| " + " | ".join(head.columns) + " |", "|" + "---|" * head.width]
+    for row in head.iter_rows():
+        cells = ((value or "")[:60].replace("|", "\\|").replace("\n", " ") for value in row)
+        lines.append("| " + " | ".join(cells) + " |")
+    return dg.MetadataValue.md("\n".join(lines))
+
+
+def count_table(counts: pl.DataFrame) -> dg.MarkdownMetadataValue:
+    """A small table of names and counts as Markdown, whole."""
+    return preview(counts, max(1, counts.height))
+
+
+def _write(frame: pl.DataFrame, path: Path) -> dict[str, Any]:
+    frame.write_parquet(path, compression="zstd")
+    return {"dagster/row_count": frame.height, "bytes": path.stat().st_size, "hash": file_hash(path)}
+
+
+def _publish_days(staged: Path, folder: Path, asked: list[str]) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    made = {path.name for path in staged.iterdir()}
+    for name in sorted(made):
+        (staged / name).replace(folder / name)
+    for key in asked:
+        if f"{key}.parquet" not in made:
+            (folder / f"{key}.parquet").unlink(missing_ok=True)
+
+
+def _folder_facts(folder: Path) -> dict[str, Any]:
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    size = sum(path.stat().st_size for path in files)
+    return {"files": len(files), "bytes": size, "hash": folder_hash(folder)}

@@ -1,0 +1,143 @@
+"""Where the chain works and how it is cut: the shop's days and the shop's segments.
+
+Read once when the code location loads, from `RECSYS_SHOP` (a shop folder; unset: the embedded shop),
+`RECSYS_HOME` (where everything is written; default `./var`) and `RECSYS_PROFILE` (full or quick).
+Loading writes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+import dagster as dg
+
+from recsys_core.ingestion.shop import Shop, open_shop
+
+# Dagster cuts a run by one contiguous range of partitions. A run over several stretches carries
+# the range that spans them and, in this tag, the keys it really asks for (see `requested`).
+PARTITIONS_TAG = "recsys/partitions"
+RANGE_START_TAG, RANGE_END_TAG = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+PARTITION_TAG = "dagster/partition"
+ABANDONED_AFTER = 86_400.0  # seconds after which an unpublished staging folder is a killed run's
+
+
+class Home(dg.ConfigurableResource):
+    """Where files go and which shop is read.
+
+    Args:
+        folder: RECSYS_HOME, absolute. shop: the shop folder, or None for the embedded shop.
+        profile: `full`, or `quick` for the slice that CI runs.
+    """
+
+    folder: str
+    shop: str | None = None
+    profile: Literal["full", "quick"] = "full"
+
+    @classmethod
+    def from_environment(cls) -> Home:
+        """Read RECSYS_HOME, RECSYS_SHOP and RECSYS_PROFILE."""
+        return cls(folder=str(Path(os.environ.get("RECSYS_HOME") or "var").resolve()),
+                   shop=os.environ.get("RECSYS_SHOP") or None,
+                   profile=os.environ.get("RECSYS_PROFILE") or "full")  # type: ignore[arg-type]
+
+    @property
+    def path(self) -> Path:
+        return Path(self.folder)
+
+    def open_shop(self) -> Shop:
+        """The shop all raw tables come from."""
+        return open_shop(self.shop, self.profile)
+
+    def staging(self, name: str) -> Path:
+        """A new empty folder inside RECSYS_HOME, to build an artefact in before it is published."""
+        return staging(self.path, name)
+
+
+def staging(home: Path, name: str) -> Path:
+    """A new empty folder inside `home`; folders that killed runs left there are swept away."""
+    root = home / ".staging"
+    root.mkdir(parents=True, exist_ok=True)
+    for leftover in root.iterdir():
+        if time.time() - leftover.stat().st_mtime > ABANDONED_AFTER:
+            shutil.rmtree(leftover, ignore_errors=True)
+    folder = root / f"{name}-{uuid.uuid4().hex[:8]}"
+    folder.mkdir()
+    return folder
+
+
+def _days_of(shop: Shop) -> dg.DailyPartitionsDefinition:
+    first = shop.config.first_day or shop.days()[0]
+    last = shop.config.last_day
+    return dg.DailyPartitionsDefinition(
+        start_date=first.isoformat(), timezone=shop.config.time_zone,
+        end_date=(last + timedelta(days=1)).isoformat() if last else None)
+
+
+home = Home.from_environment()
+_shop = home.open_shop()
+shop_config = _shop.config
+days = _days_of(_shop)
+segments = dg.StaticPartitionsDefinition([segment.name for segment in shop_config.segments])
+
+
+def partition_tags(keys: Iterable[str], partitions: dg.PartitionsDefinition) -> dict[str, str]:
+    """The run tags that make one run cover exactly `keys`, contiguous or not.
+
+    Args:
+        keys: partition keys, any order. partitions: the definition they belong to.
+
+    Returns:
+        Tags for `RunRequest(tags=…)` or `execute_in_process(tags=…)`.
+    """
+    wanted = set(keys)
+    order = partitions.get_partition_keys()
+    positions = [n for n, key in enumerate(order) if key in wanted]
+    if len(positions) < len(wanted) or not wanted:
+        unknown = sorted(wanted - set(order)) or "none given"
+        raise dg.DagsterUnknownPartitionError(f"Unknown partitions: {unknown}")
+    first, last = positions[0], positions[-1]
+    if first == last:
+        return {PARTITION_TAG: order[first]}
+    tags = {RANGE_START_TAG: order[first], RANGE_END_TAG: order[last]}
+    if len(positions) < last - first + 1:
+        tags[PARTITIONS_TAG] = ",".join(order[n] for n in positions)
+    return tags
+
+
+def keys_of(tags: Mapping[str, str], partitions: dg.PartitionsDefinition) -> list[str]:
+    """The partition keys that a run with these tags covers, in order: the inverse of `partition_tags`."""
+    if PARTITIONS_TAG in tags:
+        return tags[PARTITIONS_TAG].split(",")
+    if PARTITION_TAG in tags:
+        return [tags[PARTITION_TAG]]
+    if RANGE_START_TAG not in tags:
+        return []
+    order = partitions.get_partition_keys()
+    return order[order.index(tags[RANGE_START_TAG]):order.index(tags[RANGE_END_TAG]) + 1]
+
+
+def requested(context: Any) -> list[str]:
+    """The partition keys a step is asked for, in order: its range, narrowed by the run's `PARTITIONS_TAG`.
+
+    Args:
+        context: an asset, check or output context of a partitioned step.
+    """
+    keys, run = _keys_and_run(context)
+    wanted = run.tags.get(PARTITIONS_TAG)
+    keep = set(wanted.split(",")) if wanted else None
+    return [key for key in keys if keep is None or key in keep]
+
+
+def _keys_and_run(context: Any) -> tuple[Sequence[str], dg.DagsterRun]:
+    if isinstance(context, dg.OutputContext):
+        within = set(context.asset_partition_keys)
+        order = context.asset_partitions_def.get_partition_keys()
+        return [key for key in order if key in within], context.step_context.dagster_run
+    return context.partition_keys, context.run

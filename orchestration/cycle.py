@@ -1,0 +1,129 @@
+"""A cycle: ordered runs (days → base → segments → publish) that share a tag and one MLflow parent.
+
+One job cannot hold day-partitioned and segment-partitioned assets together, so a cycle is several
+runs. `first_request` starts one and `next_request` continues it, leaving out what is up to date; the
+schedules, the sensors and `python -m orchestration.cycle` (which runs them one after the other in
+this process) all use these two.
+"""
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from assets.partitions import Home, days, partition_tags, segments
+from orchestration.freshness import (
+    BASE,
+    DAYS,
+    FULL,
+    INPUTS_TAG,
+    KIND_TAG,
+    NIGHTLY,
+    PUBLISH,
+    ROOT,
+    SEGMENTS,
+    STAGE_TAG,
+    Freshness,
+)
+from orchestration.instance import open_instance
+from orchestration.progress import CONSOLE
+from orchestration.resources import CYCLE_TAG
+
+log = logging.getLogger(__name__)
+ORDER = (DAYS, BASE, SEGMENTS, PUBLISH)
+DRIVER_TAG = "recsys/driver"  # "process": a command carries the cycle on, not the daemon
+JOBS = {DAYS: "days_job", BASE: "base_job", SEGMENTS: "segments_job", PUBLISH: "publish_job"}
+NIGHTLY_BASE_JOB = "nightly_base_job"
+
+
+def first_request(kind: str, pending: Sequence[str], state: Freshness, cycle: str) -> dg.RunRequest | None:
+    """The first run of a cycle: the pending days where there are any, else the first stage that is not fresh.
+
+    Args:
+        kind: `full` (fine-tune and distil) or `nightly` (only what new days change).
+        pending: ISO days to load. state: what is up to date. cycle: the name that all its runs share.
+    """
+    tags = {CYCLE_TAG: cycle, KIND_TAG: kind}
+    if pending:
+        return _request(DAYS, tags, state, partition_tags(state.reopened(pending), days))
+    return next_request({**tags, STAGE_TAG: DAYS}, state)
+
+
+def next_request(tags: Mapping[str, str], state: Freshness) -> dg.RunRequest | None:
+    """The run that follows a finished one of the same cycle, or None at the cycle's end.
+
+    Args:
+        tags: of the finished run. state: what is up to date, after that run.
+    """
+    for stage in ORDER[ORDER.index(tags[STAGE_TAG]) + 1:]:
+        if stage == SEGMENTS:
+            stale = state.stale_segments()
+            if stale:
+                return _request(stage, tags, state, partition_tags(stale, segments))
+        elif not state.is_fresh(stage, tags[KIND_TAG]):
+            return _request(stage, tags, state, {})
+        log.info("%s: up to date", stage)
+    return None
+
+
+def _request(stage: str, tags: Mapping[str, str], state: Freshness,
+             partitions: Mapping[str, str]) -> dg.RunRequest:
+    carried = {name: tags[name] for name in (CYCLE_TAG, KIND_TAG, DRIVER_TAG) if name in tags}
+    nightly_base = stage == BASE and tags[KIND_TAG] == NIGHTLY
+    return dg.RunRequest(
+        run_key=f"{tags[CYCLE_TAG]}:{stage}", job_name=NIGHTLY_BASE_JOB if nightly_base else JOBS[stage],
+        run_config=CONSOLE, tags={**carried, STAGE_TAG: stage, INPUTS_TAG: state.inputs(stage), **partitions})
+
+
+def run_cycle(state: Freshness, kind: str | None = None) -> bool:
+    """Run a whole cycle in this process; False as soon as a run fails.
+
+    Args:
+        state: the home and the instance. kind: `full` or `nightly`; None decides by what is there.
+    """
+    kind = kind or state.kind()
+    name = f"{kind}-{datetime.now(UTC):%Y%m%dT%H%M%S}"
+    request = first_request(kind, state.pending_days(), state, name)
+    if request is None:
+        print(f"Everything is up to date in {state.home.path}.")
+    while request is not None:
+        tags = {**request.tags, DRIVER_TAG: "process"}
+        if not _execute(request.job_name, tags, state.instance):
+            return False
+        request = next_request(tags, state)
+    return True
+
+
+def _execute(job_name: str, tags: Mapping[str, str], instance: dg.DagsterInstance) -> bool:
+    job = dg.build_reconstructable_job("orchestration.definitions", "job_named", (job_name,),
+                                       reconstructor_working_directory=str(ROOT))
+    with dg.execute_job(job, instance, run_config=CONSOLE, tags=dict(tags)) as result:
+        for event in result.get_step_failure_events():
+            error = event.step_failure_data.error
+            while error.cause is not None:
+                error = error.cause
+            print(f"\n{event.step_key} failed: {error.message.strip()}", file=sys.stderr)
+        for check in result.get_asset_check_evaluations():
+            if not check.passed:
+                print(f"\ncheck {check.check_name} of {check.asset_key.to_user_string()} failed: "
+                      f"{check.description}", file=sys.stderr)
+        return result.success
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """`python -m orchestration.cycle [--kind full|nightly]`."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--kind", choices=(FULL, NIGHTLY), help="default: full once, nightly from then on")
+    options = parser.parse_args(arguments)
+    home = Home.from_environment()
+    with open_instance(home.path) as instance:
+        return 0 if run_cycle(Freshness(home, instance), options.kind) else 1
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    sys.exit(main())

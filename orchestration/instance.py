@@ -1,0 +1,65 @@
+"""The Dagster instance in RECSYS_HOME: its settings, written where they are missing or changed."""
+
+import os
+import sqlite3
+import sys
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
+
+from assets.partitions import Home
+from recsys_core.artefacts import staged_file
+
+# One run at a time: the work fills the machine, and two writers never meet. A run that was killed
+# gives up its place after max_runtime_seconds; pools do the same for single steps.
+SETTINGS = """\
+telemetry: {enabled: false}
+nux: {enabled: false}
+run_monitoring: {enabled: true, max_runtime_seconds: 14400}
+concurrency:
+  pools: {granularity: op, default_limit: 1}
+  runs: {max_concurrent_runs: 1}
+python_logs:
+  python_log_level: DEBUG  # Dagster's own events are DEBUG; progress.py chooses among them
+  managed_python_loggers: [recsys_core, assets, orchestration]
+"""
+
+
+def prepare_instance(home: Path) -> Path:
+    """Write `dagster.yaml` below `home` and return its folder, the value for DAGSTER_HOME."""
+    folder = home / "dagster"
+    file = folder / "dagster.yaml"
+    if not file.exists() or file.read_text() != SETTINGS:
+        with staged_file(file) as staged:
+            staged.write_text(SETTINGS)
+    return folder
+
+
+def open_instance(home: Path) -> dg.DagsterInstance:
+    """The persistent instance of one RECSYS_HOME; child processes find it through DAGSTER_HOME."""
+    folder = prepare_instance(home)
+    os.environ["DAGSTER_HOME"] = str(folder)
+    _write_log_unsynced(folder)
+    return dg.DagsterInstance.from_config(str(folder))
+
+
+def _write_log_unsynced(folder: Path) -> None:
+    """Let this process write Dagster's event log without waiting for the disk after every event.
+
+    A year of days is thousands of events, each committed by itself. A killed process loses none of
+    them; a power cut might, and then costs a rerun of what the log forgot, never an artefact.
+    """
+
+    @event.listens_for(Engine, "connect")
+    def relax(connection: Any, _: Any) -> None:
+        if isinstance(connection, sqlite3.Connection):
+            file = connection.execute("PRAGMA database_list").fetchone()[2]
+            if file and Path(file).is_relative_to(folder):
+                connection.execute("PRAGMA synchronous = OFF")
+
+
+if __name__ == "__main__":
+    sys.stdout.write(f"{prepare_instance(Home.from_environment().path)}\n")

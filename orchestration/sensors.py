@@ -1,0 +1,31 @@
+"""What starts runs by events: a new day drop, and the end of one stage of a cycle."""
+
+import dagster as dg
+
+from assets.partitions import home
+from orchestration.cycle import DRIVER_TAG, next_request
+from orchestration.freshness import STAGE_TAG, Freshness
+from orchestration.jobs import base_job, days_job, jobs, nightly_base_job, publish_job, segments_job
+from orchestration.schedules import request_new_days
+
+
+@dg.sensor(job=days_job, minimum_interval_seconds=60)
+def new_days(context: dg.SensorEvaluationContext):
+    """Starts a cycle as soon as a day drop is new or has changed."""
+    return request_new_days(context.instance)
+
+
+@dg.run_status_sensor(
+    run_status=dg.DagsterRunStatus.SUCCESS, monitored_jobs=jobs, minimum_interval_seconds=10,
+    request_jobs=[base_job, nightly_base_job, segments_job, publish_job],
+    default_status=dg.DefaultSensorStatus.RUNNING)
+def next_stage(context: dg.RunStatusSensorContext):
+    """Carries a cycle on: days → base → segments → publish."""
+    tags = context.dagster_run.tags
+    if STAGE_TAG not in tags or tags.get(DRIVER_TAG) == "process":
+        return dg.SkipReason("Not a run that the daemon has to follow up.")
+    request = next_request(tags, Freshness(home, context.instance))
+    return request or dg.SkipReason("The cycle is complete.")
+
+
+sensors = [new_days, next_stage]

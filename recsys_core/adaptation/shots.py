@@ -1,0 +1,113 @@
+"""Choosing the shots: which labelled events a segment may learn from, and proof of which they were.
+
+A shot is one labelled event with the history before it. Shots come from the segment's support
+window, from users who are never asked in evaluation, with at most ceil(K/8) per user so that no
+heavy shopper speaks for the whole segment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from recsys_core.base_model.data import Interactions, Queries, make_queries
+from recsys_core.errors import LeakageError
+
+
+class ShotConfig(BaseModel, frozen=True, extra="forbid"):
+    """How shots are drawn."""
+
+    k: int = Field(256, ge=1, description="most shots per segment")
+    min_shots: int = Field(4, ge=1, description="fewer than this and the segment stays on the base")
+    strategy: str = Field("random", pattern="^(random|recent)$", description="which events of the window")
+    support_users: float = Field(0.4, gt=0, lt=1, description="share of users who give shots, not queries")
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Shots:
+    """K shots: `queries` has one query per shot, with exactly one target each.
+
+    Args:
+        queries: K queries with the history before each shot. items: int32 [K] catalogue rows.
+        users: int32 [K]. rows: int64 [K], rows of the interactions table (their identity).
+    """
+
+    queries: Queries
+    items: np.ndarray
+    users: np.ndarray
+    rows: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.items)
+
+
+def is_support_user(user_ids: list[str], share: float, seed: int) -> np.ndarray:
+    """bool [U]: a user's side of the support/query split, from a hash of the id, so that it never moves."""
+    limit = int(share * 2**32)
+    return np.array([int.from_bytes(hashlib.sha256(f"{seed}:{u}".encode()).digest()[:4], "little") < limit
+                     for u in user_ids], dtype=bool)
+
+
+def draw_shots(interactions: Interactions, start: int, end: int, member: np.ndarray, config: ShotConfig,
+               rng: np.random.Generator, users: np.ndarray | None = None) -> Shots:
+    """Draw at most K shots from [start, end).
+
+    Args:
+        interactions: all events; histories are cut from them.
+        member: bool [E], the events that may be shots (a segment's own, or a placebo's).
+        users: bool [U] who may give shots; None for everybody (the adapter that ships).
+
+    Raises:
+        LeakageError: if a drawn shot is not strictly before `end`.
+    """
+    pool = member & (interactions.timestamp >= start) & (interactions.timestamp < end)
+    if users is not None:
+        pool &= users[interactions.user]
+    rows = np.flatnonzero(pool)
+    order = rng.permutation(len(rows))
+    if config.strategy == "recent":
+        order = order[np.argsort(-interactions.timestamp[rows[order]], kind="stable")]
+    rows = rows[order]
+    # The n-th event of its user in drawing order; those beyond the cap wait behind everybody else's.
+    by_user = np.argsort(interactions.user[rows], kind="stable")
+    sorted_users = interactions.user[rows][by_user]
+    first = np.r_[True, sorted_users[1:] != sorted_users[:-1]] if len(rows) else np.zeros(0, bool)
+    nth = np.empty(len(rows), np.int64)
+    nth[by_user] = np.arange(len(rows)) - np.maximum.accumulate(np.where(first, np.arange(len(rows)), 0))
+    chosen = np.sort(rows[nth < math.ceil(config.k / 8)][:config.k])
+    if len(chosen) and interactions.timestamp[chosen].max() >= end:
+        raise LeakageError("support set", "a shot is not earlier than the support window's end", "report this")
+    return shots_from_rows(interactions, chosen)
+
+
+def shots_from_rows(interactions: Interactions, chosen: np.ndarray) -> Shots:
+    """Shots from positions [K] in `interactions` (ascending), each with its own history."""
+    wanted = np.zeros(len(interactions), bool)
+    wanted[chosen] = True
+    low, high = (interactions.timestamp[chosen].min(), interactions.timestamp[chosen].max() + 1) \
+        if len(chosen) else (0, 0)
+    queries = make_queries(interactions, int(low), int(high), target=wanted)
+    # One query per step; expand to one per shot so that every shot carries its own label.
+    steps = np.stack([queries.user, queries.timestamp]) if len(queries) else np.zeros((2, 0), np.int64)
+    key = {(int(u), int(t)): i for i, (u, t) in enumerate(steps.T)}
+    step_of = np.array([key[(int(interactions.user[r]), int(interactions.timestamp[r]))] for r in chosen], np.int64)
+    return Shots(take_queries(queries, step_of, interactions.item[chosen]), interactions.item[chosen],
+                 interactions.user[chosen], interactions.row[chosen])
+
+
+def take_queries(queries: Queries, rows: np.ndarray, targets: np.ndarray) -> Queries:
+    """The queries at `rows` [K] (repeats allowed), each with the single target given."""
+    from recsys_core.base_model.data import Histories
+
+    h = queries.histories
+    lengths = (h.indptr[1:] - h.indptr[:-1])[rows]
+    indptr = np.r_[0, np.cumsum(lengths)].astype(np.int64)
+    at = np.repeat(h.indptr[:-1][rows] - indptr[:-1], lengths) + np.arange(indptr[-1])
+    histories = Histories(indptr, h.items[at], h.steps_ago[at], h.days_ago[at], h.event_type[at])
+    return Queries(queries.user[rows], queries.timestamp[rows], histories,
+                   np.arange(len(rows) + 1, dtype=np.int64), np.asarray(targets, np.int32))

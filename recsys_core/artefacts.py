@@ -1,0 +1,88 @@
+"""Artefacts on disk: written beside their place, hashed, and moved into it in one rename.
+
+A reader sees the previous version or the new one, never half of either; a killed writer
+leaves only a `.staging-*` folder that the next write removes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from recsys_core.errors import RecsysError
+
+
+@contextmanager
+def staged_folder(target: Path) -> Iterator[Path]:
+    """Yield an empty folder that replaces `target` atomically if the block succeeds."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for leftover in target.parent.glob(f".staging-{target.name}-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+    staging = target.parent / f".staging-{target.name}-{uuid.uuid4().hex[:8]}"
+    staging.mkdir()
+    try:
+        yield staging
+        publish_folder(staging, target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+
+
+def publish_folder(staging: Path, target: Path) -> None:
+    """Move `staging` into the place of `target`; the old version goes only after the swap."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    old = target.parent / f".staging-{target.name}-old-{uuid.uuid4().hex[:8]}"
+    if target.exists():
+        os.replace(target, old)
+    os.replace(staging, target)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+@contextmanager
+def staged_file(target: Path) -> Iterator[Path]:
+    """Yield a file path that replaces `target` atomically if the block succeeds."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    staging = target.parent / f".staging-{uuid.uuid4().hex[:8]}-{target.name}"
+    try:
+        yield staging
+        os.replace(staging, target)
+    finally:
+        staging.unlink(missing_ok=True)
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of one file, hex."""
+    with open(path, "rb") as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def folder_hash(folder: Path) -> str:
+    """SHA-256 over the names and contents of every file below `folder`, in sorted order."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        digest.update(path.relative_to(folder).as_posix().encode() + b"\0")
+        digest.update(bytes.fromhex(file_hash(path)))
+    return digest.hexdigest()
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write `value` as stable, readable JSON (sorted keys; NaN is refused)."""
+    text = json.dumps(value, indent=1, sort_keys=True, allow_nan=False, ensure_ascii=False)
+    with staged_file(path) as staging:
+        staging.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON; a missing or broken file is one clear `RecsysError`."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RecsysError(str(path), "the file is missing", "run the stage that writes it") from None
+    except ValueError as error:
+        raise RecsysError(str(path), f"broken JSON ({error})", "run the stage that writes it again") from None

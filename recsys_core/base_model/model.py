@@ -1,0 +1,191 @@
+"""The base model as one artefact: item vectors, windows, a ranker per cut-off, the click head, the lock.
+
+A *twin* is the ranker as it was at a cut-off: it has seen nothing later, so segments and gates can
+be judged with it. What ships (`serving`) is refitted through the newest day with the settings the
+newest twin chose, and never judged on days it has seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from pydantic import BaseModel, Field
+
+from recsys_core.artefacts import read_json, write_json
+from recsys_core.base_model.click import ClickConfig, ClickModel, fit_click_model
+from recsys_core.base_model.data import Catalogue, Interactions, make_interactions, make_queries
+from recsys_core.base_model.encoder import TextEncoder
+from recsys_core.base_model.ranker import Ranker, RankerConfig, fit_ranker
+from recsys_core.base_model.vectors import VectorCache, cached_encode
+from recsys_core.errors import DataError, LeakageError, ModelError
+from recsys_core.evaluation.windows import BASE, Window, WindowConfig, plan_windows
+from recsys_core.ingestion.config import SegmentSpec
+from recsys_core.schema import INTERACTIONS
+
+log = logging.getLogger(__name__)
+
+SERVING = "serving"
+
+
+class BaseConfig(BaseModel, frozen=True, extra="forbid"):
+    """How the base model is built."""
+
+    ranker: RankerConfig = RankerConfig()
+    click: ClickConfig = ClickConfig()
+    validation_queries: int = Field(500, ge=10, description="steps before each cut-off that choose the blend")
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class BaseModelArtefact:
+    """A built base model on disk; its pieces load when asked for."""
+
+    folder: Path
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        from safetensors.numpy import load_file
+
+        items = pl.read_parquet(self.folder / "items.parquet")
+        arrays = load_file(str(self.folder / "vectors.safetensors"))
+        return Catalogue(items, arrays["text_of_item"], arrays["vectors"])
+
+    @cached_property
+    def summary(self) -> dict:
+        """Plan, lock, encoder cut-off and sizes, as written by `build_base`."""
+        return read_json(self.folder / "base.json")
+
+    @property
+    def lock(self) -> dict[str, str]:
+        return self.summary["lock"]
+
+    @property
+    def plan(self) -> dict[str, Window]:
+        return {name: Window(**window) for name, window in self.summary["plan"].items()}
+
+    def twin(self, window: Window) -> Ranker:
+        """The ranker that has seen nothing from the window's support on."""
+        return Ranker.load(self.folder / "rankers" / str(window.support_start), self.catalogue)
+
+    def serving(self) -> Ranker:
+        """The ranker that ships."""
+        return Ranker.load(self.folder / "rankers" / SERVING, self.catalogue)
+
+    def click(self, name: str) -> ClickModel | None:
+        """The click head: "twin" or "serving"; None in a shop without impressions."""
+        place = self.folder / "click" / name
+        return ClickModel.load(place) if place.is_dir() else None
+
+
+def make_catalogue(items: pl.DataFrame, encoder: TextEncoder, cache: VectorCache) -> Catalogue:
+    """Encode every distinct item text once; N items share M ≤ N vectors."""
+    texts = items["text"].unique().sort()
+    rows = pl.DataFrame({"text": texts}).with_row_index("row")
+    text_of_item = items.select("text").join(rows, on="text", how="left", maintain_order="left")["row"]
+    vectors = cached_encode(encoder, texts.to_list(), cache)
+    return Catalogue(items, text_of_item.to_numpy().astype(np.int32), vectors)
+
+
+def make_lock(encoder: TextEncoder, part_names: tuple[str, ...]) -> dict[str, str]:
+    """What an adapter is locked to: the encoder's weights and reading, the tokenizer, the features."""
+    fingerprint = dict(encoder.fingerprint)
+    tokenizer = fingerprint.pop("tokenizer")
+    features = {"interactions": {c: str(t) for c, t in INTERACTIONS.items()}, "parts": list(part_names)}
+    digest = {name: hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+              for name, value in (("encoder", fingerprint), ("features", features))}
+    return {**digest, "tokenizer": tokenizer}
+
+
+def plan_shop(interactions: pl.DataFrame, segments: list[SegmentSpec], config: WindowConfig, *,
+              time_zone: str, order_only: bool) -> dict[str, Window]:
+    """The windows of a shop, from its first and last positive event.
+
+    Raises:
+        DataError: if there is no positive event at all.
+    """
+    if interactions.is_empty():
+        raise DataError("interactions", "no positive event", "check the shop's event types and item ids")
+    span = interactions.select(pl.col("timestamp").min().dt.epoch("s").alias("first"),
+                               pl.col("timestamp").max().dt.epoch("s").alias("last")).row(0)
+    return plan_windows(*span, segments, config, time_zone=time_zone, order_only=order_only)
+
+
+def build_base(folder: Path, *, encoder: TextEncoder, encoder_cutoff: int, items: pl.DataFrame,
+               interactions: pl.DataFrame, exposures: pl.DataFrame, item_features: pl.DataFrame,
+               plan: dict[str, Window], cache: VectorCache, config: BaseConfig) -> dict:
+    """Fit every twin and what ships, and write them below `folder`.
+
+    Args:
+        encoder_cutoff: seconds; the encoder was fine-tuned on nothing from there on.
+
+    Returns:
+        the summary that is also written to base.json.
+
+    Raises:
+        LeakageError: if the encoder saw days that a window of the plan judges.
+    """
+    earliest = min(window.support_start for window in plan.values())
+    if encoder_cutoff > earliest:
+        raise LeakageError("text encoder", f"was tuned on days up to {encoder_cutoff}, but a window starts at "
+                           f"{earliest}", "fine-tune it again (materialize text_encoder)")
+    catalogue = make_catalogue(items, encoder, cache)
+    events = make_interactions(interactions, catalogue)
+    twins = {}
+    for cutoff in sorted({w.support_start for w in plan.values()}):
+        window = next(w for w in plan.values() if w.support_start == cutoff)
+        twins[cutoff] = _fit_twin(events, catalogue, window, config)
+        twins[cutoff].save(folder / "rankers" / str(cutoff))
+    newest = twins[plan[BASE].support_start]
+    serving = fit_ranker(events, catalogue, config.ranker, weights=newest.weights)
+    serving.save(folder / "rankers" / SERVING)
+    _fit_clicks(folder, exposures, item_features, plan[BASE], config)
+    write_catalogue(folder, catalogue)
+    summary = {
+        "lock": make_lock(encoder, serving.part_names), "encoder_cutoff": encoder_cutoff,
+        "plan": {name: window.to_dict() for name, window in plan.items()},
+        "items": len(catalogue), "distinct_texts": len(catalogue.vectors), "events": len(events),
+        "users": len(events.user_ids), "through": int(events.timestamp.max()),
+        "weights": {n: round(float(w), 4) for n, w in zip(serving.part_names, serving.weights, strict=True)},
+    }
+    write_json(folder / "base.json", summary)
+    return summary
+
+
+def _fit_twin(events: Interactions, catalogue: Catalogue, window: Window, config: BaseConfig) -> Ranker:
+    """Choose the blend on the days before the cut-off, then refit the counts up to it."""
+    rng = np.random.default_rng(config.seed)
+    cutoff = window.support_start
+    validation = make_queries(events.before(cutoff), window.validation_start, cutoff,
+                              max_queries=config.validation_queries, rng=rng)
+    log.info("twin at %d: blend on %d steps", cutoff, len(validation))
+    chosen = fit_ranker(events.before(window.validation_start), catalogue, config.ranker, validation=validation)
+    return fit_ranker(events.before(cutoff), catalogue, config.ranker, weights=chosen.weights)
+
+
+def _fit_clicks(folder: Path, exposures: pl.DataFrame, item_features: pl.DataFrame, window: Window,
+                config: BaseConfig) -> None:
+    """The click head before the gate window, and the one that ships; none where too little was shown."""
+    gate = pl.from_epoch(pl.lit(window.gate_start), "s").dt.replace_time_zone("UTC")
+    judged = exposures.filter(pl.col("timestamp") < gate)
+    known = item_features.filter(pl.col("day") < gate.dt.date())
+    for name, rows, counts in (("twin", judged, known), (SERVING, exposures, item_features)):
+        try:
+            fit_click_model(rows, config.click, counts).save(folder / "click" / name)
+        except ModelError as error:  # a shop that shows nothing, or too little, has no click head
+            log.info("no click head (%s): %s", name, error)
+
+
+def write_catalogue(folder: Path, catalogue: Catalogue) -> None:
+    """items.parquet and vectors.safetensors, as `BaseModelArtefact.catalogue` reads them."""
+    from safetensors.numpy import save_file
+
+    catalogue.items.write_parquet(folder / "items.parquet")
+    save_file({"vectors": catalogue.vectors, "text_of_item": catalogue.text_of_item},
+              str(folder / "vectors.safetensors"))

@@ -1,0 +1,239 @@
+"""The ranker's evidence, part by part: each says in one number what one kind of behaviour or text tells.
+
+Every part has a name, is 0 where it knows nothing about a history, and is linear in the final score, so a
+recommendation can be explained by the very numbers that made it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import scipy.sparse as sp
+
+from recsys_core.base_model.data import SECONDS_PER_DAY, Catalogue, Histories, Interactions
+from recsys_core.base_model.transitions import count_transitions, smooth_transitions, text_neighbours
+
+# The weight each part starts from: the pilot of the blend, the centre of its ridge, and what a shop
+# without a single validation query is served with.
+PRIOR_WEIGHTS = {
+    "popularity": 0.5,             # log(events + 0.5)
+    "bestseller": 0.0,             # log(1 + events / mean events): bends the line above for the head
+    "trend": 0.0,                  # log of recent share over all-time share
+    "bought_before": 0.0,          # 1 if the item is in the history
+    "bought_often": 0.0,           # log(times)
+    "bought_popular": 0.0,         # bought_before × popularity
+    "bought_recently_days": 0.0,   # log of the share of those times left after decay by days
+    "bought_recently_steps": 0.0,  # Σ decay^steps
+    "bought_last": 0.0,            # 1 if in the newest step
+    "repeat_habit": 0.0,           # bought_before × the share of repeats in this history
+    "transitions": 0.5,            # log(1 + what followed these items before / ε)
+    "text_transitions": 0.5,       # the same between texts, smoothed over similar texts
+    "text_profile": 3.0,           # cosine to the recency-weighted mean vector of the history
+    "text_last": 1.0,              # cosine to the mean vector of the newest step
+    "bought_followed": 0.0,        # bought_before × transitions
+    "bought_similar": 0.0,         # bought_before × text_profile
+    "brand": 0.0,                  # log of the history's preference for the brand over its overall share
+    "category": 0.0,               # the same for the category
+}
+LOG_FLOOR = np.float32(np.log(1.05))
+PART_NAMES = tuple(PRIOR_WEIGHTS)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """All that is learned from events, besides the weights.
+
+    Args:
+        popularity: float32 [N], events per item. recent: float32 [N], the same with exponential decay.
+        newest: timestamp of the newest event, seconds. transitions: float32 CSR [N, N].
+        text_transitions: float32 CSR [M, M].
+    """
+
+    popularity: np.ndarray
+    recent: np.ndarray
+    newest: int
+    transitions: sp.csr_array
+    text_transitions: sp.csr_array
+
+
+@dataclass(frozen=True)
+class Static:
+    """The same value per item for every history: float32 [N]."""
+
+    values: np.ndarray
+
+    def add(self, total: np.ndarray, weight: float) -> None:
+        total += np.float32(weight) * self.values
+
+
+@dataclass(frozen=True)
+class Sparse:
+    """Non-zero for few items of each history: CSR [n, N] without duplicates."""
+
+    matrix: sp.csr_array
+
+    def add(self, total: np.ndarray, weight: float) -> None:
+        for row in range(total.shape[0]):
+            low, high = self.matrix.indptr[row], self.matrix.indptr[row + 1]
+            total[row, self.matrix.indices[low:high]] += np.float32(weight) * self.matrix.data[low:high]
+
+
+@dataclass(frozen=True)
+class Grouped:
+    """One value per group of items (a text, a brand, a category): values [n, G], group int32 [N]."""
+
+    values: np.ndarray
+    group: np.ndarray
+
+    def add(self, total: np.ndarray, weight: float) -> None:
+        for row in range(total.shape[0]):
+            total[row] += (np.float32(weight) * self.values[row])[self.group]
+
+
+def group_codes(catalogue: Catalogue, column: str) -> np.ndarray:
+    """int32 [N]: the item's group by a column of the items table; 0 is "not known"."""
+    if column not in catalogue.items.columns:
+        return np.zeros(len(catalogue), np.int32)
+    values = catalogue.items[column].cast(pl.String)
+    return values.rank("dense").fill_null(0).to_numpy().astype(np.int32)
+
+
+def count_events(train: Interactions, catalogue: Catalogue, config) -> Counts:
+    """Count everything the parts need from the training events.
+
+    Args:
+        config: a `RankerConfig`.
+    """
+    size = len(catalogue)
+    newest = int(train.timestamp.max()) if len(train) else 0
+    popularity = np.bincount(train.item, minlength=size).astype(np.float32)
+    age = (newest - train.timestamp) / SECONDS_PER_DAY
+    recent = np.bincount(train.item, np.exp2(-age / config.trend_half_life_days), size).astype(np.float32)
+    transitions = count_transitions(
+        train, size, window=config.window, decay=config.window_decay, backward=config.backward,
+        shrink=config.shrink, top_k=config.top_k)
+    neighbours = text_neighbours(catalogue.vectors, config.neighbours, config.neighbour_power)
+    between = smooth_transitions(transitions, popularity, catalogue.text_of_item, neighbours,
+                                 shrink=config.shrink, top_k=config.top_k)
+    return Counts(popularity, recent, newest, transitions, between)
+
+
+class Evidence:
+    """Turns histories into parts, given the counts and the catalogue."""
+
+    def __init__(self, counts: Counts, catalogue: Catalogue, config) -> None:
+        self.counts, self.catalogue, self.config = counts, catalogue, config
+        self.groups = {name: group_codes(catalogue, name) for name in ("brand", "category")}
+        self.group_share = {name: self._shares(codes) for name, codes in self.groups.items()}
+        self.log_popularity = np.log(counts.popularity + np.float32(0.5))
+        mean = np.float32(max(counts.popularity.mean(), 1e-6)) if len(catalogue) else np.float32(1)
+        self.log_bestseller = np.log1p(counts.popularity / mean)
+
+    def _shares(self, codes: np.ndarray) -> np.ndarray:
+        weight = np.bincount(codes, self.counts.popularity + 0.5) + 1e-6
+        return (weight / weight.sum()).astype(np.float32)
+
+    def pieces(self, histories: Histories,
+               now: int | None) -> Iterator[tuple[str, Static | Sparse | Grouped]]:
+        """Every part by name, in the order of `PART_NAMES`, in its cheapest form."""
+        rows = np.repeat(np.arange(len(histories)), np.diff(histories.indptr))
+        yield "popularity", Static(self.log_popularity)
+        yield "bestseller", Static(self.log_bestseller)
+        yield "trend", Static(self._trend(now))
+        repeats = list(self._repeats(histories, rows))
+        yield from repeats
+        followers = list(self._followers(histories, rows))
+        yield from followers
+        texts = list(self._texts(histories, rows))
+        yield from texts
+        bought = repeats[0][1].matrix
+        yield "bought_followed", Sparse(bought * followers[0][1].matrix)
+        yield "bought_similar", Sparse(self._among(bought, texts[0][1]))
+        for name, codes in self.groups.items():
+            yield name, Grouped(self._preference(histories, rows, name), codes)
+
+    def _matrix(self, histories: Histories, rows: np.ndarray, weight: np.ndarray, column: np.ndarray,
+                width: int) -> sp.csr_array:
+        matrix = sp.csr_array((weight.astype(np.float32), (rows, column)), shape=(len(histories), width))
+        matrix.sum_duplicates()
+        return matrix
+
+    def _trend(self, now: int | None) -> np.ndarray:
+        """Log of an item's recent share over its overall share; fades as the newest event ages."""
+        counts, config = self.counts, self.config
+        stale = 0.0 if now is None else max(now - counts.newest, 0) / SECONDS_PER_DAY
+        fresh = counts.recent * np.float32(np.exp2(-stale / config.trend_half_life_days))
+        pseudo = np.float32(config.trend_pseudo_events)
+        expected = counts.popularity * (fresh.sum() / max(counts.popularity.sum(), np.float32(1)))
+        return np.log((fresh + pseudo) / (expected + pseudo)).astype(np.float32)
+
+    def _repeats(self, histories: Histories, rows: np.ndarray) -> Iterator[tuple[str, Sparse]]:
+        config, size = self.config, len(self.catalogue)
+
+        def gather(weight: np.ndarray) -> sp.csr_array:
+            return self._matrix(histories, rows, weight, histories.items, size)
+
+        times = gather(np.ones(len(rows)))
+        by_days = gather(np.exp2(-histories.days_ago / config.repeat_half_life_days))
+        by_steps = gather(config.repeat_decay ** histories.steps_ago)
+        last = gather(histories.steps_ago == 0)
+        distinct = np.diff(times.indptr)
+        events = np.maximum(np.diff(histories.indptr), 1)
+        habit = np.repeat((1.0 - distinct / events).astype(np.float32), distinct)
+
+        def like(data: np.ndarray) -> Sparse:
+            return Sparse(sp.csr_array((data.astype(np.float32), times.indices, times.indptr), times.shape))
+
+        yield "bought_before", like(np.ones(times.nnz))
+        yield "bought_often", like(np.log(times.data))
+        yield "bought_popular", like(self.log_popularity[times.indices])
+        yield "bought_recently_days", like(np.log(by_days.data / times.data + np.float32(0.05)) - LOG_FLOOR)
+        yield "bought_recently_steps", like(by_steps.data)
+        yield "bought_last", like(last.data > 0)
+        yield "repeat_habit", like(habit)
+
+    def _among(self, bought: sp.csr_array, grouped: Grouped) -> sp.csr_array:
+        """A grouped part's values at the items bought before, nothing elsewhere."""
+        rows = np.repeat(np.arange(bought.shape[0]), np.diff(bought.indptr))
+        values = grouped.values[rows, grouped.group[bought.indices]]
+        return sp.csr_array((values, bought.indices, bought.indptr), bought.shape)
+
+    def _followers(self, histories: Histories, rows: np.ndarray) -> Iterator[tuple[str, Sparse | Grouped]]:
+        config, catalogue = self.config, self.catalogue
+        weight = np.float32(config.follow_decay) ** histories.steps_ago
+        kept = weight > 1e-3
+        rows, weight, items = rows[kept], weight[kept], histories.items[kept]
+        context = self._matrix(histories, rows, weight, items, len(catalogue))
+        following = sp.csr_array(context @ self.counts.transitions)
+        following.data = np.log1p(following.data / np.float32(config.follow_epsilon))
+        yield "transitions", Sparse(following)
+        texts = self._matrix(histories, rows, weight, catalogue.text_of_item[items], len(catalogue.vectors))
+        between = (texts @ self.counts.text_transitions).toarray()
+        values = np.log1p(between / np.float32(config.text_follow_epsilon))
+        yield "text_transitions", Grouped(values, catalogue.text_of_item)
+
+    def _texts(self, histories: Histories, rows: np.ndarray) -> Iterator[tuple[str, Grouped]]:
+        for name, weight in (("text_profile", np.float32(self.config.profile_decay) ** histories.steps_ago),
+                             ("text_last", (histories.steps_ago == 0).astype(np.float32))):
+            kept = weight > 1e-3
+            texts = self.catalogue.text_of_item[histories.items[kept]]
+            mixture = self._matrix(histories, rows[kept], weight[kept], texts, len(self.catalogue.vectors))
+            profile = mixture @ self.catalogue.vectors
+            profile /= np.maximum(np.linalg.norm(profile, axis=1, keepdims=True), np.float32(1e-9))
+            yield name, Grouped(profile @ self.catalogue.vectors.T, self.catalogue.text_of_item)
+
+    def _preference(self, histories: Histories, rows: np.ndarray, name: str) -> np.ndarray:
+        """log((count + κ·share) / ((total + κ)·share)) per group: 0 for an empty history."""
+        codes, share = self.groups[name], self.group_share[name]
+        weight = np.float32(self.config.preference_decay) ** histories.steps_ago
+        group = codes[histories.items]
+        known = group > 0
+        taken = self._matrix(histories, rows[known], weight[known], group[known], len(share)).toarray()
+        pseudo = np.float32(self.config.preference_pseudo_events)
+        base = pseudo * share
+        values = np.log((taken + base) / (base + taken.sum(axis=1, keepdims=True) * share))
+        values[:, 0] = 0.0
+        return values.astype(np.float32)

@@ -1,0 +1,226 @@
+"""The session model: named parts of behaviour and text, blended by one conditional logit.
+
+score(history, i) = Σ_p weight_p · part_p(history, i), a logit: its softmax over the catalogue is the
+probability that i is the next item. An item never sold is ranked by its text; a history that is empty by
+popularity; whether repeats count for or against an item is a weight like any other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from pydantic import BaseModel, Field
+
+from recsys_core.artefacts import read_json, staged_folder, write_json
+from recsys_core.base_model.blend import collect_choices, fit_head, fit_weights, log_likelihood
+from recsys_core.base_model.data import Catalogue, Histories, Interactions, Queries, make_queries
+from recsys_core.base_model.parts import PART_NAMES, PRIOR_WEIGHTS, Counts, Evidence, count_events
+from recsys_core.errors import ModelError
+
+log = logging.getLogger(__name__)
+FORMAT = 1
+
+
+class RankerConfig(BaseModel, frozen=True, extra="forbid"):
+    """How the parts are counted and blended; one set of defaults serves every shop."""
+
+    window: int = Field(4, ge=1, description="steps ahead and back that count as following each other")
+    window_decay: float = Field(0.5, gt=0, le=1, description="weight per further step inside the window")
+    backward: float = Field(0.5, ge=0, description="weight of the reverse direction of a transition")
+    shrink: float = Field(1.0, gt=0, description="pseudo-steps that damp rarely seen items' transitions")
+    top_k: int = Field(100, ge=1, description="transitions kept per item and per text")
+    neighbours: int = Field(10, ge=1, description="nearest texts that share transitions")
+    neighbour_power: float = Field(4.0, gt=0, description="sharpness of the text similarity when sharing")
+    follow_decay: float = Field(0.5, gt=0, le=1, description="weight per step of age of a history's items")
+    follow_epsilon: float = Field(0.01, gt=0, description="transitions below this add almost nothing")
+    text_follow_epsilon: float = Field(0.01, gt=0, description="the same for transitions between texts")
+    profile_decay: float = Field(0.6, gt=0, le=1, description="weight per step of age in the text profile")
+    repeat_decay: float = Field(0.8, gt=0, le=1, description="weight per step of age of a repeat")
+    repeat_half_life_days: float = Field(30.0, gt=0, description="half-life of a repeat, days")
+    trend_half_life_days: float = Field(14.0, gt=0, description="half-life of recent popularity, days")
+    trend_pseudo_events: float = Field(10.0, gt=0, description="events that hold the trend at zero")
+    preference_decay: float = Field(0.9, gt=0, le=1, description="weight per step in brand and category")
+    preference_pseudo_events: float = Field(5.0, gt=0, description="events that hold a preference at zero")
+    ridge: float = Field(1.0, gt=0, description="pull of the blend towards its prior weights, in choices")
+    head: int = Field(30, ge=2, description="items at the top of each choice that the head is fitted on")
+    head_ridge: float = Field(5.0, gt=0, description="pull of the head towards the whole, in choices")
+    head_share: float = Field(0.5, ge=0, le=1, description="how far the blend moves from the whole to the head")
+    holdout_share: float = Field(0.1, gt=0, lt=0.5, description="newest events the blend is fitted on "
+                                                                "when no validation queries are given")
+    max_queries: int = Field(5000, ge=1, description="choices the blend is fitted on at most")
+    max_history: int = Field(1000, ge=1, description="newest events of a history in those choices")
+    sure_candidates: int = Field(1536, ge=1, description="likely items in each choice")
+    tail_candidates: int = Field(512, ge=1, description="sampled other items in each choice")
+    seed: int = Field(0, description="seed of the two samples above")
+
+
+class Ranker:
+    """A fitted session model; see `fit_ranker`.
+
+    Args:
+        config, catalogue, counts: what it was fitted with and on. weights: float32 [P].
+        settings: everything chosen on validation, for the record: part weights by name, the number of
+        choices and their mean log-likelihood.
+    """
+
+    part_names: tuple[str, ...] = PART_NAMES
+
+    def __init__(self, config: RankerConfig, catalogue: Catalogue, counts: Counts, weights: np.ndarray,
+                 settings: dict[str, Any]) -> None:
+        self.config, self.catalogue, self.counts, self.settings = config, catalogue, counts, settings
+        self.weights = np.asarray(weights, np.float32)
+        self._evidence = Evidence(counts, catalogue, config)
+
+    def score(self, histories: Histories, now: int | None = None) -> np.ndarray:
+        """Logits of every item: float32 [n, N].
+
+        Args:
+            now: seconds since the epoch; popularity trends fade with their age. None: the trends as
+                they were at the newest training event.
+        """
+        total = np.zeros((len(histories), len(self.catalogue)), np.float32)
+        for weight, (_, piece) in zip(self.weights, self._evidence.pieces(histories, now), strict=True):
+            if weight:
+                piece.add(total, float(weight))
+        return total
+
+    def parts(self, histories: Histories, now: int | None = None) -> np.ndarray:
+        """Every part by itself, unweighted: float32 [P, n, N]. Large; ask for few histories at a time."""
+        values = np.zeros((len(PART_NAMES), len(histories), len(self.catalogue)), np.float32)
+        for row, (_, piece) in enumerate(self._evidence.pieces(histories, now)):
+            piece.add(values[row], 1.0)
+        return values
+
+    def explain(self, histories: Histories, rows: np.ndarray, now: int | None = None) -> np.ndarray:
+        """What each part adds to the score of chosen items: float32 [n, k, P], summing to the score.
+
+        Args:
+            rows: int [n, k], catalogue rows to explain for each history.
+        """
+        rows = np.asarray(rows)
+        out = np.empty((*rows.shape, len(PART_NAMES)), np.float32)
+        line = np.arange(len(histories))[:, None]
+        for at, (_, piece) in enumerate(self._evidence.pieces(histories, now)):
+            values = np.zeros((len(histories), len(self.catalogue)), np.float32)
+            piece.add(values, float(self.weights[at]))
+            out[:, :, at] = values[line, rows]
+        return out
+
+    def save(self, folder: Path) -> None:
+        """Write `ranker.safetensors` and `ranker.json`, atomically."""
+        from safetensors.numpy import save_file
+
+        counts = self.counts
+        tensors = {"weights": self.weights, "popularity": counts.popularity, "recent": counts.recent}
+        for name in ("transitions", "text_transitions"):
+            matrix = getattr(counts, name)
+            tensors |= {f"{name}.data": matrix.data.astype(np.float32),
+                        f"{name}.indices": matrix.indices.astype(np.int32),
+                        f"{name}.indptr": matrix.indptr.astype(np.int64)}
+        with staged_folder(Path(folder)) as staging:
+            save_file({key: np.ascontiguousarray(value) for key, value in tensors.items()},
+                      staging / "ranker.safetensors")
+            write_json(staging / "ranker.json", {
+                "format": FORMAT, "config": self.config.model_dump(), "newest": counts.newest,
+                "part_names": list(PART_NAMES), "catalogue": catalogue_hash(self.catalogue),
+                "settings": self.settings})
+
+    @classmethod
+    def load(cls, folder: Path, catalogue: Catalogue) -> Ranker:
+        """Read what `save` wrote.
+
+        Raises:
+            ModelError: if it was fitted on another catalogue or by another version of the parts.
+        """
+        from safetensors.numpy import load_file
+
+        folder = Path(folder)
+        about = read_json(folder / "ranker.json")
+        if about.get("format") != FORMAT or tuple(about.get("part_names", ())) != PART_NAMES:
+            raise ModelError(str(folder), "the ranker has other parts than this version", "refit the ranker")
+        if about["catalogue"] != catalogue_hash(catalogue):
+            raise ModelError(str(folder), "the ranker was fitted on another catalogue or other texts",
+                             "load it with the catalogue it was fitted on, or refit it")
+        tensors = load_file(folder / "ranker.safetensors")
+        sizes = {"transitions": len(catalogue), "text_transitions": len(catalogue.vectors)}
+        matrices = {name: sp.csr_array((tensors[f"{name}.data"], tensors[f"{name}.indices"],
+                                        tensors[f"{name}.indptr"]), shape=(size, size))
+                    for name, size in sizes.items()}
+        counts = Counts(tensors["popularity"], tensors["recent"], about["newest"], **matrices)
+        return cls(RankerConfig(**about["config"]), catalogue, counts, tensors["weights"], about["settings"])
+
+
+def catalogue_hash(catalogue: Catalogue) -> str:
+    """SHA-256 of the item ids and of which items share a text."""
+    digest = hashlib.sha256("\n".join(catalogue.item_ids).encode())
+    digest.update(catalogue.text_of_item.astype("<i4").tobytes())
+    digest.update(str(catalogue.vectors.shape).encode())
+    return digest.hexdigest()
+
+
+def fit_ranker(train: Interactions, catalogue: Catalogue, config: RankerConfig, *,
+               validation: Queries | None = None, weights: np.ndarray | None = None) -> Ranker:
+    """Count the training events and learn how much each part weighs.
+
+    Three ways, by what is given:
+    - `validation`: the blend is fitted on these questions, which must be later than `train`.
+    - neither: the newest `holdout_share` of `train` is held out for the blend, then counted in.
+    - `weights`: the blend is frozen and only the counts are made. A refit through the newest day is
+      `fit_ranker(newer, catalogue, ranker.config, weights=ranker.weights)`.
+
+    Raises:
+        ModelError: if both are given, or the weights do not fit the parts.
+    """
+    if weights is not None and validation is not None:
+        raise ModelError("ranker", "both weights and validation queries were given", "pass one of them")
+    if weights is not None and np.shape(weights) != (len(PART_NAMES),):
+        raise ModelError("ranker", f"{np.shape(weights)} weights for {len(PART_NAMES)} parts",
+                         "take the weights of a ranker fitted by this version")
+    if weights is not None:
+        counts = count_events(train, catalogue, config)
+        return Ranker(config, catalogue, counts, weights, {"weights": _named(weights), "blend": "frozen"})
+    if validation is not None:
+        counts = count_events(train, catalogue, config)
+        learned, about = _fit_blend(counts, catalogue, config, validation)
+        return Ranker(config, catalogue, counts, learned, about)
+    if not len(train):
+        prior = np.array(list(PRIOR_WEIGHTS.values()))
+        return fit_ranker(train, catalogue, config, weights=prior)
+    cutoff = int(np.quantile(train.timestamp, 1.0 - config.holdout_share, method="lower"))
+    questions = make_queries(train, cutoff, int(train.timestamp.max()) + 1, max_history=config.max_history)
+    counts = count_events(train.before(cutoff), catalogue, config)
+    learned, about = _fit_blend(counts, catalogue, config, questions)
+    return Ranker(config, catalogue, count_events(train, catalogue, config), learned, about)
+
+
+def _named(weights: np.ndarray) -> dict[str, float]:
+    return {name: float(value) for name, value in zip(PART_NAMES, weights, strict=True)}
+
+
+def _fit_blend(counts: Counts, catalogue: Catalogue, config: RankerConfig,
+               queries: Queries) -> tuple[np.ndarray, dict[str, Any]]:
+    prior = np.array(list(PRIOR_WEIGHTS.values()))
+    evidence = Ranker(config, catalogue, counts, prior, {})
+    rng = np.random.default_rng(config.seed)
+    rows = np.flatnonzero(np.diff(queries.target_indptr) > 0)
+    if not len(rows):
+        return prior, {"weights": _named(prior), "blend": "prior", "choices": 0}
+    if len(rows) > config.max_queries:
+        rows = np.sort(rng.choice(rows, config.max_queries, replace=False))
+
+    def parts_of(row: int) -> np.ndarray:
+        return evidence.parts(queries.histories[row:row + 1], int(queries.timestamp[row]))[:, 0]
+
+    choices = collect_choices(parts_of, queries, rows, prior, top=config.sure_candidates,
+                              tail=config.tail_candidates, rng=rng)
+    learned = fit_weights(choices, prior, config.ridge)
+    learned = fit_head(choices, learned, top=config.head, ridge=config.head_ridge, share=config.head_share)
+    mean = float(log_likelihood(choices, learned)[0].mean())
+    log.info("blend: %d choices, mean log-likelihood %.4f", len(choices), mean)
+    return learned, {"weights": _named(learned), "blend": "fitted", "choices": len(choices),
+                     "log_likelihood": mean}

@@ -1,0 +1,65 @@
+"""The bundle's gate, on rows between what its twin learned from and what the report tells."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from recsys_core.adaptation.study import Study
+from recsys_core.base_model.data import Catalogue, make_queries
+from recsys_core.base_model.ranker import Ranker, fit_ranker
+from recsys_core.deployment.gates import BundleGateConfig, GateVerdict, bundle_gate
+from recsys_core.evaluation.bootstrap import Interval, paired_bootstrap
+from recsys_core.evaluation.contest import run_contest
+from recsys_core.evaluation.segments import EvaluationConfig, Rivals
+from recsys_core.evaluation.windows import BASE
+from recsys_core.serving import Bundle
+
+log = logging.getLogger(__name__)
+
+
+def judge_bundle(study: Study, champion: Path | None, evaluation: EvaluationConfig,
+                 config: BundleGateConfig) -> tuple[GateVerdict, dict[str, float]]:
+    """Compare the newest twin with the trivial rankers and, where there is one, with the champion.
+
+    Args:
+        champion: folder of the serving bundle; None or missing for the first.
+
+    Returns:
+        the verdict, and the twin's metrics on the gate rows.
+    """
+    window, catalogue = study.base.plan[BASE], study.base.catalogue
+    rng = np.random.default_rng([evaluation.seed, 17])
+    queries = make_queries(study.events, window.gate_start, window.report_start,
+                           max_queries=evaluation.base_queries, rng=rng)
+    rivals = dict(Rivals(study.events, len(catalogue)).at(window.support_start))
+    first = champion is None or not champion.is_dir()
+    if not first:
+        rivals["champion"] = champion_twin(study, Bundle.load(champion), window.support_start)
+    contest = run_contest(study.twin(window)[0], queries, rivals=rivals, k=evaluation.k)
+    metrics = {name: float(values.mean()) for name, values in contest["base"]["all"].items()} if len(queries) else {}
+
+    def gain(rival: str) -> Interval:
+        difference = contest["base"]["all"][config.metric] - contest[rival]["all"][config.metric]
+        return paired_bootstrap(difference, queries.user, rng)
+
+    gains = {name: gain(name) for name in rivals} if len(queries) else {}
+    return bundle_gate(metrics, gains.pop("champion", None), gains, config, first=first), metrics
+
+
+def champion_twin(study: Study, champion: Bundle, cutoff: int) -> Ranker:
+    """What the champion's settings and text vectors make of the same days: the fair way to re-score it.
+
+    The shipped champion has counted the gate rows; a refit with its frozen weights has not. Texts it
+    has never seen get a zero vector.
+    """
+    old = {text: row for row, text in enumerate(champion.catalogue.items["text"].to_list())}
+    items, vectors = study.base.catalogue.items, champion.catalogue.item_vectors
+    known = np.array([old.get(text, -1) for text in items["text"].to_list()])
+    own = np.zeros((study.base.catalogue.vectors.shape[0], vectors.shape[1]), np.float32)
+    own[study.base.catalogue.text_of_item[known >= 0]] = vectors[known[known >= 0]]
+    catalogue = Catalogue(items, study.base.catalogue.text_of_item, own)
+    ranker = champion.parts.ranker
+    return fit_ranker(study.events.before(cutoff), catalogue, ranker.config, weights=ranker.weights)

@@ -1,0 +1,48 @@
+"""The manifest of a bundle: what it is, where it comes from, and the hash of every file."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from recsys_core.artefacts import file_hash, write_json
+from recsys_core.serving.verification import FORMAT, MANIFEST, check_kind, list_files
+
+# Whose arithmetic or file formats an answer depends on.
+PACKAGES = ("fewshot-recsys", "numpy", "scipy", "polars", "duckdb", "safetensors", "onnxruntime",
+            "tokenizers")
+
+
+def write_manifest(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
+    """Hash every file below `folder` and write manifest.json beside them.
+
+    Args:
+        about: everything else the manifest says; JSON, without NaN.
+
+    Returns:
+        the manifest.
+
+    Raises:
+        BundleError: a file of a kind no bundle holds, a pickle or a link.
+    """
+    files = {}
+    for name in list_files(folder):
+        if name != MANIFEST:
+            check_kind(folder / name, name)
+            files[name] = {"sha256": file_hash(folder / name), "size": (folder / name).stat().st_size}
+    manifest = {**about, "format": FORMAT, "versions": package_versions(), "files": files}
+    write_json(folder / MANIFEST, manifest)
+    return manifest
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages an answer depends on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:  # run from a checkout that is not installed
+            found[package] = "not installed"
+    return found

@@ -1,0 +1,29 @@
+"""The student as an artefact: distilled from the text encoder, exported to int8 ONNX."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import polars as pl
+
+from recsys_core.artefacts import write_json
+from recsys_core.base_model.encoder import TextEncoder
+from recsys_core.base_model.vectors import VectorCache
+from recsys_core.distillation.export import export_onnx
+from recsys_core.distillation.student import StudentConfig, distil_student
+from recsys_core.schema import CATEGORY_SEPARATOR
+
+
+def build_student(folder: Path, teacher: TextEncoder, items: pl.DataFrame, config: StudentConfig, seed: int,
+                  cache: VectorCache) -> dict:
+    """Distil the teacher on the shop's own texts and write `onnx/` and `curves.json`.
+
+    Returns:
+        the content of student.json: files, fingerprints, agreement with the teacher.
+    """
+    phrases = items["category"].drop_nulls().unique().str.split(CATEGORY_SEPARATOR).explode().unique()
+    texts = [*items["text"].unique().sort().to_list(), *phrases.drop_nulls().sort().to_list()]
+    student = distil_student(teacher, texts, config, seed, cache)
+    about = export_onnx(student, folder / "onnx")
+    write_json(folder / "curves.json", student.curves)
+    return about

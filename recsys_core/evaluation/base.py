@@ -1,0 +1,165 @@
+"""How the base ranks and predicts clicks on the report window, beside everything trivial."""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import polars as pl
+
+from recsys_core.adaptation.study import Study
+from recsys_core.base_model.data import Queries, make_queries
+from recsys_core.evaluation.baselines import fit_last_item, fit_like_ratio
+from recsys_core.evaluation.bootstrap import Interval, paired_bootstrap
+from recsys_core.evaluation.contest import Contest, run_contest
+from recsys_core.evaluation.metrics import (
+    coverage,
+    expected_ranks,
+    long_tail,
+    metrics_from_ranks,
+    novelty,
+    slice_targets,
+    split_targets,
+    top_items,
+)
+from recsys_core.evaluation.outcome_metrics import (
+    auc,
+    calibration_error,
+    log_loss,
+    reliability,
+    user_auc,
+    user_aucs,
+)
+from recsys_core.evaluation.results import ExposureMethod, Exposures, Gain, MethodResult, WindowFacts
+from recsys_core.evaluation.segments import EvaluationConfig, Rivals
+from recsys_core.evaluation.windows import BASE, Window
+
+log = logging.getLogger(__name__)
+
+JUDGES = ("popularity", "personal_frequency", "item_knn", "last_item")  # trivial rankers of the overall table
+
+
+def evaluate_base(study: Study, config: EvaluationConfig) -> tuple[list[MethodResult], list[Gain], Queries, Contest]:
+    """Rank a sample of everybody's steps on the report window with the newest twin and its rivals.
+
+    Returns:
+        one row per method, the base's paired gains over each rival per slice, and the raw contest.
+    """
+    window, rng = study.base.plan[BASE], np.random.default_rng([config.seed, 11])
+    events, catalogue = study.events, study.base.catalogue
+    queries = make_queries(events, window.report_start, window.report_end, max_queries=config.base_queries, rng=rng)
+    train = events.before(window.support_start)
+    rivals = {**Rivals(events, len(catalogue)).at(window.support_start),
+              "last_item": fit_last_item(train, len(catalogue))}
+    twin = study.twin(window)[0]
+    contest = run_contest(twin, queries, rivals=rivals, k=config.k)
+    methods = [_method(name, slices, queries, rng) for name, slices in contest.items()]
+    lists = np.concatenate([top_items(twin.score(queries.histories[low:low + 128]), config.k)
+                            for low in range(0, len(queries), 128)]) if len(queries) else np.zeros((0, config.k), int)
+    popularity = twin.counts.popularity
+    methods[0] = methods[0].model_copy(update={
+        "ours": True, "coverage": coverage(lists, len(catalogue)),
+        "novelty": float(novelty(lists, popularity).mean()) if len(lists) else None,
+        "long_tail_recall": _long_tail_recall(twin, queries, popularity, config.k)})
+    gains = [Gain(over=rival, slice=part, metric=config.gate.metric, interval=interval)
+             for rival in rivals for part in ("all", "repeat", "first_time")
+             if (interval := _gain(contest, rival, part, queries, config.gate.metric, rng)) is not None]
+    return methods, gains, queries, contest
+
+
+def _method(name: str, slices: dict, queries: Queries, rng: np.random.Generator) -> MethodResult:
+    metrics = {part: {metric: _interval(values, queries.user, rng) for metric, values in found.items()}
+               for part, found in slices.items() if np.isfinite(next(iter(found.values()))).any()}
+    return MethodResult(method=name, metrics=metrics)
+
+
+def _interval(values: np.ndarray, users: np.ndarray, rng: np.random.Generator) -> Interval:
+    kept = np.isfinite(values)
+    return paired_bootstrap(values[kept], users[kept], rng)
+
+
+def _gain(contest: Contest, rival: str, part: str, queries: Queries, metric: str,
+          rng: np.random.Generator) -> Interval | None:
+    difference = contest["base"][part][metric] - contest[rival][part][metric]
+    return _interval(difference, queries.user, rng) if np.isfinite(difference).any() else None
+
+
+def _long_tail_recall(twin, queries: Queries, popularity: np.ndarray, k: int) -> float | None:
+    """Recall@k of the targets among the least popular 80% of items."""
+    tail, values = long_tail(popularity), []
+    for low in range(0, len(queries), 128):
+        high = min(low + 128, len(queries))
+        indptr = queries.target_indptr[low:high + 1] - queries.target_indptr[low]
+        targets = queries.targets[queries.target_indptr[low]:queries.target_indptr[high]]
+        kept, kept_indptr = slice_targets(indptr, tail[targets])
+        if len(kept):
+            ranks = expected_ranks(twin.score(queries.histories[low:high])[kept], kept_indptr, targets[tail[targets]])
+            values.append(metrics_from_ranks(*ranks, kept_indptr, k)[f"recall@{k}"])
+    return float(np.concatenate(values).mean()) if values else None
+
+
+def describe_window(window: Window, queries: Queries, time_zone: str, *, order_only: bool) -> WindowFacts:
+    """The report window as people read it."""
+    repeat = split_targets(queries.target_indptr, queries.targets, queries.histories)
+    first, last = show_span(window.report_start, window.report_end, time_zone, order_only=order_only)
+    return WindowFacts(name="report", first=first, last=last, queries=len(queries),
+                       users=len(np.unique(queries.user)), targets=len(queries.targets),
+                       repeat_share=float(repeat.mean()) if len(repeat) else None)
+
+
+def show_span(start: int, end: int, time_zone: str, *, order_only: bool) -> tuple[str, str]:
+    """First and last local day of [start, end); order-only shops have reverse positions instead."""
+    if order_only:
+        last = (end - 1) // 86_400 * 86_400 + 86_399  # the pseudo-day's last second is the newest step
+        return f"step −{last - start}", f"step −{last - end + 1}"
+    zone = ZoneInfo(time_zone)
+    return (datetime.fromtimestamp(start, zone).date().isoformat(),
+            datetime.fromtimestamp(end - 1, zone).date().isoformat())
+
+
+def evaluate_clicks(study: Study, exposures: pl.DataFrame, config: EvaluationConfig,
+                    time_zone: str) -> Exposures | None:
+    """The click head on the report window's impressions, beside the base rate and the like-ratio.
+
+    Returns:
+        None in a shop without impressions, or without both outcomes on either side of the cut-off.
+    """
+    window, model = study.base.plan[BASE], study.base.click("twin")
+    seconds = exposures["timestamp"].dt.epoch("s")
+    known = exposures.filter(seconds < window.gate_start)
+    judged = exposures.filter((seconds >= window.report_start) & (seconds < window.report_end))
+    if model is None or judged["label"].n_unique() < 2:
+        return None
+    labels = judged["label"].to_numpy().astype(np.float64)
+    users = judged["user_id"].rank("dense").to_numpy().astype(np.int64)
+    numbered = pl.concat([known["user_id"], judged["user_id"]]).rank("dense").to_numpy().astype(np.int64) - 1
+    ratio = fit_like_ratio(numbered[:known.height], known["label"].to_numpy())
+    items = known.group_by("item_id").agg(pl.col("label").sum().alias("yes"), pl.len().alias("shown"))
+    rate = float(known["label"].mean())
+    item_rate = judged.join(items, on="item_id", how="left", maintain_order="left").select(
+        (pl.col("yes").fill_null(0) + 20 * rate) / (pl.col("shown").fill_null(0) + 20)).to_series().to_numpy()
+    found = {"click_model": model.predict(judged), "like_ratio": _within(ratio.score(numbered[known.height:]), rate),
+             "item_rate": item_rate, "base_rate": np.full(len(labels), rate)}
+    methods = [ExposureMethod(method=name, ours=name == "click_model", auc=auc(labels, p),
+                              uauc=user_auc(labels, p, users), log_loss=log_loss(labels, p),
+                              calibration_error=calibration_error(labels, p)) for name, p in found.items()]
+    first, last = show_span(window.report_start, window.report_end, time_zone, order_only=False)
+    return Exposures(first=first, last=last, rows=len(labels), users=len(np.unique(users)),
+                     base_rate=float(labels.mean()), methods=methods,
+                     uauc_gains=_uauc_gains(labels, found, users, config),
+                     reliability=[tuple(map(float, row)) for row in reliability(labels, found["click_model"])])
+
+
+def _within(probabilities: np.ndarray, rate: float) -> np.ndarray:
+    """Probabilities kept off 0 and 1, where the log-loss is infinite."""
+    return np.clip(probabilities, rate / 100, 1 - rate / 100)
+
+
+def _uauc_gains(labels: np.ndarray, found: dict[str, np.ndarray], users: np.ndarray,
+                config: EvaluationConfig) -> dict[str, Interval]:
+    rng = np.random.default_rng([config.seed, 13])
+    ours, _ = user_aucs(labels, found["click_model"], users)
+    return {name: paired_bootstrap(ours - user_aucs(labels, found[name], users)[0], np.arange(len(ours)), rng)
+            for name in ("like_ratio", "item_rate") if len(ours)}

@@ -1,0 +1,288 @@
+"""The sections below the report's summary, and how its numbers are written."""
+
+from __future__ import annotations
+
+import math
+
+from recsys_core.evaluation.bootstrap import Interval
+from recsys_core.evaluation.document import Block, Bullets, Cell, Figure, Folded, Heading, Table, Text
+from recsys_core.evaluation.results import METHOD_NAMES, SLICE_NAMES, MethodResult, Results, SegmentResult
+
+DECISIONS = {"promoted": "promoted", "refused": "refused", "no data": "nodata"}
+SEGMENT_METHODS = ("base", "adapted", "placebo", "incumbent", "from_scratch", "segment_popularity",
+                   "popularity", "personal_frequency", "item_knn")
+
+
+def value(number: float | None, digits: int = 4) -> str:
+    """A number with fixed decimals; "–" where it was not measured.
+
+    >>> value(0.23456, 3), value(None), value(-0.5, 1), value(float("inf"))
+    ('0.235', '–', '−0.5', '∞')
+    """
+    if number is None:
+        return "–"
+    text = f"{number:.{digits}f}" if math.isfinite(number) else ("∞" if number > 0 else "-∞")
+    return text.replace("-", "−")
+
+
+def count(number: int) -> str:
+    """A whole number with thin groups of thousands.
+
+    >>> count(1234567)
+    '1,234,567'
+    """
+    return f"{number:,}"
+
+
+def share(number: float | None) -> str:
+    """A share as a percentage with three significant digits.
+
+    >>> share(0.4217), share(0.00123), share(None)
+    ('42.2%', '0.123%', '–')
+    """
+    return "–" if number is None else f"{float(f'{100 * number:.3g}'):g}%"
+
+
+def p_value(number: float | None) -> str:
+    """A p-value as readers expect it.
+
+    >>> p_value(0.0004), p_value(0.0312), p_value(0.54)
+    ('<0.001', '0.031', '0.54')
+    """
+    if number is None:
+        return "–"
+    return "<0.001" if number < 0.001 else f"{number:.3f}" if number < 0.1 else f"{number:.2f}"
+
+
+def with_interval(interval: Interval | None, digits: int = 4) -> str:
+    """Mean and interval of a level, such as `0.231 [0.220, 0.242]`."""
+    if interval is None:
+        return "–"
+    return f"{value(interval.mean, digits)} [{value(interval.low, digits)}, {value(interval.high, digits)}]"
+
+
+def signed(interval: Interval | None, digits: int = 4) -> str:
+    """Mean and interval of a difference, always with its sign."""
+    if interval is None:
+        return "–"
+    mean, low, high = ("+" * (number > 0) + value(number, digits)
+                       for number in (interval.mean, interval.low, interval.high))
+    return f"{mean} [{low}, {high}]"
+
+
+def gain_cell(interval: Interval | None, digits: int = 4) -> Cell:
+    """A difference, coloured only where its interval leaves zero out."""
+    tone = "muted"
+    if interval is not None:
+        tone = "good" if interval.low > 0 else "bad" if interval.high < 0 else ""
+    return Cell(signed(interval, digits), tone)
+
+
+def method_name(method: str) -> str:
+    return METHOD_NAMES.get(method, method)
+
+
+def metric_name(metric: str) -> str:
+    """A metric as the field writes it.
+
+    >>> metric_name("ndcg@10"), metric_name("hr@5"), metric_name("recall@10")
+    ('NDCG@10', 'hit rate@5', 'recall@10')
+    """
+    name, _, k = metric.partition("@")
+    return {"ndcg": "NDCG", "mrr": "MRR", "hr": "hit rate"}.get(name, name) + (f"@{k}" if k else "")
+
+
+def ranking_section(results: Results, plots: set[str]) -> list[Block]:
+    """Every ranker, slice by slice, then the paired gains over each baseline."""
+    if not results.methods:
+        return []
+    blocks: list[Block] = [Heading("Ranking")]
+    if "ranking" in plots:
+        blocks.append(Figure("ranking", f"{metric_name(results.metric)} of every ranker, by slice"))
+    slices = [name for name in SLICE_NAMES if any(name in m.metrics for m in results.methods)]
+    for name in slices:
+        table = _method_table(results, name)
+        blocks += [Text(f"**{SLICE_NAMES[name].capitalize()}**"), table]
+    if results.gains:
+        found = {(g.over, g.slice): g.interval for g in results.gains if g.metric == results.metric}
+        overs = dict.fromkeys(over for over, _ in found)
+        wanted = [s for s in slices if any(part == s for _, part in found)]
+        rows = [[method_name(over), *(gain_cell(found.get((over, s))) for s in wanted)] for over in overs]
+        blocks += [Text(f"**What the base ranker adds**, {metric_name(results.metric)} on the same queries"),
+                   Table(["over", *(SLICE_NAMES[s] for s in wanted)], rows)]
+    return blocks
+
+
+def _method_table(results: Results, name: str) -> Table:
+    methods = [m for m in results.methods if name in m.metrics]
+    metrics = sorted({metric for m in methods for metric in m.metrics[name]},
+                     key=lambda metric: (metric != results.metric, metric))
+
+    def level(method: MethodResult) -> float:
+        interval = method.metrics[name].get(results.metric)
+        return interval.mean if interval else -1.0
+
+    extras = [("coverage", "coverage", share), ("novelty", "novelty, bits", lambda x: value(x, 1)),
+              ("long_tail_recall", "long-tail recall", lambda x: value(x, 3))] if name == "all" else []
+    extras = [extra for extra in extras if any(getattr(m, extra[0]) is not None for m in methods)]
+    rows = []
+    for method in sorted(methods, key=level, reverse=True):
+        label = f"**{method_name(method.method)}**" if method.ours else method_name(method.method)
+        cells = [with_interval(method.metrics[name].get(metric), 3) if metric == results.metric else
+                 value(getattr(method.metrics[name].get(metric), "mean", None), 3) for metric in metrics]
+        rows.append([label, *cells, *(show(getattr(method, field)) for field, _, show in extras)])
+    headers = ["method", *map(metric_name, metrics), *(title for _, title, _ in extras)]
+    return Table(headers, rows)
+
+
+def segment_section(results: Results, plots: set[str]) -> list[Block]:
+    """What adapting did, per segment: promoted first, then refused, then those without data."""
+    if not results.segments:
+        return []
+    order = sorted(results.segments, key=lambda s: (
+        list(DECISIONS).index(s.decision), -s.gain.mean if s.gain else 0.0, s.name))
+    blocks: list[Block] = [Heading("Segments"), Text(
+        "Decided on the gate window, measured on the later report window. A promoted adapter beat the base, "
+        "the placebo, a from-scratch model of the same shots and the segment's popularity; all other "
+        "segments serve the base.")]
+    if "segments" in plots:
+        blocks.append(Figure("segments", "gain of each segment's adapter over the base, with intervals"))
+    rows = [[s.name, s.kind, Cell(s.decision, DECISIONS[s.decision]), s.method or "–", count(s.shots),
+             gain_cell(s.gain), gain_cell(s.placebo_gain), value(s.minimum_detectable), p_value(s.p_holm),
+             count(s.queries), count(s.users), s.reason] for s in order]
+    headers = ["segment", "kind", "decision", "method", "K", "gain", "placebo's gain", "detectable",
+               "p (Holm)", "queries", "users", "reason"]
+    blocks.append(Table(headers, rows, words=4, last_is_words=True))
+    details = [each for each in _segment_details(order) if each[2].rows]
+    return blocks + [Folded(title, [Text(words), table]) for title, words, table in details]
+
+
+def _segment_details(segments: list[SegmentResult]) -> list[tuple[str, str, Table]]:
+    slices = [name for name in SLICE_NAMES if any(name in s.gain_by_slice for s in segments)]
+    by_slice = Table(["segment", *(SLICE_NAMES[name] for name in slices)],
+                     [[s.name, *(gain_cell(s.gain_by_slice.get(name)) for name in slices)]
+                      for s in segments if s.gain_by_slice])
+    windows = Table(["segment", "support", "gate", "report", "gain on the gate window"],
+                    [[s.name, s.support or "–", s.gate or "–", s.report or "–", gain_cell(s.gate_gain)]
+                     for s in segments if s.support or s.gate or s.report], words=4)
+    return [
+        ("Gains by kind of target", "Adapted minus base, NDCG@10 on the report window.", by_slice),
+        ("NDCG@10 of every method, full catalogue", "The best of each segment is bold.",
+         _levels([(s.name, s.ndcg) for s in segments])),
+        ("NDCG@10 ranking only the segment's own items", "Domain-restricted; the gate does not use it.",
+         _levels([(s.name, s.in_domain) for s in segments])),
+        ("Windows of each segment", "Each window ends where the next one starts.", windows)]
+
+
+def _levels(levels: list[tuple[str, dict[str, float | None]]]) -> Table:
+    """Segments by methods, the best bold."""
+    levels = [(name, {m: v for m, v in found.items() if v is not None}) for name, found in levels]
+    named = {method for _, found in levels for method in found}
+    methods = [*(m for m in SEGMENT_METHODS if m in named), *sorted(named - set(SEGMENT_METHODS))]
+    rows = []
+    for name, found in levels:
+        if found:
+            best = max(found.values())
+            cells = [value(found.get(m), 3) for m in methods]
+            rows.append([name, *(f"**{cell}**" if found.get(m) == best else cell
+                                 for m, cell in zip(methods, cells, strict=True))])
+    return Table(["segment", *map(method_name, methods)], rows)
+
+
+def exposure_section(results: Results, plots: set[str]) -> list[Block]:
+    exposures = results.exposures
+    if exposures is None:
+        return []
+    rows = [[f"**{method_name(m.method)}**" if m.ours else method_name(m.method), value(m.auc), value(m.uauc),
+             value(m.log_loss), value(m.calibration_error), gain_cell(exposures.uauc_gains.get(m.method))]
+            for m in sorted(exposures.methods, key=lambda m: -(m.uauc or 0.0))]
+    blocks: list[Block] = [
+        Heading("Exposures"),
+        Text(f"{count(exposures.rows)} impressions shown to {count(exposures.users)} users, {exposures.first}"
+             f" … {exposures.last}; {share(exposures.base_rate)} led to the positive event."),
+        Table(["method", "pooled AUC", "user AUC", "log-loss", "calibration error", "our user AUC minus its"],
+              rows)]
+    if "reliability" in plots:
+        blocks.append(Figure("reliability", "predicted against observed probability"))
+    return blocks
+
+
+def student_section(results: Results) -> list[Block]:
+    student, blocks = results.student, []
+    if student is not None:
+        pairs = [("NDCG@10", with_interval(student.student_ndcg, 3), with_interval(student.teacher_ndcg, 3)),
+                 ("size, MB", value(student.student_megabytes, 1), value(student.teacher_megabytes, 1)),
+                 ("share of the teacher's top 10", share(student.top10_overlap), "100%"),
+                 ("cosine to the teacher's vectors", value(student.cosine, 3), "1.000")]
+        measured = [list(pair) for pair in pairs if pair[1] != "–"]
+        blocks = [Heading("Student"), Table(["", "student", "teacher"], measured)]
+        if student.facts:
+            blocks.append(Bullets([f"{name}: {shown}" for name, shown in student.facts.items()]))
+    if results.classification:
+        metrics = list(dict.fromkeys(m for task in results.classification for m in task.metrics))
+        rows = [[task.task, task.method, count(task.rows), *(value(task.metrics.get(m), 3) for m in metrics)]
+                for task in results.classification]
+        titles = [m.replace("_", " ") for m in metrics]
+        blocks += [Heading("Classes"), Table(["task", "method", "rows", *titles], rows, words=2)]
+    return blocks
+
+
+def training_section(results: Results, plots: set[str]) -> list[Block]:
+    if "training" not in plots:
+        return []
+    return [Heading("Training"), Figure("training", "training curves, one panel per run")]
+
+
+def leakage_section(results: Results) -> list[Block]:
+    """Verdicts in one table; every single check is folded away unless one does not hold."""
+    if not results.certificates:
+        return []
+    rows = [[c.name, Cell("holds" if c.holds else "broken", "good" if c.holds else "bad"), c.temporal,
+             count(len(c.checks)), count(sum(not check.holds for check in c.checks))]
+            for c in sorted(results.certificates, key=lambda c: c.holds)]
+    table = Table(["model", "verdict", "in time", "checks", "not held"], rows, words=3)
+    details = [[c.name, check.name, "holds" if check.holds else "does not hold", check.detail
+                + (f" ({', '.join(check.culprits)})" if check.culprits else "")]
+               for c in results.certificates for check in c.checks]
+    failed = [row for row in details if row[2] != "holds"]
+    headers = ["model", "check", "result", "what was compared"]
+    return [Heading("Leakage certificates"), table,
+            *([Table(headers, failed, words=4)] if failed else []),
+            Folded("Every check", [Table(headers, details, words=4)])]
+
+
+def data_section(results: Results) -> list[Block]:
+    shop = results.shop
+    facts = [f"{count(shop.users)} users, {count(shop.items)} items"
+             + (f" with {count(shop.distinct_texts)} distinct texts" if shop.distinct_texts else "")
+             + f", {count(shop.events)} events, {count(shop.exposures)} impressions."]
+    if shop.source:
+        facts.append(shop.source)
+    if shop.quarantined:
+        facts.append(f"{count(sum(shop.quarantined.values()))} rows set aside: " + ", ".join(
+            f"{reason} {count(rows)}" for reason, rows in
+            sorted(shop.quarantined.items(), key=lambda pair: (-pair[1], pair[0]))) + ".")
+    rows = [[w.name, w.first, w.last, count(w.queries), count(w.users),
+             count(w.targets) if w.targets is not None else "–", share(w.repeat_share)]
+            for w in results.windows]
+    headers = ["window", "from", "to", "queries", "users", "targets", "repeats"]
+    blocks: list[Block] = [Heading("Data and windows"), Bullets(facts), Table(headers, rows, words=3)]
+    if results.environment:
+        blocks.append(Table(["made with", ""], [list(pair) for pair in results.environment.items()], words=2))
+    return blocks
+
+
+def reading_section(results: Results) -> list[Block]:
+    return [Heading("How to read this"), Bullets([
+        "**Query:** all positive events of one user at one time; the history is everything strictly earlier, "
+        "and the whole catalogue is ranked. Equal scores count at their expected rank.",
+        "**Repeats** are targets that the history already holds; **first-time** targets are ranked among the "
+        "items that it does not hold.",
+        "**Intervals** are 95%, from drawing users (not queries) with replacement, paired between methods.",
+        "**Gain:** adapted minus base on the same queries. **Placebo:** as many shots of the same window "
+        "from outside the segment; an adapter that gains no more has learned nothing about its segment.",
+        "**Detectable:** the smallest true gain that these rows would show, with 80% power.",
+        "**p (Holm):** of the gate's hardest comparison, corrected over all segments judged.",
+        "**User AUC** asks only whether each user's own exposures are ordered well; pooled AUC also rewards "
+        "knowing who buys. **Calibration error:** mean gap between probability and rate, in bins of equal "
+        "mass."])]

@@ -1,0 +1,197 @@
+"""Everything the evaluation report shows, as plain frozen records that survive JSON.
+
+The stages fill these in; the report and its plots only read them. A number that could not be measured
+is None (NaN becomes None on the way in), never zero. Method names are the keys of `METHOD_NAMES`; other
+names are shown as they are. Slices are named as in `SLICE_NAMES`.
+
+`Results.model_dump(mode="json")` gives the content of `metrics.json`; `Results.model_validate` reads it.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer
+
+from recsys_core.evaluation.bootstrap import Interval
+from recsys_core.evaluation.leakage import Certificate
+
+METHOD_NAMES = {
+    "base": "base ranker", "adapted": "adapted", "placebo": "placebo adapter", "from_scratch": "from scratch",
+    "incumbent": "incumbent adapter", "personal_frequency": "personal frequency", "item_knn": "item-kNN",
+    "last_item": "last item", "popularity": "popularity", "recent_popularity": "recent popularity",
+    "segment_popularity": "segment popularity", "like_ratio": "like ratio", "base_rate": "base rate",
+    "item_rate": "item rate", "click_model": "click model",
+}
+SLICE_NAMES = {"all": "all targets", "repeat": "repeats", "first_time": "first-time",
+               "in_domain": "in domain"}
+
+
+def _none_if_nan(value: Any) -> Any:
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _read_as(kind: type) -> BeforeValidator:
+    return BeforeValidator(lambda value: kind.from_json(value) if isinstance(value, dict) else value)
+
+
+Measured = Annotated[float | None, BeforeValidator(_none_if_nan)]
+StoredInterval = Annotated[Interval, _read_as(Interval), PlainSerializer(Interval.to_json)]
+StoredCertificate = Annotated[Certificate, _read_as(Certificate), PlainSerializer(Certificate.to_json)]
+
+
+class Record(BaseModel, frozen=True, extra="forbid"):
+    """Base of all records below."""
+
+
+class ShopFacts(Record):
+    """What was evaluated on. Counts are of clean data over all days."""
+
+    name: str
+    profile: str = Field("full", description="full or quick")
+    source: str = Field("", description="attribution and licence of the data, in one sentence")
+    first_day: str
+    last_day: str
+    users: int
+    items: int
+    distinct_texts: int | None = None
+    events: int
+    exposures: int = 0
+    quarantined: dict[str, int] = Field({}, description="reason → rows set aside")
+    order_only: bool = False
+
+
+class WindowFacts(Record):
+    """One window of time, first and last inclusive as the shop's days (or positions)."""
+
+    name: str
+    first: str
+    last: str
+    queries: int
+    users: int
+    targets: int | None = None
+    repeat_share: Measured = Field(None, description="share of targets that the history already holds")
+
+
+class MethodResult(Record):
+    """How one ranker does on the report window.
+
+    metrics: slice → metric → mean with its interval over users.
+    """
+
+    method: str
+    ours: bool = False
+    metrics: dict[str, dict[str, StoredInterval]]
+    coverage: Measured = Field(None, description="share of the catalogue in anybody's top 10")
+    novelty: Measured = Field(None, description="mean self-information of the top 10, bits")
+    long_tail_recall: Measured = Field(None, description="recall@10 of the least popular 80% of items")
+
+
+class Gain(Record):
+    """Paired difference of one metric: the base ranker minus `over`, on the same queries."""
+
+    over: str
+    slice: str = "all"
+    metric: str = "ndcg@10"
+    interval: StoredInterval
+
+
+class ExposureMethod(Record):
+    """How well one model predicts which exposures turn positive."""
+
+    method: str
+    ours: bool = False
+    auc: Measured = None
+    uauc: Measured = None
+    log_loss: Measured = None
+    calibration_error: Measured = Field(None, description="expected calibration error, equal-mass bins")
+
+
+class Exposures(Record):
+    """Click or purchase probability on impressions. reliability: rows of (mean p, rate, rows)."""
+
+    first: str
+    last: str
+    rows: int
+    users: int
+    base_rate: float
+    methods: list[ExposureMethod]
+    uauc_gains: dict[str, StoredInterval] = Field({}, description="baseline → our UAUC minus its, per user")
+    reliability: list[tuple[float, float, float]] = []
+
+
+class SegmentResult(Record):
+    """One segment: what its shots bought, on rows that neither they nor the gate have seen.
+
+    ndcg, in_domain: method → NDCG@10 on the report window, over the full catalogue and within the
+    segment's own items. gain, gain_by_slice, placebo_gain: against the base, same queries.
+    """
+
+    name: str
+    kind: str
+    decision: Literal["promoted", "refused", "no data"]
+    reason: str
+    shots: int = 0
+    method: str = ""
+    support: str = Field("", description="support window as shown, such as 2017-10-01 … 2017-10-28")
+    gate: str = ""
+    report: str = ""
+    queries: int = 0
+    users: int = 0
+    ndcg: dict[str, Measured] = {}
+    in_domain: dict[str, Measured] = {}
+    gain: StoredInterval | None = None
+    gain_by_slice: dict[str, StoredInterval] = {}
+    placebo_gain: StoredInterval | None = None
+    gate_gain: StoredInterval | None = None
+    minimum_detectable: Measured = Field(None, description="NDCG@10 difference found with 80% power")
+    p_holm: Measured = Field(None, description="of the gate, Holm-corrected over segments")
+
+
+class Curve(Record):
+    """One training run. series: name → points (x, y)."""
+
+    title: str
+    x_label: str = "step"
+    y_label: str = "loss"
+    series: dict[str, list[tuple[float, float]]]
+
+
+class StudentResult(Record):
+    """The student beside its teacher. facts: anything more, name → shown value."""
+
+    teacher_ndcg: StoredInterval | None = None
+    student_ndcg: StoredInterval | None = None
+    top10_overlap: Measured = Field(None, description="mean share of the teacher's top 10 kept")
+    cosine: Measured = Field(None, description="mean cosine between the two encoders' vectors")
+    teacher_megabytes: Measured = None
+    student_megabytes: Measured = None
+    facts: dict[str, str] = {}
+
+
+class ClassificationResult(Record):
+    """One labelled task of the shop: accuracy, precision, recall, F1, macro and micro."""
+
+    task: str
+    method: str
+    rows: int
+    metrics: dict[str, Measured]
+
+
+class Results(Record):
+    """The whole report. The first window named "report" is the one that `methods` were measured on."""
+
+    shop: ShopFacts
+    metric: str = Field("ndcg@10", description="the metric that decides")
+    windows: list[WindowFacts]
+    methods: list[MethodResult]
+    gains: list[Gain] = []
+    exposures: Exposures | None = None
+    segments: list[SegmentResult] = []
+    certificates: list[StoredCertificate] = []
+    curves: list[Curve] = []
+    student: StudentResult | None = None
+    classification: list[ClassificationResult] = []
+    notes: list[str] = Field([], description="what a reader must know, one sentence each")
+    environment: dict[str, str] = Field({}, description="commit, machine, versions, seeds, seconds")

@@ -1,0 +1,130 @@
+"""Everything the evaluation found, gathered into one `Results` record, with the segments' final decisions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import polars as pl
+
+from recsys_core.adaptation.study import Study
+from recsys_core.artefacts import read_json
+from recsys_core.base_model.tune import TextEncoderArtefact
+from recsys_core.evaluation.base import describe_window, evaluate_base, evaluate_clicks, show_span
+from recsys_core.evaluation.bootstrap import Interval
+from recsys_core.evaluation.gate import Trial, decide
+from recsys_core.evaluation.leakage import Certificate
+from recsys_core.evaluation.results import Curve, Results, SegmentResult, ShopFacts, StudentResult
+from recsys_core.evaluation.segments import EvaluationConfig
+from recsys_core.evaluation.windows import BASE, Window
+from recsys_core.ingestion.config import ShopConfig
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the earlier stages made.
+
+    Args:
+        text_encoder, student: their folders. evaluations: segment → folder of its evaluation.
+        exposures, quarantined: feature and cleaning tables (reason → rows for the latter).
+    """
+
+    text_encoder: Path
+    student: Path
+    evaluations: Mapping[str, Path]
+    exposures: pl.DataFrame
+    quarantined: Mapping[str, int]
+
+
+def make_results(study: Study, evidence: Evidence, shop: ShopConfig, profile: str,
+                 config: EvaluationConfig, environment: Mapping[str, str]) -> Results:
+    """Judge the base, decide every segment (Holm over all of them), and gather it all."""
+    methods, gains, queries, _ = evaluate_base(study, config)
+    evaluations = {name: read_json(folder / "evaluation.json") for name, folder in evidence.evaluations.items()}
+    decisions = decide([Trial(**found["trial"]) for found in evaluations.values()], config.gate)
+    window = study.base.plan[BASE]
+    kinds = {segment.name: segment.kind for segment in shop.segments}
+    return Results(
+        shop=_shop_facts(study, evidence, shop, profile), metric=config.gate.metric,
+        windows=[describe_window(window, queries, shop.time_zone, order_only=shop.order_only)],
+        methods=methods, gains=gains,
+        exposures=evaluate_clicks(study, evidence.exposures, config, shop.time_zone),
+        segments=[_segment(name, kinds[name], found, decisions[name], shop, config.gate.metric)
+                  for name, found in evaluations.items() if name in kinds],
+        certificates=[Certificate.from_json(found["certificate"]) for found in evaluations.values()
+                      if found["certificate"]],
+        curves=_curves(evidence), student=_student(evidence.student), notes=_notes(study, shop),
+        environment=dict(environment))
+
+
+def _shop_facts(study: Study, evidence: Evidence, shop: ShopConfig, profile: str) -> ShopFacts:
+    first, last = show_span(int(study.events.timestamp.min()), int(study.events.timestamp.max()) + 1,
+                            shop.time_zone, order_only=shop.order_only)
+    return ShopFacts(
+        name=shop.name, profile=profile, first_day=first, last_day=last, users=len(study.events.user_ids),
+        items=len(study.base.catalogue), distinct_texts=len(study.base.catalogue.vectors),
+        events=len(study.events), exposures=evidence.exposures.height,
+        quarantined=dict(evidence.quarantined), order_only=shop.order_only)
+
+
+def _segment(name: str, kind: str, found: dict, decision: dict, shop: ShopConfig, metric: str) -> SegmentResult:
+    trial, report = Trial(**found["trial"]), found["report"]
+    if report is None or not report["queries"]:
+        return SegmentResult(name=name, kind=kind, decision="no data", reason=decision["reason"] or "no queries")
+    window = Window(**found["window"])
+
+    def span(low: int, high: int) -> str:
+        return " … ".join(show_span(low, high, shop.time_zone, order_only=shop.order_only))
+
+    def means(part: str) -> dict[str, float | None]:
+        return {method: slices[part][metric] for method, slices in report["means"].items() if part in slices}
+
+    gains = {method: {part: Interval.from_json(value) for part, value in parts.items()}
+             for method, parts in report["gains"].items()}
+    gate = trial.gains.get("base")
+    return SegmentResult(
+        name=name, kind=kind, decision=decision["decision"], reason=decision["reason"], shots=found["shots"],
+        method=_method(found), support=span(window.support_start, window.gate_start),
+        gate=span(window.gate_start, window.report_start), report=span(window.report_start, window.report_end),
+        queries=report["queries"], users=report["users"], ndcg=means("all"), in_domain=means("in_domain"),
+        gain=gains.get("adapted", {}).get("all"), gain_by_slice=gains.get("adapted", {}),
+        placebo_gain=gains.get("placebo", {}).get("all"),
+        gate_gain=Interval(gate["gain"], gate["low"], gate["high"], gate["p"], trial.n, trial.users) if gate else None,
+        minimum_detectable=trial.minimum_detectable, p_holm=decision["p_holm"])
+
+
+def _method(found: dict) -> str:
+    return {"base": "none"}.get(found["method"], found["method"])
+
+
+def _curves(evidence: Evidence) -> list[Curve]:
+    about = TextEncoderArtefact(evidence.text_encoder).about
+    rows = about["curves"]
+    tuning = {"training": [(r["step"], r["loss"]) for r in rows if r.get("loss") is not None],
+              "held out": [(r["step"], r["held_out_loss"]) for r in rows]}
+    distilled = read_json(evidence.student / "curves.json")
+    return [Curve(title="text encoder: contrastive loss", series=tuning),
+            Curve(title="student: distillation loss", series={"training": [(r["step"], r["loss"]) for r in distilled]})]
+
+
+def _student(folder: Path) -> StudentResult:
+    about = read_json(folder / "onnx" / "student.json")
+    served = about["agreement"]["int8"]
+    size = sum(path.stat().st_size for path in (folder / "onnx").iterdir()) / 1e6
+    return StudentResult(cosine=served["text"]["cosine"], student_megabytes=size,
+                         top10_overlap=served["query"].get("recall@10"),
+                         facts={name: ", ".join(f"{k} {v:.3f}" for k, v in found.items())
+                                for name, found in served.items()})
+
+
+def _notes(study: Study, shop: ShopConfig) -> list[str]:
+    notes = []
+    if shop.order_only:
+        notes.append("The shop has an order but no times: windows are positions counted from each shopper's "
+                     "newest step, and temporal leakage is not certifiable.")
+    catalogue = study.base.catalogue
+    if len(catalogue.vectors) < 0.9 * len(catalogue):
+        notes.append(f"{len(catalogue):,} items share {len(catalogue.vectors):,} distinct texts: text alone cannot "
+                     "tell many of them apart, behaviour has to.")
+    return notes

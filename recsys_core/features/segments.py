@@ -1,0 +1,106 @@
+"""Which events belong to which segment: the shop's SQL predicates, evaluated in one pass."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import duckdb
+import numpy as np
+import polars as pl
+
+from recsys_core.errors import DataError, ShopError
+from recsys_core.schema import SEGMENT_EVENTS
+
+if TYPE_CHECKING:
+    from recsys_core.ingestion.config import SegmentSpec
+
+NEW_USERS, SCENE = "new_users", "scene"
+_FROM = ("FROM events LEFT JOIN users ON events.user_id = users.user_id "
+         "LEFT JOIN items ON events.item_id = items.item_id WHERE events._positive")
+
+
+def select_segment_events(connection: duckdb.DuckDBPyConnection, event_ids: pl.Series,
+                          segments: Sequence[SegmentSpec], order_only: bool,
+                          new_user_events: int) -> pl.DataFrame:
+    """Evaluate every segment's predicate over its positive events, joined to users and items.
+
+    Args:
+        connection: holds tables events (with _row, _positive, _first_day, _rank), users
+            and items; users and items have unique keys.
+        event_ids: String [number of events], indexed by _row.
+        segments: predicates over the aliases events, users and items.
+        order_only: the shop has no times: `new_users` then means a user's first `new_user_events`.
+
+    Returns:
+        `schema.SEGMENT_EVENTS`, sorted by segment, then in the order of the events table.
+
+    Raises:
+        ShopError: a predicate cannot be evaluated; names the segment.
+        DataError: a join repeated or lost events.
+    """
+    segments = sorted(segments, key=lambda segment: segment.name)
+    conditions = [_condition(connection, segment, order_only, new_user_events) for segment in segments]
+    empty = pl.DataFrame(schema=SEGMENT_EVENTS)
+    if not segments:
+        return empty
+    columns = ", ".join(f"coalesce(({condition}), false) AS s{n}" for n, condition in enumerate(conditions))
+    try:
+        member = connection.execute(f"SELECT events._row, {columns} {_FROM}").pl().sort("_row")
+    except duckdb.Error as error:
+        raise _culprit(connection, segments, conditions, error) from None
+    expected = connection.execute("SELECT count(*) FROM events WHERE _positive").fetchone()[0]
+    if member.height != expected or member["_row"].n_unique() != expected:
+        raise DataError("segment_events", f"joins to users and items made {member.height} rows of {expected}",
+                        "make user_id in users and item_id in items unique")
+    parts = [empty]
+    for n, segment in enumerate(segments):
+        ids = event_ids.gather(member.filter(pl.col(f"s{n}"))["_row"])
+        parts.append(pl.DataFrame({"segment": pl.Series([segment.name]).new_from_index(0, len(ids)),
+                                   "event_id": ids}, schema=SEGMENT_EVENTS))
+    return pl.concat(parts)
+
+
+def _condition(connection: duckdb.DuckDBPyConnection, segment: SegmentSpec, order_only: bool,
+               new_user_events: int) -> str:
+    """The segment's predicate with what its kind adds, as one SQL condition."""
+    parts = [f"({segment.where}\n)"]  # the line break ends a trailing SQL comment
+    if segment.kind == SCENE:
+        parts += [f"events.day >= DATE '{segment.start}'"] if segment.start else []
+        parts += [f"events.day <= DATE '{segment.end}'"] if segment.end else []
+    elif segment.kind == NEW_USERS and order_only:
+        parts.append(f"events._rank <= {new_user_events}")
+    elif segment.kind == NEW_USERS:
+        # Users already there when the log begins may be old customers, so they are left out.
+        opening = connection.execute("SELECT min(day) FROM events").fetchone()[0]
+        parts.append(f"events._first_day >= DATE '{opening}' + {segment.first_days // 3}")
+        parts.append(f"events.day < events._first_day + {segment.first_days}")
+    return " AND ".join(parts)
+
+
+def _culprit(connection: duckdb.DuckDBPyConnection, segments: Sequence[SegmentSpec],
+             conditions: Sequence[str], error: duckdb.Error) -> Exception:
+    """Evaluate the predicates one by one to name the segment that fails."""
+    for segment, condition in zip(segments, conditions, strict=True):
+        try:
+            connection.execute(f"SELECT count(*) FILTER ({condition}) {_FROM}").fetchone()
+        except duckdb.Error as alone:
+            reason = str(alone).splitlines()[0]
+            return ShopError(f"segment {segment.name!r}", f"its predicate {segment.where!r} fails: {reason}",
+                             "correct `where` in shop.yaml; it sees the aliases events, users and items")
+    return DataError("segment_events", str(error).splitlines()[0], "raise memory_limit or lower threads")
+
+
+def domain_items(items: pl.DataFrame, segments: Sequence[SegmentSpec]) -> dict[str, np.ndarray]:
+    """The items of every domain: bool [N] in the order of `items`; domains that speak of more are left out."""
+    found = {}
+    with duckdb.connect(":memory:") as connection:
+        connection.register("items", items.with_row_index("_row"))
+        for segment in (s for s in segments if s.kind == "domain"):
+            try:
+                rows = connection.execute(f"SELECT _row FROM items WHERE ({segment.where})").fetchnumpy()["_row"]
+            except duckdb.Error:
+                continue  # its predicate needs events or users: no part of the catalogue is its own
+            found[segment.name] = np.zeros(items.height, bool)
+            found[segment.name][rows.astype(np.int64)] = True
+    return found

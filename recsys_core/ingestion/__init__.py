@@ -1,0 +1,1 @@
+"""Ingestion: whatever a shop delivers, as the contract's raw tables, one local day at a time."""

@@ -1,0 +1,223 @@
+"""What a shop declares about itself: `shop.yaml`, laid over a preset for layouts people already have."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from datetime import date
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+import yaml
+from pydantic import BaseModel, Field, ValidationError
+
+from recsys_core import schema
+from recsys_core.errors import ShopError
+
+SHOP_FILE = "shop.yaml"
+Table = Literal["items", "events", "users", "judgments", "labels"]
+CONTRACT: dict[str, list[str]] = {
+    "items": list(schema.RAW_ITEMS),
+    "events": [name for name in schema.RAW_EVENTS if name != "source"],
+    "users": ["user_id"],
+    "judgments": list(schema.JUDGMENTS),
+    "labels": list(schema.LABELS),
+}
+OPEN_TABLES = ("items", "users")  # these may carry any other column under its own name
+
+
+class SegmentSpec(BaseModel, frozen=True, extra="forbid"):
+    """One segment: which events belong to it."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$",
+                      description="partition key and folder name: lower case, digits, - and _")
+    kind: Literal["new_users", "scene", "domain", "custom"] = Field(
+        description="new_users: a user's first days; scene: a stretch of time; domain: a part of the "
+                    "catalogue; custom: anything a predicate can say")
+    where: str = Field("true", description="SQL predicate over events.*, users.* and items.* columns")
+    start: date | None = Field(None, description="scene: its first local day")
+    end: date | None = Field(None, description="scene: its last local day, included")
+    first_days: int = Field(60, ge=1, description="new_users: days from a user's first event on")
+
+
+class ShopConfig(BaseModel, frozen=True, extra="forbid"):
+    """Every field of `shop.yaml`; a preset is the same thing with some of them filled in.
+
+    In `files` and `columns` a plain string must exist in the shop; a list means "the first of these that
+    exists", and none of them is fine where the contract does not require the file or column.
+    """
+
+    name: str = Field("", description="the shop's name; its folder's name if not given")
+    preset: str | None = Field(None, description="a layout to start from, see recsys_core/ingestion/presets")
+    data: str | None = Field(None, description="where the files lie, relative to shop.yaml, if elsewhere")
+    files: dict[Table, str | list[str]] = Field(
+        default_factory=dict, description="file names or glob patterns that differ from the contract's")
+    day_drops: str = Field("events", description="folder of the YYYY-MM-DD.* drops; '.' is the data folder")
+    columns: dict[Table, dict[str, str | list[str]]] = Field(
+        default_factory=dict, description="per table: our column name → theirs")
+    event_types: dict[str, str] = Field(default_factory=dict, description="their event type → ours")
+    event_type: str | None = Field(None, description="the type of every event without an event_type column")
+    time_zone: str = Field("UTC", description="IANA zone of local days and of timestamps without a zone")
+    timestamp_format: str | None = Field(None, description="strptime format of text timestamps, if not ISO")
+    first_day: date | None = Field(None, description="leave out days before this one")
+    last_day: date | None = Field(None, description="leave out days after this one")
+    category_separator: str = Field(schema.CATEGORY_SEPARATOR, description="splits levels of category paths")
+    items_from_events: dict[str, str] = Field(
+        default_factory=dict, description="without an items file: item column → column of the event files "
+        "(text: the most frequent value; price: the median positive value)")
+    users_from_events: dict[str, str] = Field(
+        default_factory=dict, description="without a users file: user column → column of the event files")
+    segments: tuple[SegmentSpec, ...] = Field((), description="the segments to adapt to")
+    segment_order: tuple[str, ...] = Field((), description="which segment `auto` prefers, best first")
+    lateness_days: int = Field(2, ge=0, description="events this many days late still re-make their day")
+    order_only: bool = Field(False, description="events have an order (`position`) but no timestamps")
+
+
+def load_config(folder: Path) -> ShopConfig:
+    """Read `folder/shop.yaml` (all defaults where there is none) over the preset it names.
+
+    Raises:
+        ShopError: broken YAML, an unknown field, preset, column or time zone, an inconsistent segment.
+    """
+    path = folder / SHOP_FILE
+    settings = read_yaml(path) if path.exists() else {}
+    preset = settings.get("preset")
+    if preset is not None:
+        settings = _overlay(preset_settings(str(preset), str(path)), settings)
+    settings.setdefault("name", folder.resolve().name)
+    return make_config(settings, str(path))
+
+
+def make_config(settings: Mapping[str, Any], artefact: str) -> ShopConfig:
+    """Check `settings` and return them as a config; `artefact` is the file an error should name."""
+    try:
+        config = ShopConfig.model_validate(settings)
+    except ValidationError as error:
+        raise _as_shop_error(error, artefact) from None
+    _check_consistency(config, artefact)
+    _check_segments(config, artefact)
+    return config
+
+
+def preset_names() -> list[str]:
+    """Names of the presets that come with the product, sorted."""
+    return sorted(path.stem for path in _presets_folder().glob("*.yaml"))
+
+
+def preset_settings(name: str, artefact: str) -> dict[str, Any]:
+    """The settings of one preset."""
+    if name not in preset_names():
+        raise ShopError(artefact, f"unknown preset {name!r}{nearest(name, preset_names())}",
+                        f"use one of {', '.join(preset_names())}, or leave `preset` out")
+    return {**read_yaml(_presets_folder() / f"{name}.yaml"), "preset": name}
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read one YAML mapping."""
+    try:
+        value = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ShopError(str(path), f"broken YAML ({' '.join(str(error).split())})",
+                        "correct the line it names") from None
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise ShopError(str(path), "is not a mapping of field to value", "write lines like `time_zone: UTC`")
+    return value
+
+
+def nearest(word: str, known: list[str]) -> str:
+    """`" (did you mean 'x'?)"` for the closest known word, or nothing.
+
+    >>> nearest("time_zon", ["time_zone", "name"])
+    " (did you mean 'time_zone'?)"
+    """
+    close = difflib.get_close_matches(word.lower(), known, 1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def _presets_folder() -> Path:
+    return Path(__file__).parent / "presets"
+
+
+def _overlay(preset: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """The shop's own fields win; `files` are merged by table and `columns` by table and column.
+
+    Segments of the shop replace the preset's, and with them the preset's order.
+    """
+    merged = {**preset, **settings}
+    if "segments" in settings and "segment_order" not in settings:
+        merged.pop("segment_order", None)
+    for field in ("files", "event_types"):
+        if isinstance(settings.get(field), dict):
+            merged[field] = {**preset.get(field, {}), **settings[field]}
+    if isinstance(settings.get("columns"), dict):
+        ours = preset.get("columns", {})
+        merged["columns"] = {**ours, **{
+            table: {**ours.get(table, {}), **mapping} if isinstance(mapping, dict) else mapping
+            for table, mapping in settings["columns"].items()}}
+    return merged
+
+
+def _as_shop_error(error: ValidationError, artefact: str) -> ShopError:
+    first = error.errors()[0]
+    place = [part for part in first["loc"] if part not in ("[key]", "str", "list[str]")]
+    field, where = str(place[-1]), " → ".join(str(part) for part in place)
+    if first["type"] == "extra_forbidden":
+        known = list((SegmentSpec if "segments" in place else ShopConfig).model_fields)
+        return ShopError(artefact, f"unknown field {where!r}{nearest(field, known)}",
+                         f"use only {', '.join(known)}")
+    return ShopError(artefact, f"field {where!r}: {first['msg']} (got {first.get('input')!r})",
+                     "correct the value")
+
+
+def _check_consistency(config: ShopConfig, artefact: str) -> None:
+    for table, mapping in config.columns.items():
+        for ours in mapping:
+            if table not in OPEN_TABLES and ours not in CONTRACT[table]:
+                raise ShopError(
+                    artefact, f"columns → {table}: unknown column {ours!r}{nearest(ours, CONTRACT[table])}",
+                    f"map our names ({', '.join(CONTRACT[table])}) to yours, as `ours: theirs`")
+    try:
+        ZoneInfo(config.time_zone)
+    except (KeyError, ValueError, OSError):
+        raise ShopError(artefact, f"unknown time_zone {config.time_zone!r}",
+                        "use an IANA name such as Europe/London or UTC") from None
+    if config.order_only and config.time_zone != "UTC":
+        raise ShopError(artefact, f"order_only together with time_zone {config.time_zone!r}",
+                        "leave time_zone out: a shop without timestamps has no clock")
+    if config.first_day and config.last_day and config.first_day > config.last_day:
+        raise ShopError(artefact, f"first_day {config.first_day} is after last_day {config.last_day}",
+                        "swap them")
+    types = [*config.event_types.values(), *([config.event_type] if config.event_type else [])]
+    for event_type in types:
+        if event_type not in schema.EVENT_TYPES:
+            raise ShopError(artefact, f"unknown event type {event_type!r}"
+                            f"{nearest(event_type, list(schema.EVENT_TYPES))}",
+                            f"use one of {', '.join(schema.EVENT_TYPES)}")
+
+
+def _check_segments(config: ShopConfig, artefact: str) -> None:
+    """What a segment declares must fit its kind; names are unique."""
+    names = [segment.name for segment in config.segments]
+    for name in names:
+        if names.count(name) > 1:
+            raise ShopError(artefact, f"two segments are called {name!r}", "give every segment its own name")
+    for segment in config.segments:
+        place = f"segment {segment.name!r} of kind {segment.kind}"
+        if segment.kind == "scene":
+            if segment.start is None or segment.end is None:
+                raise ShopError(artefact, f"{place} has no start and end", "give both as YYYY-MM-DD")
+            if segment.start > segment.end:
+                raise ShopError(artefact, f"{place} starts after it ends", "swap start and end")
+        elif segment.start is not None or segment.end is not None:
+            raise ShopError(artefact, f"{place} has a start or end", "make it a scene, or leave them out")
+        if segment.kind != "new_users" and "first_days" in segment.model_fields_set:
+            raise ShopError(artefact, f"{place} has first_days", "make it new_users, or leave it out")
+        if segment.kind in ("domain", "custom") and segment.where.strip().lower() == "true":
+            raise ShopError(artefact, f"{place} selects every event", "say which events in `where`")
+    for name in config.segment_order:
+        if name not in names:
+            raise ShopError(artefact, f"segment_order names {name!r}, which no segment has"
+                            f"{nearest(name, names)}", f"use {', '.join(names) or 'no segment_order'}")

@@ -1,0 +1,244 @@
+"""A shop's columns under the contract's names and types."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+
+import polars as pl
+
+from recsys_core import schema
+from recsys_core.errors import ShopError
+from recsys_core.ingestion.config import CONTRACT, ShopConfig, nearest
+from recsys_core.ingestion.timestamps import parse_timestamps, pseudo_timestamps
+
+REQUIRED = {"items": ("item_id", "title"), "events": ("user_id",), "users": ("user_id",),
+            "judgments": ("query", "item_id", "gain"), "labels": ("task", "label")}
+CURRENCY = r"^\s*[$€£¥]\s*"
+THOUSANDS = r"^-?\d{1,3}(,\d{3})+(\.\d+)?$"
+INTEGER = r"^(0|-?[1-9]\d*)$"
+DECIMAL = r"^-?(0|[1-9]\d*)(\.\d+)?$"
+
+
+def match_columns(found: list[str], table: str, config: ShopConfig, artefact: str) -> dict[str, str]:
+    """Which of the shop's columns plays which part.
+
+    Args:
+        found: the file's column names. table: "items", "events", …; artefact: the file.
+
+    Returns:
+        our name → theirs, for every contract column the file has.
+
+    Raises:
+        ShopError: a required or an explicitly mapped column is missing.
+    """
+    mapping, matched = config.columns.get(table, {}), {}
+    for ours in dict.fromkeys([*CONTRACT[table], *mapping]):
+        theirs = mapping.get(ours, [ours])
+        present = [name for name in ([theirs] if isinstance(theirs, str) else theirs) if name in found]
+        if present:
+            matched[ours] = present[0]
+        elif isinstance(theirs, str) or (ours in REQUIRED[table] and ours not in mapping):
+            raise _missing(theirs if isinstance(theirs, str) else ours, ours, table, found, artefact)
+    needed = list(REQUIRED[table])
+    if table == "events":
+        needed += [] if config.order_only else ["timestamp"]
+        if "item_id" not in matched and "query" not in matched:
+            needed.append("item_id")
+        if config.event_type is None:
+            needed.append("event_type")
+    for ours in needed:
+        if ours not in matched and not (ours == "title" and ours in mapping):
+            raise _missing(ours, ours, table, found, artefact)
+    return matched
+
+
+def to_events(frame: pl.DataFrame, config: ShopConfig, source: str, artefact: str) -> pl.DataFrame:
+    """Rows of one event file as `schema.RAW_EVENTS`, in the file's order.
+
+    Unreadable timestamps become null and unreadable numbers NaN, for cleaning to quarantine. Events
+    without an id get a hash of their content, so that an exact repeat has the same id.
+
+    Args:
+        frame: the rows as read. source: what `source` should say. artefact: the file, for errors.
+
+    Raises:
+        ShopError: a missing or retyped column.
+    """
+    matched = match_columns(frame.columns, "events", config, artefact)
+    columns = {}
+    for ours, dtype in schema.RAW_EVENTS.items():
+        theirs = frame[matched[ours]] if ours in matched else None
+        if ours == "timestamp":
+            columns[ours] = _timestamps(frame, matched, config, artefact)
+        elif theirs is None or (ours == "position" and config.order_only):
+            columns[ours] = pl.repeat(None, frame.height, dtype=dtype, eager=True)
+        elif dtype == pl.String:
+            columns[ours] = as_text(theirs)
+        else:
+            columns[ours] = as_number(theirs, artefact).cast(dtype, strict=False)
+    events = pl.DataFrame(columns).with_columns(
+        pl.col("event_type").replace(config.event_types).fill_null(pl.lit(config.event_type)),
+        source=pl.lit(source))
+    if config.order_only:
+        events = events.filter(pl.col("timestamp").is_not_null())
+    return events.with_columns(event_id=pl.coalesce("event_id", _content_ids(events)))
+
+
+def to_items(frame: pl.DataFrame, config: ShopConfig, artefact: str) -> pl.DataFrame:
+    """Rows of an items file as `schema.RAW_ITEMS` plus every other column under its own name."""
+    matched = match_columns(frame.columns, "items", config, artefact)
+    columns = {}
+    for ours, dtype in schema.RAW_ITEMS.items():
+        if ours not in matched:
+            columns[ours] = pl.repeat(None, frame.height, dtype=dtype, eager=True)
+        elif dtype == pl.Float64:
+            columns[ours] = as_number(frame[matched[ours]], artefact)
+        elif ours == "category":
+            columns[ours] = as_category(frame[matched[ours]], config.category_separator)
+        else:
+            columns[ours] = as_text(frame[matched[ours]], None if ours == "item_id" else " ")
+    return pl.DataFrame(columns | _other_columns(frame, matched, columns, artefact))
+
+
+def to_users(frame: pl.DataFrame, config: ShopConfig, artefact: str) -> pl.DataFrame:
+    """Rows of a users file: user_id and every other column under its own name."""
+    matched = match_columns(frame.columns, "users", config, artefact)
+    columns = {"user_id": as_text(frame[matched["user_id"]])}
+    return pl.DataFrame(columns | _other_columns(frame, matched, columns, artefact))
+
+
+def to_closed_table(frame: pl.DataFrame, table: str, config: ShopConfig, artefact: str) -> pl.DataFrame:
+    """Rows of a judgments or labels file, exactly the contract's columns."""
+    matched = match_columns(frame.columns, table, config, artefact)
+    dtypes = {"judgments": schema.JUDGMENTS, "labels": schema.LABELS}[table]
+    return pl.DataFrame({
+        ours: pl.repeat(None, frame.height, dtype=dtype, eager=True) if ours not in matched
+        else as_text(frame[matched[ours]]) if dtype == pl.String
+        else as_number(frame[matched[ours]], artefact)
+        for ours, dtype in dtypes.items()})
+
+
+def as_text(values: pl.Series, join: str | None = None) -> pl.Series:
+    """Any column as text, as supplied; an empty text is null, lists become JSON or are joined by `join`.
+
+    >>> as_text(pl.Series([17850.0, None])).to_list(), as_text(pl.Series(["007", ""])).to_list()
+    (['17850.0', None], ['007', None])
+    >>> as_text(pl.Series([["Toys", "Games"], []]), " > ").to_list()
+    ['Toys > Games', None]
+    """
+    if isinstance(values.dtype, pl.List | pl.Array | pl.Struct):
+        lists = (None if value is None else json.dumps(value, default=str) for value in values.to_list())
+        values = pl.Series(values.name, list(lists), pl.String)
+    text = values.cast(pl.String)
+    if join is not None and text.str.starts_with("[").any():
+        text = text.map_elements(lambda value: _joined(value, join), return_dtype=pl.String)
+    return text.replace("", None)
+
+
+def as_category(values: pl.Series, separator: str) -> pl.Series:
+    """Category paths with their levels joined by `schema.CATEGORY_SEPARATOR`."""
+    text = as_text(values, schema.CATEGORY_SEPARATOR)
+    if separator == schema.CATEGORY_SEPARATOR:
+        return text
+    return text.str.replace_all(separator, schema.CATEGORY_SEPARATOR, literal=True)
+
+
+def as_number(values: pl.Series, artefact: str) -> pl.Series:
+    """Any column as Float64: null stays null, "$1,299.00" is read, what is no number becomes NaN.
+
+    Raises:
+        ShopError: several values and not one of them is a number: the column was retyped.
+    """
+    if values.dtype.is_numeric() or values.dtype == pl.Boolean:
+        return values.cast(pl.Float64)
+    text = values.cast(pl.String, strict=False).str.replace(CURRENCY, "").str.strip_chars()
+    text = text.to_frame().select(
+        pl.when(pl.col(text.name).str.contains(THOUSANDS)).then(pl.col(text.name).str.replace_all(",", ""))
+        .otherwise(pl.col(text.name))).to_series()
+    numbers = text.cast(pl.Float64, strict=False)
+    if values.null_count() < len(values) - 1 and numbers.null_count() == len(values):
+        raise _retyped(values, "a number", artefact)
+    return numbers.to_frame().select(
+        pl.when(pl.lit(values.is_not_null()) & pl.col(values.name).is_null()).then(float("nan"))
+        .otherwise(pl.col(values.name)).alias(values.name)).to_series()
+
+
+def _timestamps(frame: pl.DataFrame, matched: dict[str, str], config: ShopConfig, artefact: str) -> pl.Series:
+    if config.order_only:
+        order = as_number(frame[matched["position"]], artefact) if "position" in matched else None
+        return pseudo_timestamps(as_text(frame[matched["user_id"]]), order)
+    values = frame[matched["timestamp"]]
+    moments = parse_timestamps(values, config.time_zone, config.timestamp_format)
+    if values.null_count() < len(values) - 1 and moments.null_count() == len(values):
+        raise _retyped(values, "a timestamp", artefact)
+    return moments
+
+
+def _content_ids(events: pl.DataFrame) -> pl.Series:
+    if events["event_id"].null_count() == 0:
+        return events["event_id"]
+    content = events.select(pl.concat_str(
+        [pl.col(name).cast(pl.String).fill_null("") for name in CONTRACT["events"] if name != "event_id"],
+        separator="\x1f")).to_series()
+    return pl.Series("event_id", [hashlib.md5(text.encode()).hexdigest()[:20] for text in content], pl.String)
+
+
+def _other_columns(frame: pl.DataFrame, matched: dict[str, str], columns: dict[str, pl.Series],
+                   artefact: str) -> dict[str, pl.Series]:
+    """Columns outside the contract, typed where their text is plainly numbers.
+
+    Raises:
+        ShopError: a name that SQL, which ignores case, or cleaning's `text` would make ambiguous.
+    """
+    extra = {name: frame[theirs] for name, theirs in matched.items() if name not in columns}
+    extra |= {name: frame[name] for name in frame.columns
+              if name not in columns and name not in matched.values()}
+    taken = {name.lower(): name for name in columns} | {"text": "text"}
+    for name in extra:
+        if (clash := taken.setdefault(name.lower(), name)) != name or name == "text":
+            raise ShopError(artefact, f"column {name!r} can be taken for {clash!r}, a name of its own",
+                            f"rename it, or map it in shop.yaml to what it means (`{clash}: {name}`?)")
+    return {name: _plain(values) for name, values in extra.items()}
+
+
+def _plain(values: pl.Series) -> pl.Series:
+    if values.dtype.is_numeric() or values.dtype in (pl.Boolean, pl.Date):
+        return values
+    text = as_text(values, " ")
+    if text.null_count() == len(text):
+        return text
+    if text.str.contains(INTEGER).all() and text.str.len_chars().max() < 16:
+        return text.cast(pl.Int64)
+    return text.cast(pl.Float64) if text.str.contains(DECIMAL).all() else text
+
+
+def _joined(value: str, separator: str) -> str:
+    """The parts of a JSON list as one text; of a list of paths, the first path."""
+    if not value.startswith("["):
+        return value
+    try:
+        parts = json.loads(value)
+    except ValueError:
+        return value
+    if parts and isinstance(parts[0], list):
+        parts = parts[0]
+    return separator.join(str(part).strip() for part in parts if part not in (None, ""))
+
+
+def _missing(theirs: str, ours: str, table: str, found: list[str], artefact: str) -> ShopError:
+    what = f"column {theirs!r}" if theirs == ours else f"column {theirs!r} (mapped to {ours!r})"
+    fix = f"name the column, or map it in shop.yaml: columns: {{{table}: {{{ours}: <your column>}}}}"
+    if ours == "event_type":
+        fix += ", or give all events one type: event_type: purchase"
+    elif ours == "timestamp":
+        fix += ", or set order_only: true if the events only have an order"
+    return ShopError(
+        artefact, f"{what} is missing{nearest(theirs, found)}; columns found: {', '.join(found)}", fix)
+
+
+def _retyped(values: pl.Series, wanted: str, artefact: str) -> ShopError:
+    example = values.drop_nulls()[0]
+    return ShopError(artefact, f"column {values.name!r}: not one of {len(values)} values is {wanted} "
+                     f"(the first is {str(example)[:40]!r})",
+                     "deliver the column in its former type, or map another one in shop.yaml")

@@ -1,0 +1,273 @@
+"""A shop that is a folder of files: finds them, reads them day by day, derives what is not delivered."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+
+import polars as pl
+
+from recsys_core import schema
+from recsys_core.errors import ShopError
+from recsys_core.ingestion.config import ShopConfig
+from recsys_core.ingestion.contract import match_columns, to_closed_table, to_events, to_items, to_users
+from recsys_core.ingestion.derive import derive_items, derive_users, derived_columns
+from recsys_core.ingestion.readers import (
+    columns_of,
+    file_format,
+    read_column,
+    read_head,
+    read_table,
+    rejects_frame,
+)
+from recsys_core.ingestion.shop import DayDrop, Shop
+from recsys_core.ingestion.timestamps import local_day, parse_timestamps
+
+log = logging.getLogger(__name__)
+DAY_DROP = re.compile(r"(\d{4}-\d{2}-\d{2})\.")
+EXTENSIONS = ("parquet", "csv", "csv.gz", "jsonl", "jsonl.gz", "tsv", "tsv.gz")
+EARLIEST = date(1990, 1, 1)  # an events file's timestamps before this are faults, not days of the shop
+
+
+class FolderShop(Shop):
+    """Files on disk under the contract's names, or under those that `shop.yaml` gives.
+
+    Args:
+        config: the shop's configuration. base: the folder of shop.yaml.
+
+    Raises:
+        ShopError: a file is missing or ambiguous.
+    """
+
+    def __init__(self, config: ShopConfig, base: Path) -> None:
+        self.config, self.base = config, base
+        self.root = base / config.data if config.data else base
+        if not self.root.is_dir():
+            raise ShopError(str(self.root), "is not a folder", "correct `data` in shop.yaml")
+        self.files = {table: self._find(table) for table in ("items", "users", "judgments", "labels")}
+        self.drops = self._find_drops()
+        self.event_files = [] if self.drops else self._find("events", several=True)
+        if not self.drops and not self.event_files:
+            raise self._absent("events", "events/YYYY-MM-DD.{csv,jsonl,parquet}")
+        if self.drops and config.order_only:
+            raise ShopError(str(self.root / config.day_drops), "holds day drops of an order_only shop",
+                            "drop order_only if the events have timestamps, else deliver one events file")
+        if not self.files["items"] and not config.items_from_events:
+            raise self._absent("items", "items_from_events in shop.yaml")
+
+    # --- finding files ---
+
+    def _find(self, table: str, several: bool = False) -> list[Path]:
+        """The table's file, by the contract's names or the patterns of `files`."""
+        declared = self.config.files.get(table)
+        patterns = [declared] if isinstance(declared, str) else declared or [
+            f"{table}.{extension}" for extension in EXTENSIONS]
+        found: list[Path] = []
+        taken = {path for paths in getattr(self, "files", {}).values() for path in paths}
+        for pattern in patterns:
+            paths = sorted(self.root.glob(pattern)) if set(pattern) & set("*?[") else [self.root / pattern]
+            found += [path for path in paths
+                      if path.is_file() and file_format(path) and path not in {*found, *taken}]
+            if found and declared:
+                break
+        if isinstance(declared, str) and not found:
+            raise ShopError(str(self.root / declared), "the file is missing or of no known format",
+                            f"correct files → {table} in shop.yaml ({', '.join(EXTENSIONS)} are read)")
+        if len(found) > 1 and not (several and declared):
+            raise ShopError(str(self.root), f"several {table} files: {', '.join(p.name for p in found)}",
+                            f"keep one, or name it in shop.yaml: files: {{{table}: {found[0].name}}}")
+        return found
+
+    def _find_drops(self) -> dict[date, Path]:
+        if isinstance(self.config.files.get("events"), str):
+            return {}
+        for name in dict.fromkeys((self.config.day_drops, "events")):
+            if (self.root / name).is_dir() and (drops := self._drops_in(self.root / name)):
+                return drops
+        return {}
+
+    def _drops_in(self, folder: Path) -> dict[date, Path]:
+        drops: dict[date, Path] = {}
+        for path in sorted(folder.iterdir()):
+            named = DAY_DROP.match(path.name)
+            foreign = not path.is_file() or file_format(path) is None or path.name[0] in "._"
+            if foreign or (not named and folder == self.root):
+                continue
+            try:
+                day = date.fromisoformat(named[1] if named else path.name)
+            except ValueError:
+                raise ShopError(str(path), "its name is not a day", "call it YYYY-MM-DD.csv (or .jsonl, "
+                                ".parquet), or move it out of the folder of day drops") from None
+            if day in drops:
+                raise ShopError(str(folder), f"{drops[day].name} and {path.name} are drops of the same day",
+                                "keep one of them")
+            drops[day] = path
+        single = [path for extension in EXTENSIONS if (path := self.root / f"events.{extension}").is_file()]
+        if drops and single:
+            raise ShopError(str(self.root), f"has both day drops in {folder.name}/ and {single[0].name}",
+                            "keep one of them")
+        return drops
+
+    def _absent(self, table: str, otherwise: str) -> ShopError:
+        there = ", ".join(sorted(path.name for path in self.root.iterdir())[:20]) or "nothing"
+        return ShopError(str(self.root), f"no {table} file among {there}",
+                         f"add {table}.{{parquet,csv,jsonl}} or {otherwise}")
+
+    # --- events ---
+
+    def days(self) -> list[date]:
+        if self.config.order_only:
+            return [date.fromisoformat(schema.PSEUDO_DAY)]
+        days = sorted(self.drops) if self.drops else self._days_of_files
+        first, last = self.config.first_day or date.min, self.config.last_day or date.max
+        return [day for day in days if first <= day <= last]
+
+    def _read_events(self, days: list[date]) -> Iterator[DayDrop]:
+        paths = [self.drops[day] for day in days] if self.drops else self.event_files
+        self._check_headers(paths)
+        return self._read_drops(days) if self.drops else self._split_files(days)
+
+    def _check_headers(self, paths: list[Path]) -> None:
+        """Required columns are there, and every drop with a header has the columns of the first one."""
+        reference: tuple[str, set[str]] | None = None
+        for path in [self.drops[self.days()[0]], *paths] if self.drops and paths else paths:
+            if path.stat().st_size == 0:
+                raise self._no_events(path)
+            found = columns_of(path)
+            if found is None:
+                continue
+            match_columns(found, "events", self.config, str(path))
+            reference = reference or (path.name, set(found))
+            changed = sorted(reference[1] ^ set(found))
+            if changed:
+                state = "is missing" if changed[0] in reference[1] else "is new"
+                raise ShopError(str(path), f"column {changed[0]!r} {state} compared with {reference[0]}; "
+                                f"columns found: {', '.join(found)}",
+                                "give every events file the same columns, then deliver it again")
+
+    def _read_drops(self, days: list[date]) -> Iterator[DayDrop]:
+        for day in days:
+            path = self.drops[day]
+            events, rejects = self._read_events_file(path)
+            if events.is_empty() and rejects.is_empty():
+                raise self._no_events(path)
+            yield DayDrop(day, events, rejects)
+
+    def _read_events_file(self, path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+        frame, rejects = read_table(path, path.name)
+        if rejects.height:
+            log.warning("%s: %d unreadable lines set aside", path, rejects.height)
+        if frame.is_empty():
+            return pl.DataFrame(schema=schema.RAW_EVENTS), rejects
+        return to_events(frame, self.config, path.name, str(path)), rejects
+
+    def _no_events(self, path: Path) -> ShopError:
+        return ShopError(str(path), "holds no events", "deliver the file again, or remove it if the "
+                         "shop was closed that day")
+
+    @cached_property
+    def _events_of_files(self) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Every row of the events file(s) with its day (null: not a plausible one), and the rejects."""
+        self._check_headers(self.event_files)
+        parts = [self._read_events_file(path) for path in self.event_files]
+        events = pl.concat([events for events, _ in parts])
+        if events.is_empty():
+            raise self._no_events(self.event_files[0])
+        return events.with_columns(day=self._plausible_day()), pl.concat([rejects for _, rejects in parts])
+
+    @cached_property
+    def _days_of_files(self) -> list[date]:
+        """The days of the timestamp column alone, where the format lets one column be read."""
+        found: set[date | None] = set()
+        self._check_headers(self.event_files)
+        for path in self.event_files:
+            names = columns_of(path)
+            theirs = match_columns(names, "events", self.config, str(path))["timestamp"] if names else None
+            values = read_column(path, theirs) if theirs else None
+            if values is None:
+                found |= set(self._events_of_files[0]["day"].unique())
+                break
+            moments = parse_timestamps(values, self.config.time_zone, self.config.timestamp_format)
+            days = pl.DataFrame({"timestamp": moments}).select(self._plausible_day().unique())
+            found |= set(days.to_series())
+        days = sorted(found - {None})
+        if not days:
+            raise ShopError(str(self.event_files[0]), "not one timestamp is plausible",
+                            "deliver timestamps as ISO 8601 or epoch seconds, or set timestamp_format")
+        return days
+
+    def _plausible_day(self) -> pl.Expr:
+        day = local_day(pl.col("timestamp"), self.config.time_zone)
+        tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+        return pl.when(day.is_between(EARLIEST, tomorrow)).then(day)
+
+    def _split_files(self, days: list[date]) -> Iterator[DayDrop]:
+        """One drop per day; rows without a plausible day and rejects come with the shop's first day."""
+        events, rejects = self._events_of_files
+        first = self.first_day
+        for day in days:
+            mine = pl.col("day") == day
+            if day == first:
+                mine = mine | pl.col("day").is_null()
+            drop = DayDrop(day, events.filter(mine).drop("day"),
+                           rejects if day == first else rejects_frame([]))
+            if drop.events.height or drop.rejects.height:
+                yield drop
+
+    # --- the other tables ---
+
+    def items(self) -> pl.DataFrame:
+        if not self.files["items"]:
+            return derive_items(self._raw_event_rows(), self.config)
+        return to_items(self._read_whole("items"), self.config, str(self.files["items"][0]))
+
+    def users(self) -> pl.DataFrame | None:
+        if self.files["users"]:
+            return to_users(self._read_whole("users"), self.config, str(self.files["users"][0]))
+        if self.config.users_from_events:
+            return derive_users(self._raw_event_rows(), self.config)
+        return None
+
+    def judgments(self) -> pl.DataFrame | None:
+        return self._closed("judgments")
+
+    def labels(self) -> pl.DataFrame | None:
+        return self._closed("labels")
+
+    def _closed(self, table: str) -> pl.DataFrame | None:
+        if not self.files[table]:
+            return None
+        return to_closed_table(self._read_whole(table), table, self.config, str(self.files[table][0]))
+
+    def _read_whole(self, table: str) -> pl.DataFrame:
+        path = self.files[table][0]
+        frame, rejects = read_table(path, path.name)
+        if rejects.height > frame.height or frame.is_empty():
+            example = f", line {rejects['line'][0]}: {rejects['reason'][0]}" if rejects.height else ""
+            raise ShopError(str(path), f"{frame.height} readable and {rejects.height} broken rows{example}",
+                            "deliver the file again")
+        if rejects.height:
+            log.warning("%s: %d unreadable lines set aside (first: line %d, %s)", path, rejects.height,
+                        rejects["line"][0], rejects["reason"][0])
+        return frame
+
+    def _raw_event_rows(self) -> Iterator[tuple[pl.DataFrame, dict[str, str], str]]:
+        """Every events file of the shop's days as delivered, with its column mapping and name."""
+        paths = [self.drops[day] for day in self.days()] if self.drops else self.event_files
+        self._check_headers(paths)
+        for path in paths:
+            frame = read_table(path, path.name)[0]
+            yield frame, match_columns(frame.columns, "events", self.config, str(path)), str(path)
+
+    def table_columns(self) -> dict[str, dict[str, pl.DataType]]:
+        columns = derived_columns(self.config)
+        for table, convert in (("items", to_items), ("users", to_users)):
+            if self.files[table]:
+                path = self.files[table][0]
+                columns[table] = dict(convert(read_head(path), self.config, str(path)).schema)
+        columns["items"]["text"] = pl.String()  # what cleaning adds
+        return columns

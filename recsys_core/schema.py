@@ -1,0 +1,88 @@
+"""Every column name, dtype, vocabulary and padding convention, in one place.
+
+Tables are listed in the order the stages write them. All timestamps are UTC; a *day* is
+the shop's local calendar day. Ids are strings exactly as the shop supplied them.
+"""
+
+from __future__ import annotations
+
+import polars as pl
+
+UTC = pl.Datetime("us", "UTC")
+
+PAD_ITEM = ""
+PAD_SCORE = float("-inf")
+
+# Order-only shops (no timestamps) live on one pseudo-day: a user's last event is stamped one
+# second before its end, the one before that two seconds before, and so on. A global cut-off in
+# time is then a cut-off in reverse position, and every later stage needs only one code path.
+PSEUDO_DAY = "2000-01-01"
+
+IMPRESSION, VIEW, CLICK, CART, PURCHASE, SEARCH = (
+    "impression", "view", "click", "add_to_cart", "purchase", "search",
+)
+RATING, REVIEW = "rating", "review"
+EVENT_TYPES = (IMPRESSION, VIEW, CLICK, CART, PURCHASE, SEARCH, RATING, REVIEW)
+# A positive event says the shopper wanted the item; an impression only says it was shown.
+POSITIVE_EVENTS = (VIEW, CLICK, CART, PURCHASE, RATING, REVIEW)
+
+RAW_EVENTS = {
+    "event_id": pl.String, "user_id": pl.String, "timestamp": UTC, "event_type": pl.String,
+    "item_id": pl.String, "query": pl.String, "session_id": pl.String, "price": pl.Float64,
+    "quantity": pl.Float64, "rating": pl.Float64, "review": pl.String, "scene": pl.String,
+    "position": pl.Int32, "propensity": pl.Float64,
+    "source": pl.String,  # the drop the row came from, so that every row can be traced
+}
+RAW_ITEMS = {
+    "item_id": pl.String, "title": pl.String, "description": pl.String, "brand": pl.String,
+    "category": pl.String,  # a path, levels joined by CATEGORY_SEPARATOR
+    "price": pl.Float64,
+}  # plus any other column of the shop, kept as it is for predicates and filters
+CATEGORY_SEPARATOR = " > "
+
+CLEAN_EVENTS = {**RAW_EVENTS, "day": pl.Date}
+CLEAN_ITEMS = {**RAW_ITEMS, "text": pl.String}  # text: what the encoder reads
+QUARANTINED_EVENTS = {**RAW_EVENTS, "day": pl.Date, "reason": pl.String}
+
+JUDGMENTS = {"query": pl.String, "item_id": pl.String, "gain": pl.Float64}
+LABELS = {
+    "task": pl.String, "text": pl.String, "item_id": pl.String, "query": pl.String,
+    "label": pl.String, "split": pl.String, "span": pl.String,
+}
+
+# --- features (DuckDB, snapshotted to Parquet) ------------------------------------------------
+# Daily grain makes every aggregate point-in-time correct: the state at a cut-off is the sum of
+# the days before it, and a new night adds only its own rows.
+ITEM_FEATURES = {
+    "item_id": pl.String, "day": pl.Date, "impressions": pl.Int64, "views": pl.Int64,
+    "clicks": pl.Int64, "carts": pl.Int64, "purchases": pl.Int64, "users": pl.Int64,
+    "quantity": pl.Float64, "revenue": pl.Float64,
+}
+USER_FEATURES = {
+    "user_id": pl.String, "day": pl.Date, "events": pl.Int64, "purchases": pl.Int64,
+    "sessions": pl.Int64, "items": pl.Int64, "spend": pl.Float64,
+}
+SESSION_FEATURES = {
+    "session_id": pl.String, "user_id": pl.String, "started_at": UTC, "ended_at": UTC,
+    "day": pl.Date, "events": pl.Int64, "items": pl.Int64, "purchases": pl.Int64,
+    "value": pl.Float64,
+}
+SEGMENT_EVENTS = {"segment": pl.String, "event_id": pl.String}
+INTERACTIONS = {  # one row per positive event, sorted by user, timestamp, item, event_id
+    "event_id": pl.String, "user_id": pl.String, "item_id": pl.String, "timestamp": UTC,
+    "event_type": pl.String, "session_id": pl.String,
+}
+EXPOSURES = {  # one row per impression with its outcome and what was known just before it
+    "event_id": pl.String, "user_id": pl.String, "item_id": pl.String, "timestamp": UTC,
+    "label": pl.Int8, "position": pl.Int32, "propensity": pl.Float64,
+    "user_item_purchases": pl.Int64,  # by this user of this item, on earlier days
+    "user_purchases": pl.Int64,       # by this user, on earlier days
+    "item_purchases": pl.Int64,       # of this item, on earlier days
+    "item_impressions": pl.Int64,     # of this item, on earlier days
+    "item_conversions": pl.Int64,     # impressions of this item that led to the positive label
+}
+FEATURE_TABLES = {
+    "item_features": ITEM_FEATURES, "user_features": USER_FEATURES,
+    "session_features": SESSION_FEATURES, "segment_events": SEGMENT_EVENTS,
+    "interactions": INTERACTIONS, "exposures": EXPOSURES,
+}

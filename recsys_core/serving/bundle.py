@@ -1,0 +1,270 @@
+"""`Bundle`: everything needed to answer, in one verified folder, and nothing else.
+
+Every score is a sum of named parts, each float32 [N]: the ranker's, an adapter's, a query's. So an
+explanation is exact, and serving, evaluation and adaptation add up the same logits.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from recsys_core.adaptation.adapter import Adapter
+from recsys_core.adaptation.closed_form import ClosedFormConfig, Support, adapt_closed_form
+from recsys_core.base_model.data import Catalogue
+from recsys_core.schema import PAD_ITEM, PAD_SCORE
+from recsys_core.serving.click import click_odds
+from recsys_core.serving.files import BundleParts, read_parts
+from recsys_core.serving.history import join_histories
+from recsys_core.serving.request import Event, Request, check_k, understand
+from recsys_core.serving.search import clean_query, query_parts, taste_part
+from recsys_core.serving.selection import top_rows
+
+log = logging.getLogger(__name__)
+
+REQUEST = "request"  # the segment name of an adapter made for one request
+NO_HISTORY = "no history: ranked by popularity"
+SCORES_AT_ONCE = 8_000_000  # floats of one batch chunk
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One answered item.
+
+    Args:
+        score: a logit; its softmax over the catalogue is the probability of being taken next.
+        reasons: named parts that add up to the score. segment: whose adapter took part, None: the base.
+        fallback: what the request asked for and did not get, and what was ignored; None: nothing.
+    """
+
+    item_id: str
+    score: float
+    reasons: dict[str, float]
+    segment: str | None
+    fallback: str | None
+
+
+class Bundle:
+    """A published model; thread-safe, read-only. Make one with `Bundle.load`."""
+
+    def __init__(self, parts: BundleParts) -> None:
+        self.parts = parts
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Bundle:
+        """Verify a bundle's files, then read them.
+
+        Raises:
+            BundleError: missing, extra, changed, truncated or pickled files; another format.
+            AdapterError: an adapter made for another base.
+        """
+        return cls(read_parts(Path(folder)))
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What the bundle says of itself: versions, lineage, windows, metrics, licences, files."""
+        return self.parts.manifest
+
+    @property
+    def catalogue(self) -> Catalogue:
+        return self.parts.catalogue
+
+    @property
+    def popularity(self) -> np.ndarray:
+        """float32 [N]: how often each item was taken in training."""
+        return self.parts.popularity
+
+    @property
+    def folder(self) -> Path:
+        return self.parts.folder
+
+    @property
+    def segments(self) -> dict[str, dict[str, Any]]:
+        """Every segment the shop declares, with its decision and the reason."""
+        return {name: route.model_dump(mode="json") for name, route in self.parts.router.routes.items()}
+
+    def recommend(self, history: Sequence[Event], k: int = 10, user_id: str | None = None,
+                  user: dict[str, Any] | None = None, at: Any = None, segment: str | None = None,
+                  candidates: Sequence[str] | None = None, filters: dict[str, Any] | None = None,
+                  exclude_seen: bool = False, adapter: Adapter | None = None) -> list[Recommendation]:
+        """Rank the catalogue for a shopper.
+
+        Args:
+            history: oldest first; item ids, or dicts with item_id, event_type, timestamp.
+            user_id, user: attributes by id (where the bundle knows them) or as a dict, for `auto`.
+            at: the request's time (datetime or ISO text); None: now, ages counted from the newest event.
+            segment: None is the base alone, a name that segment, "auto" the most specific that fits.
+            candidates, filters: see `serving.selection.allowed_rows`.
+            adapter: one from `adapt`; takes the place of a segment.
+
+        Returns:
+            at most k, best first. Unknown ids are ignored and named in `fallback`.
+
+        Raises:
+            RequestError: a time, filter or k that makes no sense.
+        """
+        check_k(k)
+        request = understand(self.parts, history, user_id=user_id, user=user, at=at, segment=segment,
+                             candidates=candidates, filters=filters, adapter=adapter)
+        notes = () if len(request.history.items) else (NO_HISTORY,)
+        scores = self._history_scores([request])[0]
+        rows = self._best(scores, request, k, exclude_seen)
+        return self._answers(rows, scores, self._history_reasons(request, rows), request, notes)
+
+    def recommend_batch(self, histories: Sequence[Sequence[Event]], k: int = 10, segment: str | None = None,
+                        exclude_seen: bool = False) -> tuple[np.ndarray, np.ndarray]:
+        """The same ranking for many shoppers.
+
+        Returns:
+            ids [n, k] text and scores float32 [n, k], best first; short rows end in "" and −inf.
+        """
+        check_k(k)
+        ids = np.full((len(histories), k), PAD_ITEM, object)
+        scores = np.full((len(histories), k), PAD_SCORE, np.float32)
+        names = np.array(self.catalogue.item_ids, object)
+        for start, block in self.score_batches(histories, segment, exclude_seen):
+            for row, values in enumerate(block, start):
+                top = top_rows(values, k, self.parts.ties)
+                ids[row, :len(top)], scores[row, :len(top)] = names[top], values[top]
+        return ids.astype(str), scores
+
+    def score_batches(self, histories: Sequence[Sequence[Event]], segment: str | None = None,
+                      exclude_seen: bool = False) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (first row, scores float32 [rows, N]) in chunks; excluded items score −inf."""
+        size = max(1, SCORES_AT_ONCE // max(len(self.catalogue), 1))
+        for start in range(0, len(histories), size):
+            requests = [understand(self.parts, h, segment=segment) for h in histories[start:start + size]]
+            block = self._history_scores(requests)
+            for values, request in zip(block, requests, strict=True):
+                if exclude_seen:
+                    values[request.history.items] = PAD_SCORE
+            yield start, block
+
+    def search(self, query: str, k: int = 10, history: Sequence[Event] | None = None,
+               user_id: str | None = None, at: Any = None, segment: str | None = None,
+               candidates: Sequence[str] | None = None, filters: dict[str, Any] | None = None,
+               adapter: Adapter | None = None) -> list[Recommendation]:
+        """Rank the catalogue for a query, and for the shopper where a history is given.
+
+        Raises:
+            RequestError: an empty query, or one of more than 512 characters.
+        """
+        check_k(k)
+        request = understand(self.parts, history or [], user_id=user_id, at=at, segment=segment,
+                             candidates=candidates, filters=filters, adapter=adapter)
+        parts, note = self._search_parts(query, request)
+        scores = _total(parts)
+        rows = self._best(scores, request, k)
+        reasons = {name: part[rows] for name, part in parts.items()}
+        return self._answers(rows, scores, reasons, request, (note,) if note else ())
+
+    def click_probability(self, items: Sequence[str], history: Sequence[Event] | None = None,
+                          query: str | None = None, user_id: str | None = None, at: Any = None,
+                          segment: str | None = None, adapter: Adapter | None = None) -> list[float]:
+        """How likely each item is taken.
+
+        With a click model and no query: when shown, given the shopper's history; a segment or an
+        adapter shifts the log-odds. Otherwise it is the item's share in the softmax over the whole
+        catalogue: how likely it is the next item. An unknown item has no counts, or an average share.
+
+        Returns:
+            float [len(items)], in [0, 1].
+        """
+        request = understand(self.parts, history or [], user_id=user_id, at=at, segment=segment,
+                             adapter=adapter)
+        ids = [str(item) for item in items]
+        rows = np.array([self.catalogue.row_of.get(item, -1) for item in ids], np.int64)
+        if self.parts.click is not None and query is None:
+            return click_odds(self.parts, request, ids, rows).tolist()
+        total = self._history_scores([request])[0] if query is None \
+            else _total(self._search_parts(query, request)[0])
+        shares = np.exp((total - total.max()).astype(np.float64))
+        shares /= shares.sum()
+        return np.where(rows >= 0, shares[rows], 1.0 / len(shares)).tolist()
+
+    def adapt(self, support: pl.DataFrame | Sequence[dict[str, Any]]) -> Adapter:
+        """Adapt in memory to a handful of labelled events: a shopper's first clicks, a new shelf.
+
+        Args:
+            support: rows with item_id and label (positive: taken), and the history they followed.
+
+        Returns:
+            an adapter for `recommend`, `search` and `click_probability`; one that changes nothing
+            where no known item has a positive label.
+        """
+        rows = support.to_dicts() if isinstance(support, pl.DataFrame) else list(support)
+        known = [self.catalogue.row_of[str(row["item_id"])] for row in rows
+                 if float(row.get("label", 1)) > 0 and str(row.get("item_id")) in self.catalogue.row_of]
+        if not known:
+            log.warning("adapt: no known item with a positive label, the base serves")
+            return Adapter(REQUEST, "none", dict(self.manifest["lock"]),
+                           np.zeros(self.catalogue.vectors.shape[1], np.float32),
+                           settings={"reason": "no known item has a positive label"})
+        # Every event is left out by itself when the strength is chosen: it is one shopper's history.
+        prior = self.parts.prior
+        shots = Support(np.array(known, np.int32), np.arange(len(known)), prior.item_share)
+        return adapt_closed_form(prior, REQUEST, shots, ClosedFormConfig())
+
+    def _history_scores(self, requests: Sequence[Request]) -> np.ndarray:
+        """Logits float32 [n, N] without a query: the ranker's and the segment's.
+
+        The ranker's weights hold beside other evidence; nothing known of a shopper, an item's share
+        of all events *is* the probability, so its log takes their place.
+        """
+        scores = self.parts.ranker.score(join_histories([r.history for r in requests]), requests[0].now)
+        for values, request in zip(scores, requests, strict=True):
+            if not len(request.history.items):
+                values[:] = self.parts.log_share
+            for offsets in request.offsets.values():
+                values += offsets
+        return scores
+
+    def _history_reasons(self, request: Request, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """What each part adds to `_history_scores` at the answered rows."""
+        if len(request.history.items):
+            ranker = self.parts.ranker
+            shares = ranker.explain(join_histories([request.history]), rows[None], request.now)[0]
+            reasons = {name: shares[:, at] for at, name in enumerate(ranker.part_names)}
+        else:
+            reasons = {"popularity": self.parts.log_share[rows]}
+        return reasons | {name: part[rows] for name, part in request.offsets.items()}
+
+    def _search_parts(self, query: str, request: Request) -> tuple[dict[str, np.ndarray], str | None]:
+        own = self.parts
+        query = clean_query(query)
+        parts, note = query_parts(query, own.catalogue, own.log_share, own.encoder, own.lexical, own.search)
+        if len(request.history.items):
+            taste = own.ranker.score(join_histories([request.history]), request.now)[0]
+            parts["taste"] = taste_part(taste, own.search)
+        return parts | request.offsets, note
+
+    def _best(self, scores: np.ndarray, request: Request, k: int, exclude_seen: bool = False) -> np.ndarray:
+        """Rows of the answer; marks what may not be answered with −inf in `scores`."""
+        if request.allowed is not None:
+            scores[~request.allowed] = PAD_SCORE
+        if exclude_seen:
+            scores[request.history.items] = PAD_SCORE
+        return top_rows(scores, k, self.parts.ties)
+
+    def _answers(self, rows: np.ndarray, scores: np.ndarray, reasons: dict[str, np.ndarray], request: Request,
+                 notes: tuple[str, ...]) -> list[Recommendation]:
+        fallback = "; ".join(request.notes + notes) or None
+        names = self.catalogue.item_ids
+        return [Recommendation(names[row], float(scores[row]),
+                               {name: float(part[at]) for name, part in reasons.items() if part[at]},
+                               request.segment, fallback)
+                for at, row in enumerate(rows)]
+
+
+def _total(parts: dict[str, np.ndarray]) -> np.ndarray:
+    """The sum of named parts, float32 [N], in a new array."""
+    total = np.zeros(len(next(iter(parts.values()))), np.float32)
+    for part in parts.values():
+        total += part
+    return total

@@ -1,0 +1,152 @@
+"""`recsys`: ask a published bundle from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+from recsys_core.errors import DataError, RecsysError
+
+
+def default_bundle() -> Path:
+    """Where the chain leaves its bundle: $RECSYS_HOME/bundle, or var/bundle."""
+    return Path(os.environ.get("RECSYS_HOME") or "var") / "bundle"
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
+    parser = argparse.ArgumentParser(prog="recsys", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--bundle", type=Path, default=None, help="folder of the bundle (RECSYS_HOME/bundle)")
+    answer = argparse.ArgumentParser(add_help=False)
+    answer.add_argument("-k", "--k", type=int, default=10, help="how many items")
+    answer.add_argument("--segment", help="a segment's name, or auto")
+    who = argparse.ArgumentParser(add_help=False)
+    who.add_argument("--history", default="", help="item ids, oldest first, with commas between")
+    who.add_argument("--user-id", help="an id the bundle may know attributes of")
+    who.add_argument("--at", help="time of the request, ISO 8601")
+    who.add_argument("--filter", action="append", default=[], metavar="COLUMN=VALUE", help="may be repeated")
+    who.add_argument("--json", action="store_true", help="one JSON object per line, reasons included")
+    commands.add_parser("recommend", parents=[common, answer, who], help="rank items for a shopper") \
+        .add_argument("--exclude-seen", action="store_true", help="leave out items of the history")
+    commands.add_parser("search", parents=[common, answer, who], help="rank items for a query") \
+        .add_argument("query")
+    commands.add_parser("inspect", parents=[common], help="what a bundle is and how good, segment by segment")
+    evaluate = commands.add_parser("evaluate", parents=[common, answer], help="metrics over test rows")
+    evaluate.add_argument("--test", type=Path, required=True, help="Parquet with history (list) and target")
+    evaluate.add_argument("--exclude-seen", action="store_true", help="leave out items of the history")
+    return parser
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; 0, or 2 after one line on stderr about what was wrong."""
+    options = make_parser().parse_args(arguments)
+    options.bundle = options.bundle or default_bundle()
+    try:
+        COMMANDS[options.command](options)
+    except RecsysError as error:
+        print(f"recsys: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def recommend(options: argparse.Namespace) -> None:
+    """Print a shopper's list."""
+    bundle = _load(options.bundle)
+    _print_answers(bundle, bundle.recommend(
+        _history(options), options.k, user_id=options.user_id, at=options.at, segment=options.segment,
+        filters=_filters(options), exclude_seen=options.exclude_seen), options.json)
+
+
+def search(options: argparse.Namespace) -> None:
+    """Print a query's list."""
+    bundle = _load(options.bundle)
+    _print_answers(bundle, bundle.search(
+        options.query, options.k, history=_history(options), user_id=options.user_id, at=options.at,
+        segment=options.segment, filters=_filters(options)), options.json)
+
+
+def inspect(options: argparse.Namespace) -> None:
+    """Print the manifest, the segments with their reasons, the metrics and the self-test."""
+    from recsys_core.serving.golden import self_test
+
+    bundle = _load(options.bundle)
+    manifest = bundle.manifest
+    lineage = ", ".join(f"{key} {value}" for key, value in sorted(manifest["lineage"].items()))
+    size = sum(entry["size"] for entry in manifest["files"].values())
+    print(f"bundle    {options.bundle}: {manifest['items']:,} items, {len(manifest['files'])} files, "
+          f"{size / 1e6:.1f} MB")
+    print(f"lineage   {lineage}")
+    for title in ("windows", "metrics", "lock", "versions", "licences"):
+        print(f"{title:<9} {json.dumps(manifest[title], sort_keys=True, ensure_ascii=False)}")
+    for name, segment in sorted(bundle.segments.items()):
+        print(f"segment   {name} ({segment['kind']}): {segment['decision']}: {segment['reason']}")
+    faults = self_test(bundle)
+    print("self-test " + ("; ".join(faults) if faults else "answers the golden requests as when it was made"))
+
+
+def evaluate(options: argparse.Namespace) -> None:
+    """Print metrics as JSON."""
+    import polars as pl
+
+    from recsys_core.serving.evaluate import evaluate_bundle
+
+    bundle = _load(options.bundle)
+    try:
+        test = pl.read_parquet(options.test)
+    except (OSError, pl.exceptions.PolarsError) as error:
+        raise DataError(str(options.test), f"cannot be read ({str(error).splitlines()[0]})",
+                        "give a Parquet file with history and target") from None
+    print(json.dumps(evaluate_bundle(bundle, test, options.k, options.segment, options.exclude_seen)))
+
+
+def _load(folder: Path):
+    from recsys_core.serving.bundle import Bundle
+
+    return Bundle.load(folder)
+
+
+def _history(options: argparse.Namespace) -> list[str]:
+    return [item.strip() for item in options.history.split(",") if item.strip()]
+
+
+def _filters(options: argparse.Namespace) -> dict[str, Any]:
+    """COLUMN=VALUE options; a value that is a JSON number, list or object counts as one."""
+    filters = {}
+    for text in options.filter:
+        column, found, value = text.partition("=")
+        if not found:
+            raise DataError("--filter", f"{text!r} has no =", "write COLUMN=VALUE")
+        try:
+            filters[column] = json.loads(value)
+        except ValueError:
+            filters[column] = value
+    return filters
+
+
+def _print_answers(bundle: Any, answers: list, as_json: bool) -> None:
+    if as_json:
+        for answer in answers:
+            print(json.dumps(vars(answer), ensure_ascii=False))
+        return
+    for place, answer in enumerate(answers, 1):
+        why = ", ".join(f"{part} {value:+.2f}" for part, value in
+                        sorted(answer.reasons.items(), key=lambda pair: -abs(pair[1]))[:3])
+        title = bundle.catalogue.items["title"][bundle.catalogue.row_of[answer.item_id]]
+        print(f"{place:>3}  {answer.item_id:<14} {answer.score:>8.3f}  {title}  ({why})")
+    if answers:
+        print(f"segment: {answers[0].segment or 'base'}" +
+              (f"; {answers[0].fallback}" if answers[0].fallback else ""))
+    else:
+        print("no item fits the request")
+
+
+COMMANDS = {"recommend": recommend, "search": search, "inspect": inspect, "evaluate": evaluate}
+
+if __name__ == "__main__":
+    sys.exit(main())

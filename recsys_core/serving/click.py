@@ -1,0 +1,40 @@
+"""Click probability of shown items, shifted by whoever adapts."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from recsys_core.serving.files import BundleParts
+from recsys_core.serving.history import TYPE_CODE, join_histories
+from recsys_core.serving.request import Request
+
+
+def click_odds(parts: BundleParts, request: Request, items: Sequence[str], rows: np.ndarray) -> np.ndarray:
+    """The click model's probability of each item, with the adapter's logits added to its log-odds.
+
+    The logits are centred on log Σ_j share_j exp(offset_j), with share_j item j's share of all
+    events: an adapter says *which* items are wanted, not that more are.
+
+    Args:
+        items: ids, n of them. rows: int64 [n], their catalogue rows, −1 where unknown.
+
+    Returns:
+        float64 [n], in [0, 1].
+    """
+    click, past = parts.click, request.history
+    taken = past.items[past.event_type == TYPE_CODE[click.outcome]]
+    ids = parts.catalogue.item_ids
+    scores = None
+    if "score" in click.names:
+        ranked = parts.ranker.score(join_histories([past]), request.now)[0]
+        scores = [float(ranked[row]) if row >= 0 else None for row in rows]
+    p = click.predict(click.click_features(items, [ids[row] for row in taken], scores=scores))
+    offsets = np.zeros(len(ids))
+    for part in request.offsets.values():
+        offsets += part
+    counts = parts.popularity.astype(np.float64) + 0.5
+    level = np.log(np.average(np.exp(offsets - offsets.max()), weights=counts)) + offsets.max()
+    shift = np.where(rows >= 0, offsets[rows] - level, 0.0)
+    return 1.0 / (1.0 + (1.0 - p) / p * np.exp(-shift))

@@ -1,0 +1,82 @@
+"""The query's side of a search score: meaning, words, popularity and the shopper's own taste.
+
+Every part is a logit, so they add up with an adapter's offsets as they do without a query.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Protocol
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from recsys_core.base_model.data import Catalogue
+from recsys_core.errors import RequestError
+from recsys_core.serving.lexical import LexicalIndex
+
+MAX_QUERY = 512
+TASTE_LIMIT = 5.0  # standard deviations; one favourite must not drown the query
+
+
+class SearchConfig(BaseModel, frozen=True, extra="forbid"):
+    """Weights of the parts, in logits."""
+
+    text: float = Field(20.0, ge=0, description="per unit of cosine between query and item")
+    words: float = Field(15.0, ge=0, description="for the best lexical match any text could be")
+    popularity: float = Field(0.2, ge=0, description="per unit of log popularity share")
+    taste: float = Field(0.5, ge=0, description="per standard deviation of the shopper's ranking score")
+
+
+class EncodesQueries(Protocol):
+    """What search needs of the student."""
+
+    def encode(self, texts: list[str]) -> np.ndarray: ...
+
+
+def clean_query(query: str) -> str:
+    """The query normalised (NFKC, one space between words, no control characters).
+
+    Raises:
+        RequestError: not text, empty, or longer than 512 characters.
+
+    >>> clean_query("  blue\\tmug\\n")
+    'blue mug'
+    """
+    if not isinstance(query, str):
+        raise RequestError("query", f"{type(query).__name__} is no text", "send the query as text")
+    if len(query) > MAX_QUERY:
+        raise RequestError("query", f"has {len(query)} characters", f"send at most {MAX_QUERY}")
+    text = unicodedata.normalize("NFKC", query)
+    text = "".join(" " if unicodedata.category(c) in ("Cc", "Cs") else c for c in text)
+    text = " ".join(text.split())
+    if not text:
+        raise RequestError("query", "is empty", "send at least one word")
+    return text
+
+
+def query_parts(query: str, catalogue: Catalogue, log_share: np.ndarray, encoder: EncodesQueries,
+                lexical: LexicalIndex, config: SearchConfig) -> tuple[dict[str, np.ndarray], str | None]:
+    """Score every item for a clean query.
+
+    Args:
+        log_share: float32 [N], log popularity, 0 for the least popular item.
+
+    Returns:
+        named parts float32 [N], and a phrase where no word of the query is in the catalogue.
+    """
+    vector = encoder.encode([query])[0]
+    text = np.float32(config.text) * (catalogue.vectors @ vector)
+    words = lexical.scores(query)
+    parts = {"text": text[catalogue.text_of_item]}
+    if words is not None:
+        parts["words"] = (np.float32(config.words) * words)[catalogue.text_of_item]
+    parts["popularity"] = np.float32(config.popularity) * log_share
+    return parts, None if words is not None else "no word of the query is in the catalogue: ranked by meaning"
+
+
+def taste_part(scores: np.ndarray, config: SearchConfig) -> np.ndarray:
+    """The shopper's ranking scores float32 [N], brought to a search's scale: standardised and clipped."""
+    spread = float(scores.std())
+    standard = (scores - scores.mean()) / spread if spread > 0 else np.zeros_like(scores)
+    return (config.taste * np.clip(standard, -TASTE_LIMIT, TASTE_LIMIT)).astype(np.float32)

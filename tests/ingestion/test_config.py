@@ -1,0 +1,87 @@
+"""shop.yaml: every mistake stops with one error that names the field and the fix."""
+
+from __future__ import annotations
+
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from recsys_core.errors import ShopError
+from recsys_core.ingestion.config import SegmentSpec, ShopConfig, load_config, preset_names
+
+
+def config_of(folder: Path, text: str):
+    (folder / "shop.yaml").write_text(text)
+    return load_config(folder)
+
+
+def test_no_shop_yaml_means_defaults(tmp_path):
+    config = load_config(tmp_path)
+    assert (config.name, config.time_zone, config.lateness_days) == (tmp_path.name, "UTC", 2)
+    assert config.segments == () and not config.order_only
+
+
+def test_values_are_typed(tmp_path):
+    config = config_of(tmp_path, "first_day: 2024-01-05\nsegments:\n"
+                       "  - {name: easter, kind: scene, start: 2024-03-20, end: '2024-03-31'}\n")
+    assert config.first_day == date(2024, 1, 5)
+    assert config.segments[0].end == date(2024, 3, 31) and config.segments[0].where == "true"
+
+
+@pytest.mark.parametrize(("text", "words"), [
+    ("time_zon: UTC", ["time_zon", "did you mean 'time_zone'"]),
+    ("segments: [{name: a, kind: domain, wher: x}]", ["segments → 0 → wher", "did you mean 'where'"]),
+    ("segments: [{name: a, kind: season}]", ["kind", "season"]),
+    ("segments: [{name: A b, kind: new_users}]", ["name", "A b"]),
+    ("segments: [{name: a, kind: scene}]", ["'a'", "start and end"]),
+    ("segments: [{name: a, kind: scene, start: 2024-02-01, end: 2024-01-01}]", ["starts after it ends"]),
+    ("segments: [{name: a, kind: new_users, start: 2024-02-01}]", ["has a start or end"]),
+    ("segments: [{name: a, kind: custom, where: x = 1, first_days: 3}]", ["first_days"]),
+    ("segments: [{name: a, kind: custom}]", ["selects every event"]),
+    ("segments: [{name: a, kind: new_users}, {name: a, kind: new_users}]", ["two segments", "'a'"]),
+    ("segments: [{name: abroad, kind: new_users}]\nsegment_order: [abraod]", ["did you mean 'abroad'"]),
+    ("time_zone: Europe/Londn", ["Europe/Londn", "IANA"]),
+    ("order_only: true\ntime_zone: Europe/London", ["order_only", "leave time_zone out"]),
+    ("first_day: 2024-02-01\nlast_day: 2024-01-01", ["first_day 2024-02-01"]),
+    ("preset: online_retial", ["did you mean 'online_retail'", "sequences"]),
+    ("columns: {events: {user: id}}", ["'user'", "did you mean 'user_id'"]),
+    ("columns: {event: {user_id: id}}", ["event"]),
+    ("event_type: buy", ["'buy'", "purchase"]),
+    ("event_types: {cart: add_to_car}", ["did you mean 'add_to_cart'"]),
+    ("- a\n- b", ["mapping"]),
+    ("name: [", ["broken YAML"]),
+    ("lateness_days: -1", ["lateness_days"]),
+])
+def test_mistakes_are_named(tmp_path, text, words):
+    with pytest.raises(ShopError) as error:
+        config_of(tmp_path, text)
+    assert "shop.yaml" in error.value.artefact and error.value.fix
+    for word in words:
+        assert word in str(error.value)
+
+
+def test_shop_fields_lie_over_the_preset(tmp_path):
+    config = config_of(tmp_path, "preset: online_retail\ntime_zone: UTC\n"
+                       "columns: {events: {user_id: Customer ID}}\nsegments: []\n")
+    assert config.columns["events"]["user_id"] == "Customer ID"
+    assert config.columns["events"]["item_id"] == "StockCode"
+    assert (config.time_zone, config.segments, config.event_type) == ("UTC", (), "purchase")
+
+
+def test_replacing_the_segments_replaces_their_order(tmp_path):
+    config = config_of(tmp_path, "preset: online_retail\nsegments: [{name: x, kind: new_users}]\n")
+    assert [segment.name for segment in config.segments] == ["x"] and config.segment_order == ()
+
+
+def test_every_preset_is_a_valid_config(tmp_path):
+    assert preset_names() == ["amazon_reviews", "complete_journey", "online_retail", "recbole", "rees46",
+                              "sequences"]
+    for name in preset_names():
+        assert config_of(tmp_path, f"preset: {name}").preset == name
+
+
+def test_the_reference_page_names_every_field_and_preset():
+    page = (Path(__file__).parents[2] / "docs" / "shop_contract.md").read_text()
+    for name in (*ShopConfig.model_fields, *SegmentSpec.model_fields, *preset_names()):
+        assert f"`{name}`" in page, name

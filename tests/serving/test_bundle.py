@@ -1,0 +1,211 @@
+from datetime import UTC, datetime
+
+import numpy as np
+import polars as pl
+import pytest
+
+from recsys_core.errors import AdapterError, RequestError
+from recsys_core.serving import Bundle, Recommendation
+from recsys_core.serving import files as bundle_files
+from tests.serving.tiny import FAVOURITES, START, TITLES, tiny_adapter
+
+OUT_OF_SEASON = "2024-05-01"
+
+
+def ids(answers: list[Recommendation]) -> list[str]:
+    return [answer.item_id for answer in answers]
+
+
+def test_what_follows_is_first_and_reasons_add_up(bundle):
+    answers = bundle.recommend(["k0"], k=20)
+    assert answers[0].item_id == "g0" and answers[0].fallback is None and answers[0].segment is None
+    scores = [answer.score for answer in answers]
+    assert scores == sorted(scores, reverse=True) and len(set(ids(answers))) == 20
+    for answer in answers:
+        assert sum(answer.reasons.values()) == pytest.approx(answer.score, abs=1e-4)
+    assert max(answers[0].reasons, key=answers[0].reasons.get) == "transitions"
+
+
+def test_no_history_is_popularity_and_says_so(bundle):
+    answers = bundle.recommend([], k=20)
+    by_count = [bundle.popularity[bundle.catalogue.row_of[item]] for item in ids(answers)]
+    assert by_count == sorted(by_count, reverse=True) and answers[0].item_id == "t0"
+    assert answers[0].fallback == "no history: ranked by popularity"
+
+
+def test_unknown_ids_are_reported_not_raised(bundle):
+    answers = bundle.recommend(["nothing", "k0", None], candidates=["g0", "gone"], segment="neverland")
+    assert ids(answers) == ["g0"]
+    for phrase in ("nothing", "gone", "'neverland' is unknown"):
+        assert phrase in answers[0].fallback
+    clean = bundle.recommend(["k0"], candidates=["g0"])
+    assert answers[0].score == clean[0].score
+    assert bundle.recommend(["k0"], candidates=["gone"]) == []
+    assert bundle.recommend(["k0"], candidates=[]) == []
+
+
+def test_timestamps_give_steps_and_the_future_is_ignored(bundle):
+    early = {"item_id": "t1", "timestamp": START, "event_type": "purchase"}
+    late = {"item_id": "k0", "timestamp": "2024-03-02T00:00:00Z"}
+    future = {"item_id": "d0", "timestamp": 1_900_000_000}
+    shown = {"item_id": "d0", "timestamp": START, "event_type": "impression"}
+    at = datetime(2024, 3, 3, tzinfo=UTC)
+    answers = bundle.recommend([late, early, future, shown], at=at)
+    ordered = bundle.recommend([early, late], at=at)
+    assert [a.score for a in answers] == [a.score for a in ordered]  # time decides, not the list's order
+    assert "g0" in ids(answers)[:2]  # what follows k0
+    assert "after the request" in answers[0].fallback and "not one of" in answers[0].fallback
+    with pytest.raises(RequestError, match="is no time"):
+        bundle.recommend(["k0"], at="next tuesday")
+
+
+def test_filters_candidates_and_seen(bundle):
+    def answers(**filters) -> set[str]:
+        return set(ids(bundle.recommend(["k0"], k=20, filters=filters)))
+
+    deli = {item for item in TITLES if item[0] == "d"}
+    assert answers(department="Deli") == deli == answers(category="Deli")
+    assert answers(category="Deli > jam") == {"d4"}
+    assert answers(department=["Deli", "Toys"], price={"min": 14, "max": 15}) <= deli | {"t0", "t4"}
+    assert len(answers(price={"min": 3, "max": 5})) == 3
+    assert "k0" in ids(bundle.recommend(["k0"], k=20))
+    assert "k0" not in ids(bundle.recommend(["k0"], k=20, exclude_seen=True))
+    for wrong in ({"colour": "red"}, {"price": "cheap"}, {"price": {"above": 3}}, {"department": 7}):
+        with pytest.raises(RequestError):
+            bundle.recommend(["k0"], filters=wrong)
+
+
+def test_segment_by_name_adds_its_offsets(bundle):
+    base = {a.item_id: a for a in bundle.recommend(["k0"], k=20)}
+    for answer in bundle.recommend(["k0"], k=20, segment="deli"):
+        lift = 3.0 if answer.item_id in FAVOURITES["deli"] else 0.0
+        assert answer.score == pytest.approx(base[answer.item_id].score + lift, abs=1e-5)
+        assert answer.segment == "deli" and answer.reasons.get("segment_items", 0.0) == lift
+
+
+def test_refused_and_expired_segments_serve_the_base_with_the_reason(bundle):
+    base = bundle.recommend(["k0"], at=OUT_OF_SEASON)
+    for segment, reason in (("toys", "does not pay"), ("easter", "ended on 2024-04-01")):
+        answers = bundle.recommend(["k0"], at=OUT_OF_SEASON, segment=segment)
+        assert [a.score for a in answers] == [a.score for a in base] and answers[0].segment is None
+        assert reason in answers[0].fallback
+    assert "starts on" in bundle.recommend(["k0"], at="2024-03-01", segment="easter")[0].fallback
+
+
+def test_batch_equals_single_and_pads(bundle):
+    histories = [["k0"], [], ["t0", "d1", "unknown"]]
+    found, scores = bundle.recommend_batch(histories, k=30, segment="deli", exclude_seen=True)
+    assert found.shape == scores.shape == (3, 30) and found.dtype.kind == "U" and scores.dtype == np.float32
+    for row, history in enumerate(histories):
+        single = bundle.recommend(history, k=30, segment="deli", exclude_seen=True)
+        assert found[row, :len(single)].tolist() == ids(single)
+        assert scores[row, :len(single)] == pytest.approx([a.score for a in single], abs=1e-5)
+        assert set(found[row, len(single):]) == {""} and np.isneginf(scores[row, len(single):]).all()
+    empty, none = bundle.recommend_batch([], k=5)
+    assert empty.shape == none.shape == (0, 5)
+
+
+def test_batches_are_chunked_without_changing_anything(bundle, monkeypatch):
+    histories = [[item] for item in TITLES]
+    whole = bundle.recommend_batch(histories, k=5)
+    monkeypatch.setattr("recsys_core.serving.bundle.SCORES_AT_ONCE", 60)
+    parts = bundle.recommend_batch(histories, k=5)
+    assert (whole[0] == parts[0]).all() and np.allclose(whole[1], parts[1], atol=1e-5)
+
+
+def test_search_finds_words_meaning_and_the_shopper(bundle):
+    assert bundle.search("STEEL  mug")[0].item_id == "k0"
+    assert bundle.search("木製おもちゃ")[0].item_id == "d3"
+    answers = bundle.search("glass teapot", k=20)
+    assert set(ids(answers)[:2]) == {"k1", "k2"} and answers[0].score == answers[1].score
+    assert set(answers[0].reasons) <= {"text", "words", "popularity"}
+    personal = bundle.search("glass teapot", k=20, history=["k0"], segment="deli")
+    assert {"taste", "segment_items"} <= set().union(*(a.reasons for a in personal))
+    for answer in personal:
+        assert sum(answer.reasons.values()) == pytest.approx(answer.score, abs=1e-3)
+    assert {item[0] for item in ids(bundle.search("mug", filters={"department": "Deli"}))} == {"d"}
+
+
+def test_search_without_a_known_word_says_so_and_bad_queries_are_refused(bundle):
+    assert bundle.search("qwertyuiop")[0].fallback.startswith("no word of the query")
+    for query in ("", " \n\t", "x" * 513, None, 7):
+        with pytest.raises(RequestError, match="query"):
+            bundle.search(query)
+
+
+def test_click_probability_without_a_click_model_is_the_share_of_the_softmax(bundle):
+    everything = bundle.click_probability(list(TITLES), ["k0"])
+    assert sum(everything) == pytest.approx(1.0) and all(p > 0 for p in everything)
+    assert dict(zip(TITLES, everything, strict=True))["g0"] == max(everything)
+    assert bundle.click_probability(["gone"], ["k0"]) == [pytest.approx(1 / 20)]
+    asked = bundle.click_probability(["k0", "d4"], query="steel mug")
+    assert asked[0] > 0.5 > asked[1]
+    assert bundle.click_probability([]) == []
+
+
+def test_adapt_in_memory_lifts_what_was_taken(bundle):
+    support = [{"history": ["k0"], "item_id": item, "label": label}
+               for item, label in [("d1", 1), ("d1", 1), ("d1", 1), ("d2", 1), ("t0", 0), ("gone", 1)]]
+    adapter = bundle.adapt(support)
+    frame = bundle.adapt(pl.DataFrame(support))
+    assert frame.offsets(bundle.catalogue).tolist() == adapter.offsets(bundle.catalogue).tolist()
+    before = {a.item_id: a.score for a in bundle.recommend(["k0"], k=20)}
+    after = {a.item_id: a for a in bundle.recommend(["k0"], k=20, adapter=adapter)}
+    lift = {item: after[item].score - before[item] for item in before}
+    assert lift["d1"] == max(lift.values()) > 0 and lift["d1"] > lift["t0"]
+    assert after["d1"].segment == "request"
+    query = bundle.click_probability(["d1"], ["k0"])[0]
+    assert bundle.click_probability(["d1"], ["k0"], adapter=adapter)[0] > query
+
+
+def test_adapting_to_nothing_serves_the_base_and_says_so(bundle):
+    adapter = bundle.adapt([{"history": [], "item_id": "k0", "label": 0}, {"item_id": "gone", "label": 1}])
+    answers = bundle.recommend(["k0"], adapter=adapter)
+    assert [a.score for a in answers] == [a.score for a in bundle.recommend(["k0"])]
+    assert "no known item has a positive label" in answers[0].fallback
+
+
+def test_an_adapter_of_another_base_is_refused(bundle):
+    stranger = tiny_adapter("deli", ["d1"])
+    with pytest.raises(AdapterError, match="another base"):
+        bundle.recommend(["k0"], adapter=type(stranger)(**{**vars(stranger), "lock": {"encoder": "x"}}))
+
+
+@pytest.mark.parametrize("k", [0, -1, 2.5, None, True])
+def test_k_must_make_sense(bundle, k):
+    with pytest.raises(RequestError):
+        bundle.recommend(["k0"], k=k)
+
+
+def test_a_text_instead_of_a_list_is_refused(bundle):
+    with pytest.raises(RequestError, match="list of item ids"):
+        bundle.recommend("k0")
+
+
+def test_click_model_is_used_and_shifted_by_the_segment(bundle):
+    from dataclasses import replace
+
+    from recsys_core.base_model.click import ClickModel
+
+    zeros = np.zeros(6)
+    names = ("user_item", "repeat", "user_activity", "item_popularity", "item_shown", "item_rate")
+    weights = np.array([1.0, 0, 0, 0, 0, 0])
+    counts = pl.DataFrame({"item_id": ["k0"], "item_purchases": [9], "item_impressions": [9],
+                           "item_conversions": [1]})
+    click = ClickModel(names, zeros, np.ones(6), weights, -2.0, 1.0, 0.0, 0.1, 20.0, "purchase", counts)
+    with_click = Bundle(replace(bundle.parts, click=click))
+    asked = ["k0", "t0", "gone"]
+    p = dict(zip(asked, with_click.click_probability(asked, ["k0"]), strict=True))
+    assert p["t0"] == p["gone"] == pytest.approx(1 / (1 + np.exp(2.0)))
+    assert p["k0"] == pytest.approx(1 / (1 + np.exp(2.0 - np.log(2))))  # log1p of one purchase of it
+    in_deli = with_click.click_probability(["d1", "t0"], ["k0"], segment="deli")
+    assert in_deli[0] > p["t0"] > in_deli[1]
+    odds = in_deli[0] / (1 - in_deli[0]) * (1 - in_deli[1]) / in_deli[1]
+    assert np.log(odds) == pytest.approx(3.0)
+    viewed = with_click.click_probability(["k0"], [{"item_id": "k0", "event_type": "view"}])
+    assert viewed == [p["t0"]]  # a view is not the model's outcome
+
+
+def test_segment_names_that_are_no_folder_names():
+    assert bundle_files.adapter_folder("4th of July") == "adapters/4th of July"
+    assert bundle_files.adapter_folder("a/../../b").count("/") == 1

@@ -1,0 +1,124 @@
+"""A bundle of twenty items, made by the real writer from a real ranker and real adapters.
+
+Planted: everybody who takes `k0` takes `g0` next; `k1` and `k2` share one text and were never
+taken; `t0` is the most popular item. Only the query encoder is a stand-in: it adds up one fixed
+random vector per word, so equal words are near and the tests need no ONNX.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+import types
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from recsys_core.adaptation.adapter import Adapter
+from recsys_core.artefacts import write_json
+from recsys_core.base_model.data import Catalogue, make_interactions
+from recsys_core.base_model.ranker import RankerConfig, fit_ranker
+from recsys_core.deployment.bundle import BundleConfig
+from recsys_core.serving.lexical import tokenize
+
+LOCK = {"encoder": "e" * 64, "tokenizer": "t" * 64, "features": "f" * 64}
+TITLES = {
+    "k0": "Steel mug", "k1": "Glass teapot", "k2": "Glass teapot", "k3": "Bamboo board", "k4": "Enamel bowl",
+    "g0": "Zinc planter", "g1": "Solar lantern", "g2": "Oak bench", "g3": "Copper can", "g4": "Clay pot",
+    "t0": "Wooden train", "t1": "Plush dinosaur", "t2": "Magnet puzzle", "t3": "Race car",
+    "t4": "Doll house",
+    "d0": "Green olives", "d1": "Goat cheese", "d2": "Smoked ham", "d3": "木製おもちゃ", "d4": "Fig jam",
+}
+DEPARTMENTS = {"k": "Kitchen", "g": "Garden", "t": "Toys", "d": "Deli"}
+START = datetime(2024, 3, 1, tzinfo=UTC)
+
+
+class WordEncoder:
+    """Stands in for the student: a sum of one random vector per word, normalised."""
+
+    @classmethod
+    def load(cls, folder: Path) -> WordEncoder:
+        assert (Path(folder) / "student.onnx").exists()
+        return cls()
+
+    def encode(self, texts: list[str]) -> np.ndarray:
+        rows = [sum((_word(w) for w in tokenize(t)), np.full(16, 1e-3)) for t in texts]
+        return (np.array(rows) / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+
+def _word(word: str) -> np.ndarray:
+    return np.random.default_rng(int(hashlib.sha256(word.encode()).hexdigest()[:8], 16)).normal(size=16)
+
+
+def use_word_encoder(monkeypatch) -> None:
+    """Let bundles find the stand-in where they look for the student."""
+    module = types.ModuleType("recsys_core.serving.text")
+    module.OnnxEncoder = WordEncoder
+    monkeypatch.setitem(sys.modules, "recsys_core.serving.text", module)
+
+
+def tiny_catalogue() -> Catalogue:
+    items = pl.DataFrame({
+        "item_id": list(TITLES), "title": list(TITLES.values()), "text": list(TITLES.values()),
+        "department": [DEPARTMENTS[i[0]] for i in TITLES],
+        "category": [f"{DEPARTMENTS[i[0]]} > {TITLES[i].split()[-1]}" for i in TITLES],
+        "price": [float(n) for n in range(20)], "description": None, "brand": "Alder",
+    }, schema_overrides={"description": pl.String}).sort("item_id")
+    texts = items["text"].unique().sort().to_list()
+    rows = {text: row for row, text in enumerate(texts)}
+    return Catalogue(items, np.array([rows[t] for t in items["text"]], np.int32), WordEncoder().encode(texts))
+
+
+def tiny_events() -> pl.DataFrame:
+    rows = []
+    for user in range(30):
+        others = [i for i in TITLES if i not in ("k1", "k2")]
+        basket = ["k0", "g0", "t0", others[user % len(others)], others[(7 * user) % len(others)], "t0"]
+        rows += [{"event_id": f"{user}-{n}", "user_id": f"u{user:02d}", "item_id": item,
+                  "timestamp": START + timedelta(days=user % 5, hours=n), "event_type": "purchase",
+                  "session_id": f"s{user}"} for n, item in enumerate(basket)]
+    return pl.DataFrame(rows)
+
+
+def tiny_adapter(segment: str, favourites: list[str]) -> Adapter:
+    """Pulls the favourites up by three logits."""
+    return Adapter(segment, "closed_form", LOCK, np.zeros(16, np.float32), item_ids=tuple(favourites),
+                   item_values=np.full(len(favourites), 3.0, np.float32), settings={"shots": 8})
+
+
+FAVOURITES = {"deli": ["d1", "d2"], "easter": ["g1"], "north": ["t3"], "new": ["t1"], "coupon": ["d4"]}
+ROUTING = [
+    {"name": "deli", "kind": "domain", "decision": "promoted", "reason": "pays", "share": 0.2,
+     "where": "items.department = 'Deli'"},
+    {"name": "toys", "kind": "domain", "decision": "refused", "reason": "does not pay", "share": 0.2,
+     "where": "items.department = 'Toys'"},
+    {"name": "easter", "kind": "scene", "decision": "promoted", "reason": "pays", "share": 0.1,
+     "start": "2024-03-25", "end": "2024-04-01", "where": "events.scene = 'easter'"},
+    {"name": "north", "kind": "custom", "decision": "promoted", "reason": "pays", "share": 0.3,
+     "where": "users.region = 'north' AND users.children >= 2"},
+    {"name": "new", "kind": "new_users", "decision": "promoted", "reason": "pays", "share": 0.05,
+     "first_days": 14, "max_steps": 2},
+    {"name": "coupon", "kind": "custom", "decision": "promoted", "reason": "pays", "share": 0.01,
+     "where": "events.price < 1"},
+]
+USERS = pl.DataFrame({"user_id": ["anna", "bert"], "region": ["north", "south"], "children": [2, 3],
+                      "secret": ["x", "y"]})
+
+
+def tiny_arguments(folder: Path) -> dict:
+    """Everything `write_bundle` takes, written below `folder`."""
+    catalogue = tiny_catalogue()
+    fit_ranker(make_interactions(tiny_events(), catalogue), catalogue, RankerConfig()).save(folder / "ranker")
+    (folder / "student").mkdir(parents=True)
+    (folder / "student" / "student.onnx").write_bytes(b"\x08\x08 stand-in")
+    write_json(folder / "student" / "tokenizer.json", {})
+    for segment, favourites in FAVOURITES.items():
+        tiny_adapter(segment, favourites).save(folder / "adapters" / segment)
+    return {
+        "catalogue": catalogue, "ranker_folder": folder / "ranker", "student_folder": folder / "student",
+        "adapters": {segment: folder / "adapters" / segment for segment in FAVOURITES}, "routing": ROUTING,
+        "lock": LOCK, "metrics": {"ndcg@10": 0.5}, "lineage": {"shop": "tiny", "last_day": "2024-03-05"},
+        "licences": {"encoder": "Apache-2.0"}, "windows": {"twin": {}, "serving": {}}, "users": USERS,
+        "config": BundleConfig(time_zone="America/New_York")}

@@ -9,7 +9,7 @@ again unchanged re-makes its day and nothing else.
 import hashlib
 import json
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -78,34 +78,38 @@ class Freshness:
         return NIGHTLY if same and not self._missing(BASE) else FULL
 
     def pending_days(self) -> list[str]:
-        """Delivered days that no successful run has made since their drop last changed."""
+        """Days whose drop is newer than the successful run that made them, or was taken back."""
         shop, made_at = self.home.open_shop(), {}
         runs = self._runs(DAYS, inputs=self.inputs(DAYS))
         for record in runs:
             for key in keys_of(record.dagster_run.tags, days):
                 made_at[key] = max(made_at.get(key, 0.0), record.create_timestamp.timestamp())
-        delivered, folder = shop.days(), self.home.path / "clean" / "clean_events"
-        pending = [day.isoformat() for day in delivered
-                   if made_at.get(day.isoformat(), 0.0) <= changed_at(drop_files(shop, day))
-                   or not (folder / f"{day}.parquet").exists()]
+        here = {path.stem for path in (self.home.path / "clean" / "clean_events").glob("*.parquet")}
+        delivered = shop.days()
+        pending = {str(day) for day in delivered if str(day) not in here
+                   or made_at.get(str(day), 0.0) <= changed_at(drop_files(shop, day))}
+        pending |= (here - set(map(str, delivered))) & set(days.get_partition_keys())
         # Items and users are read again with every day; where only they changed, the newest day is.
         files = getattr(shop, "files", {})
         tables = changed_at([*files.get("items", []), *files.get("users", [])])
         read_at = max((record.create_timestamp.timestamp() for record in runs), default=0.0)
-        return pending or ([delivered[-1].isoformat()] if self._missing(DAYS) or read_at <= tables else [])
+        if not pending and (self._missing(DAYS) or read_at <= tables):
+            pending = {str(delivered[-1])}
+        return sorted(pending)
 
-    def delivery(self, pending: Iterable[str]) -> str:
+    def delivery(self, pending: Sequence[str]) -> str:
         """A short name for what these days hold now: the same drops give the same name."""
         shop = self.home.open_shop()
-        drops = {day: changed_at(drop_files(shop, date.fromisoformat(day))) for day in pending}
-        return _digest([drops, self.inputs(DAYS)])[:8]
+        drops = {str(day): changed_at(drop_files(shop, day)) for day in shop.days() if str(day) in pending}
+        return _digest([pending, drops, self.inputs(DAYS)])[:8]
 
-    def reopened(self, pending: Iterable[str]) -> list[str]:
+    def reopened(self, pending: Sequence[str]) -> list[str]:
         """`pending` and the delivered days around them, into or out of which late events may move."""
         shop = self.home.open_shop()
         wanted = [date.fromisoformat(day) for day in pending]
-        return [day.isoformat() for day in shop.days()
-                if any(abs((day - other).days) <= shop.config.lateness_days for other in wanted)]
+        around = [str(day) for day in shop.days()
+                  if any(abs((day - other).days) <= shop.config.lateness_days for other in wanted)]
+        return sorted({*pending, *(around or [str(shop.last_day)])})
 
     def stale_segments(self) -> list[str]:
         """Segments to adapt again: code, a failed run, a missing result, or a changed base or support set."""

@@ -28,11 +28,11 @@ from recsys_core.artefacts import read_json, write_json
 
 log = logging.getLogger(__name__)
 CYCLE_TAG = "recsys/cycle"
-EXPERIMENT = "fewshot-recsys"
+EXPERIMENT = MODEL = "fewshot-recsys"
 
 
 class Tracking(dg.ConfigurableResource):
-    """MLflow for assets: `tracking.log(...)` inside a run, `tracking.client()` for the registry.
+    """MLflow for assets: `tracking.log(...)` for what was measured, `tracking.register(...)` for the champion.
 
     Args:
         home: RECSYS_HOME. uri: the tracking store; by default a SQLite file in RECSYS_HOME.
@@ -67,25 +67,32 @@ class Tracking(dg.ConfigurableResource):
             params, metrics, tags: name → value. curves: name → one value per step, from step 0.
             folders: name in MLflow → folder or file to copy there.
         """
-        entry = {"params": {k: str(v) for k, v in (params or {}).items()},
-                 "metrics": {k: float(v) for k, v in (metrics or {}).items()},
-                 "curves": {k: [float(x) for x in v] for k, v in (curves or {}).items()},
-                 "folders": {k: str(v) for k, v in (folders or {}).items()}, "tags": dict(tags or {})}
+        self._deliver({
+            "params": {k: str(v) for k, v in (params or {}).items()},
+            "metrics": {k: float(v) for k, v in (metrics or {}).items()},
+            "curves": {k: [float(x) for x in v] for k, v in (curves or {}).items()},
+            "folders": {k: str(v) for k, v in (folders or {}).items()}, "tags": dict(tags or {})})
+
+    def register(self, bundle: Path, promoted: bool, reason: str) -> None:
+        """Log a bundle as a version of the registered model and, if promoted, move the alias to it.
+
+        A refused challenger is a version too, so that its figures stay beside its reason; the alias,
+        which is what serving follows, does not move.
+
+        Args:
+            bundle: its folder. promoted: its gates hold. reason: why, or why not.
+        """
+        self._deliver({"params": {}, "metrics": {}, "curves": {}, "folders": {"bundle": str(bundle)},
+                       "tags": {"gate": "promoted" if promoted else "refused"},
+                       "version": {"promoted": promoted, "reason": reason}})
+
+    def _deliver(self, entry: dict[str, Any]) -> None:
         try:
             if self._mlflow is None:
                 raise ConnectionError("no MLflow run is open")
             _send(self._mlflow.tracking_client, self._mlflow.active_run().info.run_id, entry)
         except Exception as error:
             self._keep(entry, error)
-
-    def client(self) -> Any:
-        """An `MlflowClient` for the registry, or None while MLflow is away."""
-        return None if self._mlflow is None else self._mlflow.tracking_client
-
-    @property
-    def run_id(self) -> str | None:
-        """The MLflow run of this Dagster run, None while MLflow is away."""
-        return None if self._mlflow is None else self._mlflow.active_run().info.run_id
 
     # --- opening and closing ---
 
@@ -237,6 +244,17 @@ def _send(client: Any, run_id: str, entry: Mapping[str, Any]) -> None:
             client.log_artifacts(run_id, str(path), name)
         else:
             client.log_artifact(run_id, str(path), name)
+    if "version" in entry:
+        _register(client, run_id, entry["version"])
+
+
+def _register(client: Any, run_id: str, version: Mapping[str, Any]) -> None:
+    if not client.search_registered_models(f"name = '{MODEL}'"):
+        client.create_registered_model(MODEL)
+    source = f"{client.get_run(run_id).info.artifact_uri}/bundle"
+    made = client.create_model_version(MODEL, source, run_id, description=version["reason"])
+    if version["promoted"]:
+        client.set_registered_model_alias(MODEL, "champion", made.version)
 
 
 def _has_failed(context: dg.InitResourceContext) -> bool:

@@ -32,7 +32,7 @@ BATCHES_PER_CHUNK = 8  # batches are cut from shuffled chunks sorted by length, 
 class StudentConfig(BaseModel, frozen=True, extra="forbid"):
     """Size of the student and how it is trained; the defaults take under a minute on two cores."""
 
-    layers: int = Field(3, ge=1, description="teacher layers kept, evenly spaced from the first")
+    layers: int = Field(4, ge=1, description="teacher layers kept, evenly spaced, the last always among them")
     max_steps: int = Field(100, ge=1, description="optimiser steps")
     batch_texts: int = Field(128, ge=2, description="texts per step")
     query_share: float = Field(0.3, ge=0, description="spans of 1–4 words learnt from, per text")
@@ -187,7 +187,11 @@ def layer_list(network: torch.nn.Module) -> torch.nn.ModuleList:
 
 
 def _shallow_copy(teacher: TextEncoder, layers: int) -> TextEncoder:
-    """The teacher with `layers` of its own, evenly spaced from the first (DistilBERT, Sanh 2019)."""
+    """The teacher with some of its layers, evenly spaced (as DistilBERT, Sanh et al. 2019, starts).
+
+    The last layer must stay: it writes the vector space the student has to live in, and without it a
+    student of three layers agreed far less after the same training (cosine .88 against .97).
+    """
     import torch
 
     network = copy.deepcopy(teacher.model)
@@ -195,7 +199,7 @@ def _shallow_copy(teacher: TextEncoder, layers: int) -> TextEncoder:
     if layers > len(every):
         raise ModelError("student", f"{layers} layers asked for, the teacher has {len(every)}",
                          "set layers lower")
-    chosen = [number * len(every) // layers for number in range(layers)]
+    chosen = np.linspace(len(every) - 1, 0, layers).round().astype(int)[::-1].tolist()
     kept = torch.nn.ModuleList(every[number] for number in chosen)
     for module in network.modules():
         for name, child in module.named_children():

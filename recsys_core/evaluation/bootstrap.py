@@ -9,7 +9,6 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import ndtr, ndtri, stdtrit
 
 from recsys_core.errors import DataError
 
@@ -83,6 +82,8 @@ def paired_bootstrap(differences: np.ndarray, clusters: np.ndarray, rng: np.rand
     >>> paired_bootstrap(np.ones(3), np.zeros(3), np.random.default_rng(0)).low
     -inf
     """
+    from scipy.special import ndtr, ndtri, stdtrit
+
     sums, rows = _cluster_sums(differences, clusters)
     mean, c = float(sums.sum() / rows.sum()), len(sums)
     if c == 1:
@@ -130,6 +131,8 @@ def minimum_detectable_effect(differences: np.ndarray, clusters: np.ndarray, pow
     >>> round(minimum_detectable_effect(np.array([1., -1.] * 50), np.arange(100)), 3)
     0.284
     """
+    from scipy.special import stdtrit
+
     sums, rows = _cluster_sums(differences, clusters)
     c = len(sums)
     if c == 1:

@@ -33,6 +33,16 @@ def test_student_is_smaller_and_lives_in_the_teachers_space(teacher, student):
     assert weights_hash(teacher.model) == teacher.fingerprint["weights"]
 
 
+def test_the_layers_kept_are_spread_and_end_with_the_last(teacher):
+    """With every layer kept nothing is lost; with one, it is the teacher's last."""
+    config = CONFIG.model_copy(update={"max_steps": 1, "learning_rate": 1e-12})
+    whole = distil_student(teacher, TEXTS, config.model_copy(update={"layers": 4}), seed=0)
+    assert whole.agreement["text"]["cosine"] == pytest.approx(1, abs=1e-4)
+    one = distil_student(teacher, TEXTS, config.model_copy(update={"layers": 1}), seed=0)
+    kept, last = (list(layer_list(encoder.model))[-1].state_dict() for encoder in (one.encoder, teacher))
+    assert all((kept[name] - last[name]).abs().max() < 1e-6 for name in last)
+
+
 def test_training_brings_it_closer_on_texts_and_queries_it_never_saw(teacher, student):
     untrained = distil_student(teacher, TEXTS, CONFIG.model_copy(update={"learning_rate": 1e-9}), seed=0)
     for name, chance in (("text", 10 / len(TEXTS)), ("query", 10 / len(TEXTS))):

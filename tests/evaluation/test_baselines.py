@@ -193,6 +193,13 @@ def test_from_scratch_never_proves_a_part_with_the_shot_itself():
     assert weights[1] < 0.05 and weights.sum() == pytest.approx(1)
 
 
+def test_from_scratch_does_not_trust_popularity_for_counting_the_shot_itself():
+    # every item is asked once, from a history of all items: left out, its count is zero
+    once = [([list(range(N))], item) for item in range(N)]
+    weights = fit_from_scratch(shots(once), N).weights
+    assert weights[2] > 0.8 and weights[0] < 0.1
+
+
 def test_from_scratch_leaves_out_all_targets_of_a_shot_with_several():
     two = Queries(np.zeros(2, np.int32), np.zeros(2, np.int64), histories([[1]], [[1]]), np.array([0, 2, 3]),
                   np.array([3, 4, 3], np.int32))

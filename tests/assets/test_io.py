@@ -1,0 +1,179 @@
+"""Tables and folders: published whole or not at all, and only what was made is marked as made."""
+
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from assets.partitions import days, partition_tags, requested, segments
+from recsys_core.errors import DataError
+from tests.assets.runs import root_message, run
+
+SINGLE = dg.BackfillPolicy.single_run()
+
+
+def daily(values: dict[str, int], break_at: str | None = None) -> dg.AssetsDefinition:
+    """A table by day with one number per day; days outside `values` are closed."""
+    @dg.asset(io_manager_key="raw_tables", partitions_def=days, backfill_policy=SINGLE)
+    def numbers(context: dg.AssetExecutionContext):
+        def rows():
+            for day in requested(context):
+                if day == break_at:
+                    raise OSError("disk full")
+                if day in values:
+                    yield day, pl.DataFrame({"value": [values[day]]})
+        return dg.Output(rows())
+
+    return numbers
+
+
+def folders(*made: str, text: str = "1") -> dg.AssetsDefinition:
+    """A folder per segment."""
+    @dg.asset(io_manager_key="folders", partitions_def=segments, backfill_policy=SINGLE)
+    def models(context: dg.AssetExecutionContext, home: dg.ResourceParam[object]):
+        built = {name: home.staging(name) for name in made or requested(context)}
+        for name, folder in built.items():
+            (folder / "weights").write_text(text + name)
+        return built
+
+    return models
+
+
+def stored(home, asset: str = "numbers") -> dict[str, int]:
+    folder = home.path / "raw" / asset
+    return {file.stem: pl.read_parquet(file)["value"][0] for file in sorted(folder.iterdir())}
+
+
+def marked(instance: dg.DagsterInstance, asset: str) -> dict[str, str]:
+    """Partition → data version, of what Dagster holds as materialized."""
+    tag = "dagster/data_version"
+    found = instance.event_log_storage.get_latest_tags_by_partition(
+        dg.AssetKey(asset), dg.DagsterEventType.ASSET_MATERIALIZATION, [tag])
+    return {partition: tags[tag] for partition, tags in found.items()}
+
+
+def over(*keys: str) -> dict[str, str]:
+    return partition_tags(keys, days)
+
+
+def test_one_run_writes_days_that_are_not_contiguous(home) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        run([daily({"2024-03-01": 1, "2024-03-02": 2, "2024-03-04": 4})], home, tags=over("2024-03-01", "2024-03-04"),
+            instance=instance)
+        assert stored(home) == {"2024-03-01": 1, "2024-03-04": 4}
+        assert sorted(marked(instance, "numbers")) == ["2024-03-01", "2024-03-04"]
+
+
+def test_a_closed_day_loses_its_old_rows_and_is_not_marked(home) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        run([daily({"2024-03-01": 1, "2024-03-02": 2})], home, tags=over("2024-03-01", "2024-03-02"))
+        run([daily({"2024-03-01": 1})], home, tags=over("2024-03-01", "2024-03-02"), instance=instance)
+        assert stored(home) == {"2024-03-01": 1}
+        assert list(marked(instance, "numbers")) == ["2024-03-01"]
+
+
+def test_a_write_that_fails_half_way_changes_nothing(home) -> None:
+    tags = over("2024-03-01", "2024-03-02", "2024-03-03")
+    run([daily({"2024-03-01": 1, "2024-03-02": 2, "2024-03-03": 3})], home, tags=tags)
+    failed = run([daily({"2024-03-01": 9, "2024-03-02": 9}, break_at="2024-03-03")], home, tags=tags,
+                 raise_on_error=False)
+    assert "disk full" in root_message(failed)
+    assert stored(home) == {"2024-03-01": 1, "2024-03-02": 2, "2024-03-03": 3}
+    assert list((home.path / ".staging").iterdir()) == []
+
+
+def test_nothing_made_is_an_error_and_keeps_the_old_rows(home) -> None:
+    run([daily({"2024-03-01": 1})], home, tags=over("2024-03-01"))
+    failed = run([daily({})], home, tags=over("2024-03-01"), raise_on_error=False)
+    assert "numbers: nothing was made for 2024-03-01" in root_message(failed)
+    assert stored(home) == {"2024-03-01": 1}
+
+
+def test_the_data_version_is_the_content(home) -> None:
+    versions = []
+    for value in (1, 1, 2):
+        with dg.DagsterInstance.ephemeral() as instance:
+            run([daily({"2024-03-01": value})], home, tags=over("2024-03-01"), instance=instance)
+            versions.append(marked(instance, "numbers")["2024-03-01"])
+    assert versions[0] == versions[1] != versions[2]
+
+
+def test_a_step_reads_the_days_that_exist_and_names_what_is_missing(home) -> None:
+    seen = {}
+
+    @dg.asset
+    def reader(numbers: dict[str, pl.LazyFrame]) -> None:
+        seen.update({day: frame.collect()["value"][0] for day, frame in numbers.items()})
+
+    numbers = daily({"2024-03-02": 2, "2024-03-05": 5})
+    failed = run([numbers, reader], home, selection=[reader], raise_on_error=False)
+    assert "numbers: no file for 2024-03-01 … 2024-03-12" in root_message(failed)
+    run([numbers], home, tags=over("2024-03-02", "2024-03-05"))
+    run([numbers, reader], home, selection=[reader])
+    assert seen == {"2024-03-02": 2, "2024-03-05": 5}
+
+
+def test_a_table_without_days_is_replaced_whole(home) -> None:
+    def table(value):
+        @dg.asset(io_manager_key="clean_tables")
+        def catalogue():
+            return value
+        return catalogue
+
+    file = home.path / "clean" / "catalogue.parquet"
+    run([table(pl.DataFrame({"value": [1]}))], home)
+    run([table("not a table")], home, raise_on_error=False)
+    assert pl.read_parquet(file)["value"].to_list() == [1]
+    assert [path.name for path in file.parent.iterdir()] == ["catalogue.parquet"]
+
+
+def test_segments_that_are_not_contiguous_in_one_step(home) -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        whole = partition_tags(segments.get_partition_keys(), segments)
+        run([folders(text="1")], home, tags=whole, instance=instance)
+        before = marked(instance, "models")
+        again = run([folders(text="2")], home, tags=partition_tags(["toys", "nobody"], segments), instance=instance)
+        after = marked(instance, "models")
+    changed = {name for name in before if before[name] != after[name]}
+    text = {path.name: (path / "weights").read_text()[0] for path in (home.path / "models").iterdir()}
+    assert changed == {name for name, made in text.items() if made == "2"} == {"toys", "nobody"}
+    assert len(again.asset_materializations_for_node("models")) == 2
+
+
+def test_a_folder_is_replaced_whole_and_loaded_as_a_path(home) -> None:
+    seen: list[Path | dict] = []
+
+    def model(*files: str):
+        @dg.asset(io_manager_key="folders")
+        def evaluation_report(home: dg.ResourceParam[object]):
+            folder = home.staging("report")
+            for name in files:
+                (folder / name).write_text(name)
+            return folder
+        return evaluation_report
+
+    @dg.asset
+    def reader(evaluation_report, models) -> None:
+        seen.extend([evaluation_report, models])
+
+    run([model("a", "b")], home)
+    run([model("b", "c")], home)
+    run([folders("toys")], home, tags=partition_tags(["toys"], segments))
+    run([model(), folders(), reader], home, selection=[reader])
+    report, models = seen
+    assert (report, sorted(path.name for path in report.iterdir())) == (home.path / "report", ["b", "c"])
+    assert models == {"toys": home.path / "models" / "toys"}
+
+
+def test_a_missing_folder_is_one_clear_error(home) -> None:
+    from assets.io import FolderIO
+
+    @dg.asset
+    def reader(models) -> None: ...
+
+    failed = run([folders(), reader], home, selection=[reader], raise_on_error=False)
+    assert "models: the folder is missing" in root_message(failed)
+    context = dg.build_input_context(asset_key=dg.AssetKey("models"))
+    with pytest.raises(DataError, match="materialize models first"):
+        FolderIO(home=home.folder).load_input(context)

@@ -4,7 +4,7 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
-from assets.partitions import Home, requested, segments
+from assets.partitions import Home, profile, requested, segments
 from recsys_core.adaptation.adapt import AdaptationConfig
 from recsys_core.adaptation.segment import adapt_segments
 from recsys_core.adaptation.shots import ShotConfig
@@ -18,7 +18,8 @@ class SegmentAdapterConfig(dg.Config):
 
     k: int = Field(ShotConfig().k, description="most shots per segment")
     strategy: str = Field(ShotConfig().strategy, description="which events of the support window: random | recent")
-    lora_segments: int = Field(AdaptationConfig().lora_segments, description="segments per step that try LoRA too")
+    lora_segments: int = Field(0 if profile == "quick" else AdaptationConfig().lora_segments,
+                               description="segments per step that try LoRA too")
     seed: int = 0
 
 

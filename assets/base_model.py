@@ -4,7 +4,7 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
-from assets.partitions import Home, shop_config
+from assets.partitions import Home, profile, shop_config
 from recsys_core.base_model.encoder import EncoderConfig
 from recsys_core.base_model.finetune import FinetuneConfig
 from recsys_core.base_model.model import BaseConfig, build_base, plan_shop
@@ -18,7 +18,8 @@ class TextEncoderConfig(dg.Config):
     """What people change about the encoder; everything else has its default in the core."""
 
     model: str = Field(EncoderConfig().model, description="packaged default, a Hugging Face id, or a folder")
-    max_steps: int = Field(FinetuneConfig().max_steps, description="fine-tuning steps; 0 keeps the weights")
+    max_steps: int = Field(15 if profile == "quick" else FinetuneConfig().max_steps,
+                           description="fine-tuning steps; 0 keeps the weights")
     seed: int = 0
 
 

@@ -4,7 +4,7 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
-from assets.partitions import Home
+from assets.partitions import Home, profile
 from recsys_core.base_model.tune import TextEncoderArtefact
 from recsys_core.base_model.vectors import VectorCache
 from recsys_core.distillation.build import build_student
@@ -15,7 +15,7 @@ class DistillationConfig(dg.Config):
     """What people change about the student."""
 
     layers: int = Field(StudentConfig().layers, description="teacher layers kept")
-    max_steps: int = Field(StudentConfig().max_steps, description="optimiser steps")
+    max_steps: int = Field(30 if profile == "quick" else StudentConfig().max_steps, description="optimiser steps")
     seed: int = 0
 
 

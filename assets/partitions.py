@@ -83,6 +83,7 @@ def _days_of(shop: Shop) -> dg.DailyPartitionsDefinition:
 home = Home.from_environment()
 _shop = home.open_shop()
 shop_config = _shop.config
+profile = home.profile
 days = _days_of(_shop)
 segments = dg.StaticPartitionsDefinition([segment.name for segment in shop_config.segments])
 

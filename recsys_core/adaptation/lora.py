@@ -164,7 +164,7 @@ def adapt_lora(prefix: Prefix, prior: Prior, start: Adapter, items: np.ndarray, 
         optimizer.step()
     values = _values_of_texts(prefix, network, layer, tilt)
     if peft_folder is not None:
-        network.save_pretrained(str(peft_folder))
+        network.save_pretrained(str(peft_folder), save_embedding_layers=False)  # auto would ask the hub
     keys = np.array([text_key(text) for text in distinct_texts(prior.catalogue)], np.int64)
     settings = {"shots": len(items), "final_loss": round(loss.item(), 4), **config.model_dump()}
     return replace(start, method="lora", theta=np.zeros_like(start.theta), text_keys=keys, text_values=values,

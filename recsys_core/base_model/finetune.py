@@ -1,6 +1,5 @@
 """Contrastive fine-tuning of the text encoder with PEFT LoRA.
 
-The budget is in steps, not in seconds, so that the same seed gives the same weights on the same machine.
 Held-out pairs decide which step is kept; where none beats the pretrained weights, those are.
 """
 
@@ -20,6 +19,7 @@ from recsys_core.base_model.contrastive import CachedGradient, HeldOut
 from recsys_core.base_model.encoder import TextEncoder
 from recsys_core.base_model.lora import LoraSettings, add_lora, merge_lora, set_training
 from recsys_core.base_model.pairs import Pairs
+from recsys_core.base_model.schedule import affordable_steps, learning_rate
 from recsys_core.errors import ModelError
 
 if TYPE_CHECKING:
@@ -33,6 +33,7 @@ class FinetuneConfig(BaseModel, frozen=True, extra="forbid"):
     """How the encoder is fine-tuned; the defaults take under a minute on two cores."""
 
     max_steps: int = Field(60, ge=0, description="optimiser steps at most; 0 keeps the pretrained weights")
+    max_tokens: int = Field(200_000, ge=1, description="tokens trained on at most; long texts get fewer steps")
     batch_pairs: int = Field(128, ge=2, description="pairs per step; each is a negative of the others")
     micro_tokens: int = Field(8192, ge=1, description="padded tokens per forward pass; halves on OOM")
     lora: LoraSettings = Field(LoraSettings(), description="size and place of the LoRA layers")
@@ -73,7 +74,7 @@ class FinetuneResult:
             raise ModelError(str(folder), "the pretrained weights were kept, there is no adapter to save",
                              "serve the pretrained encoder, or train with more pairs or steps")
         with staged_folder(Path(folder)) as staging:
-            self.adapter.save_pretrained(staging)
+            self.adapter.save_pretrained(staging, save_embedding_layers=False)  # auto would ask the hub
 
 
 def finetune_encoder(encoder: TextEncoder, pairs: Pairs, config: FinetuneConfig, seed: int) -> FinetuneResult:
@@ -119,12 +120,14 @@ def _train(encoder: TextEncoder, train: Pairs, judge: HeldOut, config: FinetuneC
     gradient = CachedGradient(encoder, config.micro_tokens)
     seed, batches = int(rng.integers(2**31)), _batches(len(train), config, rng)
     ids = encoder.tokenize(train.texts)
+    lengths = np.array([len(ids[text]) for text in (*train.anchor, *train.positive)])
+    steps = affordable_steps(lengths, 2 * config.batch_pairs, config.max_steps, config.max_tokens)
     curves = [{"step": 0, "loss": None, "learning_rate": 0.0, **judge.measure(encoder)}]
     best, kept, losses = None, 0, []
-    for step in range(1, config.max_steps + 1):
-        optimizer.param_groups[0]["lr"] = rate = _learning_rate(step, config)
+    for step in range(1, steps + 1):
+        optimizer.param_groups[0]["lr"] = rate = learning_rate(step, steps, config.learning_rate, config.warmup)
         losses.append(_step(gradient, optimizer, ids, train, next(batches), config, seed + 1000 * step))
-        if step % config.evaluate_every and step != config.max_steps:
+        if step % config.evaluate_every and step != steps:
             continue
         encoder.model.eval()
         curves.append({"step": step, "loss": float(np.mean(losses)), "learning_rate": rate,
@@ -163,10 +166,3 @@ def _batches(pairs: int, config: FinetuneConfig, rng: np.random.Generator) -> It
     while True:
         order = rng.permutation(pairs)
         yield from (order[start:start + size] for start in range(0, pairs - size + 1, size))
-
-
-def _learning_rate(step: int, config: FinetuneConfig) -> float:
-    """Linear warm-up, then linear decay to zero just after the last step."""
-    rising = max(1.0, config.warmup * config.max_steps)
-    falling = (config.max_steps + 1 - step) / max(1.0, config.max_steps + 1 - rising)
-    return config.learning_rate * min(step / rising, falling)

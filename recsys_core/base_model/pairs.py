@@ -39,7 +39,7 @@ class PairConfig(BaseModel, frozen=True, extra="forbid"):
     popularity_power: float = Field(
         0.75, ge=0, le=1, description="an event is drawn with weight 1 / (its text's event count) ** this")
     min_users: int = Field(
-        2, ge=1, description="shoppers a pair must be drawn from, if any pair is")
+        2, ge=1, description="shoppers a pair must be drawn from, where enough pairs are")
     draws_per_pair: int = Field(200, ge=1, description="co-behaviour draws per pair asked for")
 
 
@@ -178,14 +178,14 @@ def _behaviour(events: Interactions, text_of_item: np.ndarray, config: PairConfi
     user = events.user[first]
     _, once = np.unique(code * (np.int64(user.max(initial=0)) + 1) + user, return_index=True)
     first, second = first[once], second[once]
-    where, surplus = _surplus(text[first], text[second], config.min_users)
+    where, surplus = _surplus(text[first], text[second], config)
     first, second = first[where], second[where]
     chosen = np.sort(_weighted_choice(surplus, config.behaviour, rng))
     return _Part(0, [], text[first[chosen]], text[second[chosen]], step[first[chosen]], step[second[chosen]],
                  text[first], text[second])
 
 
-def _surplus(left: np.ndarray, right: np.ndarray, min_users: int) -> tuple[np.ndarray, np.ndarray]:
+def _surplus(left: np.ndarray, right: np.ndarray, config: PairConfig) -> tuple[np.ndarray, np.ndarray]:
     """Where each pair that goes together first occurs among the draws, and how far beyond chance.
 
     A pair's worth is its count less what independent sides would give, n(a) n(b) / n: a fuel stop
@@ -194,11 +194,15 @@ def _surplus(left: np.ndarray, right: np.ndarray, min_users: int) -> tuple[np.nd
     _, where, count = np.unique(left.astype(np.int64) * (right.max(initial=0) + 1) + right,
                                 return_index=True, return_counts=True)
     chance = np.bincount(left)[left[where]] * np.bincount(right)[right[where]] / max(len(left), 1)
-    repeated = count >= min(min_users, count.max(initial=0))
-    together = repeated & (count >= chance + CHANCE_DEVIATIONS * np.sqrt(chance))
+    together = count >= chance + CHANCE_DEVIATIONS * np.sqrt(chance)
     if not together.any():  # too few events to tell from chance: what there is must do
-        together, chance = repeated, np.zeros(len(count))
-    return where[together], (count - chance)[together]
+        together, chance = np.ones(len(count), bool), np.zeros(len(count))
+    surplus = count - chance
+    agreed, single = together & (count >= config.min_users), together & (count < config.min_users)
+    missing = max(0, config.behaviour - int(agreed.sum()))
+    filling = np.flatnonzero(single)[np.argsort(-surplus[single], kind="stable")[:missing]]
+    kept = np.sort(np.r_[np.flatnonzero(agreed), filling])
+    return where[kept], surplus[kept]
 
 
 def _taxonomy(items: pl.DataFrame) -> pl.DataFrame:

@@ -66,10 +66,12 @@ def read_backbone(source: str, revision: str | None, local: bool) -> tuple[torch
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging as transformers_logging
 
-    transformers_logging.disable_progress_bar()
     if local:
         _check_folder(Path(source))
     where = {"revision": revision, "local_files_only": local}
+    verbosity = transformers_logging.get_verbosity()
+    transformers_logging.set_verbosity_error()  # its load report warns of heads left out on purpose
+    transformers_logging.disable_progress_bar()
     try:
         tokenizer = AutoTokenizer.from_pretrained(source, **where)
         model, report = AutoModel.from_pretrained(
@@ -78,12 +80,15 @@ def read_backbone(source: str, revision: str | None, local: bool) -> tuple[torch
         reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error) else ''}"
         raise ModelError(source, f"cannot be loaded ({reason})", "check the folder's files, or the hub id "
                          f"and the network, or use {PACKAGED_MODEL}") from error
+    finally:
+        transformers_logging.set_verbosity(verbosity)
     missing = sorted(name for name in report["missing_keys"] if "pooler" not in name)
     if missing:  # transformers would fill these with random values and only warn
         raise ModelError(source, f"{len(missing)} weights are missing, such as {missing[0]}",
                          "use weights that belong to this config.json")
     if model.config.is_encoder_decoder:
         raise ModelError(source, "an encoder-decoder model", "use an encoder or a decoder")
+    model.config.use_cache = False  # a decoder would keep keys and values for a next token nobody asks for
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     return model, tokenizer

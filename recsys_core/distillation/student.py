@@ -17,6 +17,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from recsys_core.base_model.encoder import TextEncoder
+from recsys_core.base_model.schedule import affordable_steps, learning_rate
 from recsys_core.base_model.vectors import VectorCache, cached_encode
 from recsys_core.distillation.agreement import Probe
 from recsys_core.errors import ModelError
@@ -33,7 +34,8 @@ class StudentConfig(BaseModel, frozen=True, extra="forbid"):
     """Size of the student and how it is trained; the defaults take under a minute on two cores."""
 
     layers: int = Field(4, ge=1, description="teacher layers kept, evenly spaced, the last always among them")
-    max_steps: int = Field(100, ge=1, description="optimiser steps")
+    max_steps: int = Field(100, ge=1, description="optimiser steps at most")
+    max_tokens: int = Field(200_000, ge=1, description="tokens trained on at most; long texts get fewer steps")
     batch_texts: int = Field(128, ge=2, description="texts per step")
     query_share: float = Field(0.3, ge=0, description="spans of 1–4 words learnt from, per text")
     learning_rate: float = Field(5e-4, gt=0, description="peak learning rate of AdamW")
@@ -42,7 +44,7 @@ class StudentConfig(BaseModel, frozen=True, extra="forbid"):
     temperature: float = Field(0.05, gt=0, description="logits are similarities divided by this")
     softening: float = Field(2.0, gt=0, description="T: logits are divided by it again inside the KL term")
     alpha: float = Field(1.0, ge=0, description="weight of the T²·KL term")
-    vector_weight: float = Field(10.0, ge=0, description="weight of the vector loss, 1 − cosine")
+    vector_weight: float = Field(30.0, ge=0, description="weight of the vector loss, 1 − cosine")
     held_out: int = Field(300, ge=1, description="texts (and as many spans) held out to measure agreement")
 
 
@@ -125,14 +127,14 @@ def _train(student: TextEncoder, texts: list[str], targets: np.ndarray, config: 
     student.model.requires_grad_(False)
     parameters = list(layer_list(student.model).requires_grad_(True).parameters())
     optimizer = torch.optim.AdamW(parameters, lr=config.learning_rate, weight_decay=config.weight_decay)
-    rising = max(1, round(config.warmup * config.max_steps))
     ids = student.tokenize(texts)
-    batches = _batches(np.array([len(row) for row in ids]), config.batch_texts, rng)
-    curves, terms, every = [], [], max(1, config.max_steps // 10)
-    for step in range(1, config.max_steps + 1):
+    lengths = np.array([len(row) for row in ids])
+    steps = affordable_steps(lengths, config.batch_texts, config.max_steps, config.max_tokens)
+    batches = _batches(lengths, config.batch_texts, rng)
+    curves, terms, every = [], [], max(1, steps // 10)
+    for step in range(1, steps + 1):
         rows = next(batches)
-        optimizer.param_groups[0]["lr"] = config.learning_rate * min(
-            step / rising, (config.max_steps + 1 - step) / (config.max_steps + 1 - rising))
+        optimizer.param_groups[0]["lr"] = learning_rate(step, steps, config.learning_rate, config.warmup)
         optimizer.zero_grad(set_to_none=True)
         parts = distillation_loss(student.embed([ids[row] for row in rows]),
                                   torch.from_numpy(targets[rows]).to(student.device), config)
@@ -205,6 +207,10 @@ def _shallow_copy(teacher: TextEncoder, layers: int) -> TextEncoder:
         for name, child in module.named_children():
             if child is every:
                 setattr(module, name, kept)
+    for number, layer in enumerate(kept):
+        for module in layer.modules():
+            if hasattr(module, "layer_idx"):
+                module.layer_idx = number
     network.config.num_hidden_layers = layers
     if getattr(network.config, "layer_types", None):
         network.config.layer_types = [network.config.layer_types[number] for number in chosen]

@@ -17,7 +17,8 @@ from pydantic import BaseModel, Field
 
 from recsys_core.evaluation.bootstrap import holm, minimum_detectable_effect, paired_bootstrap
 
-RIVALS = ("base", "placebo", "from_scratch", "segment_popularity", "incumbent")
+REQUIRED = ("base", "placebo", "from_scratch", "segment_popularity")
+RIVALS = (*REQUIRED, "incumbent")  # the first time a segment is judged it has no incumbent
 
 
 class GateConfig(BaseModel, frozen=True, extra="forbid"):
@@ -56,13 +57,16 @@ def try_adapter(segment: str, scores: dict[str, np.ndarray], users: np.ndarray, 
     """Compare the adapter with each rival on the same queries.
 
     Args:
-        scores: per-query metric float64 [n] of "adapted" and of the rivals present.
+        scores: per-query metric float64 [n] of "adapted" and of every rival; only the incumbent may be absent.
         users: int [n], the clusters of the bootstrap.
     """
     n, distinct = len(users), len(np.unique(users))
     if n < config.min_queries or distinct < config.min_users:
         return no_trial(segment, f"no evidence: {n} gate queries of {distinct} users "
                                  f"(needs {config.min_queries} of {config.min_users})")
+    missing = [rival for rival in REQUIRED if rival not in scores]
+    if missing:
+        return no_trial(segment, f"no {missing[0].replace('_', ' ')} to compare with: the gate fails closed")
     gains, worst, toughest = {}, 0.0, ""
     for rival in [r for r in RIVALS if r in scores]:
         difference = scores["adapted"] - scores[rival]

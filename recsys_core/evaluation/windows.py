@@ -8,14 +8,13 @@ inside its own dates, every other segment on the newest days.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from datetime import datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, Field
 
 from recsys_core.ingestion.config import SegmentSpec
 
-DAY = 86_400
 BASE = "base"  # the windows of the base model itself; also those of every segment that is no scene
 
 
@@ -62,18 +61,17 @@ def plan_windows(first: int, last: int, segments: list[SegmentSpec], config: Win
         common = Window(BASE, end - 4, end - 3, end - 2, end - 1, end)
         return {BASE: common} | {s.name: Window(s.name, *_bounds(common)) for s in segments if s.kind != "scene"}
     zone = ZoneInfo(time_zone)
-    end = _local_midnight(last, zone, days=1)
-    start = _local_midnight(first, zone)
-    scale = min(1.0, (end - start) * (1 - config.min_train_share) / DAY
+    start = datetime.fromtimestamp(first, zone).date()
+    end = datetime.fromtimestamp(last, zone).date() + timedelta(days=1)
+    scale = min(1.0, (end - start).days * (1 - config.min_train_share)
                 / (config.support_days + config.gate_days + config.report_days))
-    length = [max(DAY, round(days * scale) * DAY)
-              for days in (config.report_days, config.gate_days, config.support_days, config.validation_days)]
-    report, gate = end - length[0], end - length[0] - length[1]
-    support = gate - length[2]
-    plan = {BASE: Window(BASE, support - length[3], support, gate, report, end)}
+    report, gate, support, validation = (timedelta(days=max(1, round(days * scale))) for days in (
+        config.report_days, config.gate_days, config.support_days, config.validation_days))
+    opens = end - report - gate - support
+    plan = {BASE: _window(BASE, zone, opens - validation, opens, opens + support, end - report, end)}
     for segment in segments:
         window = Window(segment.name, *_bounds(plan[BASE])) if segment.kind != "scene" \
-            else _scene_window(segment, start, end, length[3], zone)
+            else _scene_window(segment, start, end, validation, zone)
         if window is not None:
             plan[segment.name] = window
     return plan
@@ -84,18 +82,18 @@ def _bounds(window: Window) -> tuple[int, int, int, int, int]:
             window.report_end)
 
 
-def _scene_window(segment: SegmentSpec, start: int, end: int, validation: int, zone: ZoneInfo) -> Window | None:
+def _scene_window(segment: SegmentSpec, start: date, end: date, validation: timedelta,
+                  zone: ZoneInfo) -> Window | None:
     """Split a scene's own days 40 / 30 / 30 into support, gate and report."""
-    opens = int(datetime.combine(segment.start, time(), zone).timestamp())
-    closes = min(end, int(datetime.combine(segment.end + timedelta(days=1), time(), zone).timestamp()))
-    days = (closes - opens) // DAY
+    opens, closes = segment.start, min(end, segment.end + timedelta(days=1))
+    days = (closes - opens).days
     if days < 3 or opens - validation < start + validation:
         return None
-    gate = opens + max(1, round(days * 0.4)) * DAY
-    report = gate + max(1, round(days * 0.3)) * DAY
-    return Window(segment.name, opens - validation, opens, gate, report, closes)
+    gate = opens + timedelta(days=max(1, round(days * 0.4)))
+    report = gate + timedelta(days=max(1, round(days * 0.3)))
+    return _window(segment.name, zone, opens - validation, opens, gate, report, closes)
 
 
-def _local_midnight(second: int, zone: ZoneInfo, days: int = 0) -> int:
-    day = datetime.fromtimestamp(second, zone).date() + timedelta(days=days)
-    return int(datetime.combine(day, time(), zone).timestamp())
+def _window(name: str, zone: ZoneInfo, *days: date) -> Window:
+    """Cuts at local midnights: where clocks change a day is not 86,400 seconds long."""
+    return Window(name, *(int(datetime.combine(day, time(), zone).timestamp()) for day in days))

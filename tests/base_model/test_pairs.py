@@ -51,7 +51,7 @@ def test_nothing_at_or_after_the_cutoff_is_used():
 def test_pairs_of_several_users_beat_one_users_routine():
     common = [(user, 10 * step, item) for user in range(20) for step, item in enumerate((0, 1))]
     routine = [(20, 10 * step, (2, 4)[step % 2]) for step in range(40)]
-    pairs = draw(events(*common, *routine), taxonomy=0, window=1, popularity_power=0.0)
+    pairs = draw(events(*common, *routine), taxonomy=0, window=1, popularity_power=0.0, behaviour=1)
     assert of_kind(pairs, BEHAVIOUR) == {("tea", "cup")}
 
 

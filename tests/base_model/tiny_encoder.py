@@ -11,13 +11,13 @@ WORDS = [
 ]
 
 
-def write_tiny_bert(folder: Path, layers: int = 2, seed: int = 0) -> Path:
-    """A BERT of 32 dimensions whose vocabulary is WORDS, in `folder` as safetensors + tokenizer.json."""
+def write_tiny_bert(folder: Path, layers: int = 2, seed: int = 0, words: list[str] = WORDS) -> Path:
+    """A BERT of 32 dimensions whose vocabulary is `words`, in `folder` as safetensors + tokenizer.json."""
     import torch
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
     folder.mkdir(parents=True, exist_ok=True)
-    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *WORDS]
+    vocabulary = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *words]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = BertModel(BertConfig(

@@ -1,0 +1,125 @@
+"""The planted shop taken through every stage up to the bundle once per test session, with a tiny encoder."""
+
+from __future__ import annotations
+
+import atexit
+import functools
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+
+import polars as pl
+
+from recsys_core.adaptation.adapt import AdaptationConfig
+from recsys_core.adaptation.segment import adapt_segments
+from recsys_core.adaptation.study import Study
+from recsys_core.base_model.encoder import EncoderConfig
+from recsys_core.base_model.finetune import FinetuneConfig
+from recsys_core.base_model.lora import LoraSettings
+from recsys_core.base_model.model import BaseConfig, BaseModelArtefact, build_base, plan_shop
+from recsys_core.base_model.pairs import PairConfig
+from recsys_core.base_model.tune import TextEncoderArtefact, build_text_encoder
+from recsys_core.base_model.vectors import VectorCache
+from recsys_core.cleaning.events import CleaningConfig, clean_events
+from recsys_core.cleaning.items import clean_items
+from recsys_core.distillation.build import build_student
+from recsys_core.distillation.student import StudentConfig
+from recsys_core.evaluation.results import Results
+from recsys_core.evaluation.segments import EvaluationConfig, judge_segments
+from recsys_core.evaluation.summary import Evidence, make_results
+from recsys_core.evaluation.windows import Window, WindowConfig
+from recsys_core.features.segments import domain_items
+from recsys_core.features.store import FeatureConfig, build_features
+from recsys_core.ingestion.shop import open_shop
+from tests.base_model.tiny_encoder import write_tiny_bert
+from tests.shops import DEPARTMENTS, planted_shop
+
+SEGMENTS = ["toys", "stationery", "spring-fair", "new-shoppers", "nobody"]
+ADAPTATION, EVALUATION = AdaptationConfig(lora_segments=0), EvaluationConfig()
+
+
+@dataclass(frozen=True)
+class Built:
+    """Folders and records of one finished chain; read only."""
+
+    root: Path
+    shop: SimpleNamespace
+    tables: dict[str, pl.DataFrame]
+    items: pl.DataFrame
+    plan: dict[str, Window]
+    encoder: TextEncoderArtefact
+    base: BaseModelArtefact
+    study: Study
+    adapted: dict[str, dict]
+    judged: dict[str, dict]
+    results: Results
+
+    def adapters(self) -> dict[str, Path]:
+        return {name: self.root / "adapters" / name for name in SEGMENTS}
+
+
+def shop_words() -> list[str]:
+    """Every word of the planted shop's texts."""
+    told = ["a for the shelf alder birch cedar . , > :"]
+    told += [" ".join([name, *materials, *products]) for name, materials, products in DEPARTMENTS.values()]
+    return sorted(set(" ".join(told).lower().split()))
+
+
+def folder(path: Path) -> Path:
+    path.mkdir(parents=True)
+    return path
+
+
+def tuned(root: Path, shop: Built | SimpleNamespace, seed: int = 0) -> TextEncoderArtefact:
+    """A text encoder of the shop: a random BERT whose words are the shop's, not fine-tuned."""
+    model = write_tiny_bert(root / f"pretrained-{seed}", seed=seed, words=shop_words())
+    place = folder(root / f"encoder-{seed}")
+    build_text_encoder(place, items=shop.items, interactions=shop.tables["interactions"], plan=shop.plan,
+                       encoder=EncoderConfig(model=str(model), dtype="float32", device="cpu"), pairs=PairConfig(),
+                       finetune=FinetuneConfig(max_steps=0, lora=LoraSettings(freeze_layers=0)), seed=seed)
+    return TextEncoderArtefact(place)
+
+
+def based(place: Path, root: Path, shop: Built | SimpleNamespace, encoder: TextEncoderArtefact,
+          cutoff: int | None = None) -> BaseModelArtefact:
+    """The base model on an encoder, its vectors cached below `root`."""
+    tables = shop.tables
+    build_base(folder(place), encoder=encoder.load(), items=shop.items, interactions=tables["interactions"],
+               encoder_cutoff=encoder.about["cutoff"] if cutoff is None else cutoff,
+               exposures=tables["exposures"], item_features=tables["item_features"], plan=shop.plan,
+               cache=VectorCache(root / "cache"), config=BaseConfig())
+    return BaseModelArtefact(place)
+
+
+@functools.cache
+def built_shop() -> Built:
+    """Ingest, clean, encode, fit, adapt, judge and report the planted shop of 140 shoppers."""
+    root = Path(tempfile.mkdtemp(prefix="recsys-built-"))
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    opened = open_shop(planted_shop(root / "shop", users=140, impressions=False))
+    items = clean_items(opened.items())
+    clean = pl.concat(clean_events(day.events, items["item_id"], CleaningConfig(), day.day).events
+                      for day in opened.events())
+    tables = build_features(root / "features.duckdb", clean.lazy(), items, opened.users(), opened.config.segments,
+                            FeatureConfig())
+    folder(root / "features")
+    tables["segment_events"].write_parquet(root / "features" / "segment_events.parquet")
+    plan = plan_shop(tables["interactions"], list(opened.config.segments), WindowConfig(), time_zone="UTC",
+                     order_only=False)
+    shop = SimpleNamespace(config=opened.config, users=opened.users(), items=items, tables=tables, plan=plan)
+    encoder = tuned(root, shop)
+    base = based(root / "base", root, shop, encoder)
+    study = Study(base, tables["interactions"], tables["segment_events"], ADAPTATION.shots)
+    adapted = adapt_segments({name: folder(root / "adapters" / name) for name in SEGMENTS}, study, encoder, ADAPTATION)
+    judged = judge_segments({name: folder(root / "evaluations" / name) for name in SEGMENTS}, study,
+                            {name: root / "adapters" / name for name in SEGMENTS},
+                            domain_items(base.catalogue.items, opened.config.segments), root / "champion",
+                            EVALUATION, order_only=False)
+    build_student(folder(root / "student"), encoder.load(), items,
+                  StudentConfig(layers=1, max_steps=1, batch_texts=16, held_out=10), 0, VectorCache(root / "cache"))
+    evidence = Evidence(root / "encoder-0", root / "student",
+                        {name: root / "evaluations" / name for name in SEGMENTS}, tables["exposures"], {})
+    results = make_results(study, evidence, opened.config, "full", EVALUATION, {"seed": "0"})
+    return Built(root, shop, tables, items, plan, encoder, base, study, adapted, judged, results)

@@ -39,7 +39,7 @@ def champion(context: dg.AssetExecutionContext, home: Home, tracking: dg.Resourc
     verdict, metrics = judge_bundle(make_study(base_model, interactions, segment_events), home.path / "champion",
                                     EvaluationConfig(), BundleGateConfig())
     context.add_output_metadata({"promoted": verdict.passed, "reasons": list(verdict.reasons)})
-    tracking.log(metrics={f"gate/{name.replace('@', '_at_')}": value for name, value in metrics.items()},
+    tracking.log(metrics={f"gate/{name}": value for name, value in metrics.items()},
                  tags={"gate": "promoted" if verdict.passed else "refused"})
     tracking.register(bundle, verdict.passed, "; ".join(verdict.reasons))
     folder = home.staging("champion")

@@ -28,7 +28,7 @@ def student(context: dg.AssetExecutionContext, home: Home, tracking: dg.Resource
                           StudentConfig(layers=config.layers, max_steps=config.max_steps), config.seed,
                           VectorCache(home.path / "cache" / "vectors"))
     served = about["agreement"]["int8"]
-    tracking.log(metrics={f"student/{probe}/{name.replace('@', '_at_')}": value
+    tracking.log(metrics={f"student/{probe}/{name}": value
                           for probe, found in served.items() for name, value in found.items()})
     context.add_output_metadata({"agreement": served})
     return folder

@@ -89,7 +89,8 @@ def _lists(bundle: Bundle, results: Results, home: Path) -> Iterator[str]:
         yield "No segment was promoted: after adaptation the list is the same."
         return
     yield f"after adaptation to {segment}:"
-    yield from _items(bundle, bundle.recommend(history, SHOWN, segment=segment))
+    at = bundle.segments[segment]["start"]  # a scene answers only in its own days
+    yield from _items(bundle, bundle.recommend(history, SHOWN, segment=segment, at=at))
 
 
 def _shopper(home: Path, segment: str | None) -> tuple[str, list[str]]:

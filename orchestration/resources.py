@@ -69,7 +69,7 @@ class Tracking(dg.ConfigurableResource):
         """
         self._deliver({
             "params": {k: str(v) for k, v in (params or {}).items()},
-            "metrics": {k: float(v) for k, v in (metrics or {}).items()},
+            "metrics": {k.replace("@", "_at_"): float(v) for k, v in (metrics or {}).items()},  # MLflow takes no @
             "curves": {k: [float(x) for x in v] for k, v in (curves or {}).items()},
             "folders": {k: str(v) for k, v in (folders or {}).items()}, "tags": dict(tags or {})})
 

@@ -9,7 +9,6 @@ one code path, explanations stay exact, and "merged" (offsets added to the base'
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -25,11 +24,6 @@ FORMAT = 1
 LOCK_KEYS = ("encoder", "tokenizer", "features")
 
 
-def text_key(text: str) -> int:
-    """A stable signed 64-bit key of a text (first 8 bytes of its SHA-256)."""
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little", signed=True)
-
-
 @dataclass(frozen=True)
 class Adapter:
     """Additive logits of one segment.
@@ -38,8 +32,9 @@ class Adapter:
         segment: the segment's name. method: the name of the method that made it.
         lock: hashes of the encoder's weights, the tokenizer and the feature schema it was made on.
         theta: float32 [d]; adds vectors @ theta to every item, new ones included.
-        groups: "<level>|<value>" → value, for the levels of `Catalogue.groups`.
-        text_keys, text_values: int64 [m], float32 [m]; values of distinct texts, by `text_key`.
+        groups: "<level>|<value>" → logit, for the levels of `Catalogue.groups`; "<level>" alone is that
+            of every other value of the level, new ones included.
+        text_keys, text_values: int64 [m], float32 [m]; values of distinct texts, by `data.text_key`.
         item_ids, item_values: values of single items, float32, finite.
         settings: how it was made (shots, strength, windows, seeds); JSON.
         peft_folder: the ordinary PEFT folder behind a LoRA adapter, kept beside it.
@@ -61,9 +56,7 @@ class Adapter:
         """The named additive logits, each float32 [N]; their sum is `offsets`."""
         text = catalogue.vectors @ self.theta
         if len(self.text_keys):
-            value_of = dict(zip(self.text_keys.tolist(), self.text_values.tolist(), strict=True))
-            texts = distinct_texts(catalogue)
-            text = text + np.array([value_of.get(text_key(t), 0.0) for t in texts], np.float32)
+            text = text + self._text_offsets(catalogue)
         items = np.zeros(len(catalogue), np.float32)
         rows = [catalogue.row_of.get(item, -1) for item in self.item_ids]
         known = np.array(rows, np.int64) >= 0
@@ -71,11 +64,25 @@ class Adapter:
         return {"segment_groups": self._group_offsets(catalogue), "segment_items": items,
                 "segment_text": text[catalogue.text_of_item].astype(np.float32)}
 
+    def _text_offsets(self, catalogue: Catalogue) -> np.ndarray:
+        """The values of distinct texts, float32 [M]; 0 for a text without one."""
+        order = np.argsort(self.text_keys)
+        at = order[np.searchsorted(self.text_keys, catalogue.text_keys, sorter=order).clip(max=len(order) - 1)]
+        return np.where(self.text_keys[at] == catalogue.text_keys, self.text_values[at], np.float32(0))
+
     def _group_offsets(self, catalogue: Catalogue) -> np.ndarray:
+        """The groups' values, float32 [N]; 0 where an item has no group."""
+        levels = [np.full(len(values) + 1, self.groups.get(name, 0.0), np.float32) for name, _, values in
+                  catalogue.groups]
+        for key, value in self.groups.items():
+            if key in catalogue.group_codes:
+                level, code = catalogue.group_codes[key]
+                levels[level][code] = value
         total = np.zeros(len(catalogue), np.float32)
-        for name, codes, labels in catalogue.groups if self.groups else []:
-            values = np.array([*(self.groups.get(f"{name}|{label}", 0.0) for label in labels), 0.0], np.float32)
-            total += values[codes]  # code −1 reads the trailing zero
+        for values, (_, codes, _) in zip(levels, catalogue.groups, strict=True):
+            values[-1] = 0.0  # what code −1 reads
+            if values.any():
+                total += values[codes]
         return total
 
     def offsets(self, catalogue: Catalogue) -> np.ndarray:
@@ -113,17 +120,31 @@ class Adapter:
         from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
-        folder = Path(folder)
+        folder, fix = Path(folder), "re-adapt the segment"
         meta = read_json(folder / "adapter.json")
+        if meta.get("format") != FORMAT:
+            raise AdapterError(str(folder), f"has format {meta.get('format')}, this version reads {FORMAT}", fix)
         check_lock(f"adapter {folder.name}", meta.get("lock", {}), lock)
         try:
             arrays = load_file(str(folder / "adapter.safetensors"))
             peft = folder / "peft" if (folder / "peft").is_dir() else None
-            return cls(meta["segment"], meta["method"], meta["lock"], arrays["theta"], meta["groups"],
-                       arrays["text_keys"], arrays["text_values"], tuple(meta["item_ids"]),
-                       arrays["item_values"], meta["settings"], peft)
-        except (OSError, KeyError, SafetensorError) as error:
-            raise AdapterError(str(folder), f"cannot be read ({error})", "re-adapt the segment") from error
+            adapter = cls(meta["segment"], meta["method"], meta["lock"], arrays["theta"],
+                          {key: float(value) for key, value in meta["groups"].items()},
+                          arrays["text_keys"], arrays["text_values"], tuple(meta["item_ids"]),
+                          arrays["item_values"], meta["settings"], peft)
+        except (OSError, KeyError, ValueError, SafetensorError) as error:
+            raise AdapterError(str(folder), f"cannot be read ({type(error).__name__}: {error})", fix) from error
+        problem = adapter._problem()
+        if problem:
+            raise AdapterError(str(folder), problem, fix)
+        return adapter
+
+    def _problem(self) -> str | None:
+        """What makes this adapter unusable, if anything."""
+        if len(self.text_keys) != len(self.text_values) or len(self.item_ids) != len(self.item_values):
+            return "its keys and its values differ in number"
+        numbers = np.concatenate([self.theta, self.text_values, self.item_values, list(self.groups.values())])
+        return None if np.isfinite(numbers).all() else "some of its values are not finite"
 
 
 def check_lock(artefact: str, found: dict[str, str], expected: dict[str, str]) -> None:
@@ -136,11 +157,3 @@ def check_lock(artefact: str, found: dict[str, str], expected: dict[str, str]) -
         if found.get(key) != expected.get(key) or not found.get(key):
             raise AdapterError(artefact, f"was made for another base: {key} is {str(found.get(key))[:12]}…, "
                                f"the base has {str(expected.get(key))[:12]}…", "re-adapt the segment on this base")
-
-
-def distinct_texts(catalogue: Catalogue) -> list[str]:
-    """The text behind every row of `catalogue.vectors`, in row order."""
-    texts = [""] * len(catalogue.vectors)
-    for text, row in zip(catalogue.items["text"].to_list(), catalogue.text_of_item.tolist(), strict=True):
-        texts[row] = text
-    return texts

@@ -6,8 +6,8 @@ shots (its popularity, where nothing better is known, as at request time):
 
 1. Groups g: for every level of the category path and the brand, counts of the shots with a Dirichlet
    prior of weight m centred on q: g = log((c + m q) / ((K + m) q)).
-2. Text θ: softmax regression on the vectors' leading principal components, ridge λ|θ|²/2, a few exact
-   Newton steps. The data term grows with K and the penalty does not, so few shots stay near zero.
+2. Text θ: softmax regression on the vectors' leading principal components, ridge λ|θ|²/2 (`tilt`). The
+   data term grows with K and the penalty does not, so few shots stay near zero.
 3. Items o: as groups, for the items among the shots; all others are left to groups and text.
 
 Every m and λ is chosen by leaving one user's shots out; a stage that does not predict the left-out
@@ -23,6 +23,8 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from recsys_core.adaptation.adapter import Adapter
+from recsys_core.adaptation.cells import Cells, make_cells
+from recsys_core.adaptation.tilt import MIN_GAIN, Tilt, solve_exactly, solve_on_cells
 from recsys_core.base_model.data import Catalogue
 
 STAGES = ("groups", "text", "items")
@@ -55,15 +57,24 @@ class Prior:
     axes: np.ndarray
     lock: dict[str, str]
 
+    @cached_property
+    def cells(self) -> Cells:
+        """The catalogue in cells; made by the first adaptation."""
+        return make_cells(self.catalogue, self.item_share, self.components)
+
 
 @dataclass(frozen=True)
 class Support:
-    """K shots as the solver sees them: items int [K], users int [K], and the base's mean
-    distribution at them, float64 [N]."""
+    """K shots as the solver sees them.
+
+    Args:
+        items, users: int [K]. share: float64 [N], the base's mean distribution at the shots, > 0; None
+            at request time: its popularity, for which everything is prepared.
+    """
 
     items: np.ndarray
     users: np.ndarray
-    share: np.ndarray
+    share: np.ndarray | None = None
 
     @cached_property
     def others(self) -> tuple[np.ndarray, np.ndarray]:
@@ -91,24 +102,21 @@ def prepare(catalogue: Catalogue, counts: np.ndarray, lock: dict[str, str], comp
 
 def adapt_closed_form(prior: Prior, segment: str, support: Support, config: ClosedFormConfig) -> Adapter:
     """Solve a segment's adapter from its shots, all stages: milliseconds, no learning rate."""
-    share, catalogue = support.share, prior.catalogue
-    groups: dict[str, float] = {}
-    theta = np.zeros(catalogue.vectors.shape[1], np.float32)
-    chosen: dict[str, float | None] = {}
-    for name, codes, labels in catalogue.groups:
-        offsets, chosen[name] = _solve_groups(support, share, codes, len(labels), config)
-        if offsets is not None:
-            groups |= {f"{name}|{label}": float(o) for label, o in zip(labels, offsets, strict=True)}
-            share = _tilt(share, np.where(codes >= 0, offsets[codes], 0.0))
-    coefficients, chosen["text"] = _solve_text(prior, support, share, config)
-    if coefficients is not None:
-        theta = (prior.axes @ coefficients).astype(np.float32)
-        share = _tilt(share, (prior.components @ coefficients)[catalogue.text_of_item])
-    rows, values, chosen["items"] = _solve_items(support, share, config)
+    share = prior.item_share if support.share is None else support.share
+    groups, factor, chosen = _tilt_groups(prior, support, config)
+    tilt = _tilt_text(prior, support, factor, config)
+    cells, text_of_item = prior.cells, prior.catalogue.text_of_item
+    expected = share[support.items] * factor[cells.of_item[support.items]]
+    theta = np.zeros(prior.catalogue.vectors.shape[1], np.float32)
+    if tilt is not None:
+        theta = (prior.axes @ tilt.coefficients).astype(np.float32)
+        expected *= np.exp(prior.components[text_of_item[support.items]] @ tilt.coefficients - tilt.log_partition)
+    rows, values, item_prior = _solve_items(support, expected, config)
+    chosen |= {"text": tilt.strength if tilt else None, "items": item_prior}
     settings = {"shots": len(support.items), "users": int(support.others[0].max(initial=-1)) + 1,
                 "strength": chosen}
     return Adapter(segment, "closed_form", dict(prior.lock), theta, groups=groups, item_values=values,
-                   item_ids=tuple(catalogue.item_ids[row] for row in rows), settings=settings)
+                   item_ids=tuple(prior.catalogue.item_ids[row] for row in rows), settings=settings)
 
 
 def first_stages(adapter: Adapter, stages: tuple[str, ...]) -> Adapter:
@@ -121,9 +129,39 @@ def first_stages(adapter: Adapter, stages: tuple[str, ...]) -> Adapter:
     return replace(adapter, **kept)
 
 
-def _tilt(share: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-    tilted = share * np.exp(offsets - offsets.max())
-    return tilted / tilted.sum()
+def _tilt_groups(prior: Prior, support: Support, config: ClosedFormConfig
+                 ) -> tuple[dict[str, float], np.ndarray, dict[str, float | None]]:
+    """Solve level after level, each on what is left over by those before it.
+
+    Returns:
+        the adapter's groups (a level's own name stands for its groups without shots), the factor float64
+        [U] by which the levels together multiply each cell's share, and every level's m.
+    """
+    cells = prior.cells
+    before = cells.share if support.share is None else np.bincount(cells.of_item, support.share, len(cells.share))
+    share, of_shot = before, cells.of_item[support.items]
+    groups: dict[str, float] = {}
+    chosen: dict[str, float | None] = {}
+    for (name, _, labels), codes in zip(prior.catalogue.groups, cells.codes, strict=True):
+        mass = np.bincount(codes + 1, share, len(labels) + 1)[1:] + 1e-12
+        seen, values, rest, chosen[name] = _solve_groups(support, codes[of_shot], mass / mass.sum(), config)
+        if chosen[name] is not None:
+            groups |= {name: rest, **{f"{name}|{labels[code]}": float(o) for code, o in zip(seen, values, strict=True)}}
+            offsets = np.full(len(labels) + 1, rest)
+            offsets[0], offsets[seen + 1] = 0.0, values
+            share = share * np.exp(offsets)[codes + 1]
+            share /= share.sum()
+    return groups, share / before, chosen
+
+
+def _tilt_text(prior: Prior, support: Support, factor: np.ndarray, config: ClosedFormConfig) -> Tilt | None:
+    """The text stage after groups multiplied the cells by `factor`."""
+    cells, text_of_item = prior.cells, prior.catalogue.text_of_item
+    shots, (user, _) = prior.components[text_of_item[support.items]], support.others
+    if support.share is None:
+        return solve_on_cells(cells.moments, cells.share * factor, shots, user, config.strengths)
+    q = np.bincount(text_of_item, support.share * factor[cells.of_item], len(prior.components))
+    return solve_exactly(prior.components, q, shots, user, config.strengths, config.newton_steps)
 
 
 def _dirichlet(support: Support, members: np.ndarray, expected: np.ndarray,
@@ -139,86 +177,37 @@ def _dirichlet(support: Support, members: np.ndarray, expected: np.ndarray,
     own_key = user * (same.max(initial=0) + 1) + same
     _, own_of, own_count = np.unique(own_key, return_inverse=True, return_counts=True)
     left, size = total - own_count[own_of], len(members) - of_user
-    best, best_gain = None, 1e-9
-    for m in priors:
-        gain = float(np.log((left + m * expected) / ((size + m) * expected)).sum())
-        if gain > best_gain:
-            best, best_gain = m, gain
-    return best
+    m = np.array(priors)[:, None]
+    gains = np.log((left + m * expected) / ((size + m) * expected)).sum(axis=1)
+    best = int(gains.argmax())
+    return priors[best] if gains[best] > MIN_GAIN else None
 
 
-def _solve_groups(support: Support, share: np.ndarray, codes: np.ndarray, n: int,
-                  config: ClosedFormConfig) -> tuple[np.ndarray | None, float | None]:
-    """Offsets float64 [n] of one level's groups, or None where no m pays."""
-    code = codes[support.items]
-    known = code >= 0
-    if n < 2 or not known.any():
-        return None, None
-    mass = np.bincount(codes[codes >= 0], weights=share[codes >= 0], minlength=n) + 1e-12
-    shots = Support(support.items[known], support.users[known], share)
-    m = _dirichlet(shots, code[known], mass[code[known]] / mass.sum(), config.group_priors)
-    if m is None:
-        return None, None
-    counts, q = np.bincount(code[known], minlength=n), mass / mass.sum()
-    return np.log((counts + m * q) / ((known.sum() + m) * q)), m
+def _solve_groups(support: Support, code: np.ndarray, q: np.ndarray, config: ClosedFormConfig
+                  ) -> tuple[np.ndarray, np.ndarray, float, float | None]:
+    """One level: its groups with shots int [g], their offsets float64 [g], the others' offset, and m (None: no gain).
 
-
-def _solve_text(prior: Prior, support: Support, share: np.ndarray,
-                config: ClosedFormConfig) -> tuple[np.ndarray | None, float | None]:
-    """Coefficients float64 [r] of the text tilt, and its λ; None where no λ pays.
-
-    The left-out likelihood uses one Newton step away from the full solution and the quadratic
-    expansion of the log-partition there (approximate leave-one-out, Rad & Maleki 2020).
+    Args:
+        code: int [K], the group of each shot, −1 for none. q: float64 [groups], sums to 1.
     """
-    z, text_of_item = prior.components, prior.catalogue.text_of_item
-    q = np.bincount(text_of_item, weights=share, minlength=len(z))
-    # Texts the base all but excludes carry no mass; leaving them out changes nothing but the time.
-    kept = q > 1e-7 * q.max()
-    z_kept, q_kept = z[kept].astype(np.float64), q[kept] / q[kept].sum()
-    shots = z[text_of_item[support.items]].astype(np.float64)
-    user, _ = support.others
-    n_users = int(user.max(initial=-1)) + 1
-    best, best_gain, beta = (None, None), 1e-9, np.zeros(z.shape[1])
-    if n_users < 2:
-        return best
-    held = np.zeros((n_users, z.shape[1]))
-    np.add.at(held, user, shots)
-    size = np.bincount(user, minlength=n_users)[:, None]
-    for strength in sorted(config.strengths, reverse=True):  # each λ starts from the stronger one's solution
-        for _ in range(config.newton_steps):
-            log_z, mean, covariance = _moments(z_kept, q_kept, beta)
-            gradient = shots.sum(axis=0) - len(shots) * mean - strength * beta
-            hessian = len(shots) * covariance + strength * np.eye(len(beta))
-            step = np.linalg.solve(hessian, gradient)
-            beta = beta + step * min(1.0, 2.0 / (np.ptp(z_kept @ step) + 1e-12) if len(step) else 1.0)
-            if np.abs(gradient).max() < 1e-3 * len(shots):
-                break
-        log_z, mean, covariance = _moments(z_kept, q_kept, beta)
-        hessian = len(shots) * covariance + strength * np.eye(len(beta))
-        delta = -np.linalg.solve(hessian, (held - size * mean).T).T
-        partition = log_z + delta @ mean + 0.5 * ((delta @ covariance) * delta).sum(axis=1)
-        gain = float(((beta + delta) * held).sum() - (size[:, 0] * partition).sum())
-        if gain > best_gain:
-            best, best_gain = (beta.copy(), strength), gain
-    return best
+    known = code >= 0
+    shots, code = Support(support.items[known], support.users[known]), code[known]
+    m = _dirichlet(shots, code, q[code], config.group_priors) if len(code) else None
+    if m is None:
+        return np.zeros(0, np.int64), np.zeros(0), 0.0, None
+    seen, counts = np.unique(code, return_counts=True)
+    return seen, np.log((counts + m * q[seen]) / ((len(code) + m) * q[seen])), float(np.log(m / (len(code) + m))), m
 
 
-def _moments(z: np.ndarray, q: np.ndarray, beta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    """Log-partition, mean and covariance of z under q tilted by beta."""
-    logits = z @ beta
-    top = logits.max()
-    weights = q * np.exp(logits - top)
-    total = weights.sum()
-    weights /= total
-    mean = weights @ z
-    return float(top + np.log(total)), mean, (z * weights[:, None]).T @ z - np.outer(mean, mean)
-
-
-def _solve_items(support: Support, share: np.ndarray,
+def _solve_items(support: Support, expected: np.ndarray,
                  config: ClosedFormConfig) -> tuple[np.ndarray, np.ndarray, float | None]:
-    """Rows int [m] and offsets float32 [m] of the shots' items; empty where no prior weight pays."""
-    m = _dirichlet(support, support.items, share[support.items], config.item_priors)
+    """Rows int [m] and offsets float32 [m] of the shots' items; empty where no prior weight pays.
+
+    Args:
+        expected: float64 [K], the share of each shot's item after the stages before.
+    """
+    m = _dirichlet(support, support.items, expected, config.item_priors)
     if m is None:
         return np.zeros(0, np.int64), np.zeros(0, np.float32), None
-    rows, counts = np.unique(support.items, return_counts=True)
-    return rows, np.log1p(counts / (m * share[rows])).astype(np.float32), m
+    rows, first, counts = np.unique(support.items, return_index=True, return_counts=True)
+    return rows, np.log1p(counts / (m * expected[first])).astype(np.float32), m

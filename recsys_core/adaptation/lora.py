@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, Field
 
-from recsys_core.adaptation.adapter import Adapter, distinct_texts, text_key
+from recsys_core.adaptation.adapter import Adapter
 from recsys_core.adaptation.closed_form import Prior
 from recsys_core.base_model.encoder import TextEncoder, pool
 from recsys_core.base_model.lora import LoraSettings, add_lora
@@ -165,10 +165,9 @@ def adapt_lora(prefix: Prefix, prior: Prior, start: Adapter, items: np.ndarray, 
     values = _values_of_texts(prefix, network, layer, tilt)
     if peft_folder is not None:
         network.save_pretrained(str(peft_folder), save_embedding_layers=False)  # auto would ask the hub
-    keys = np.array([text_key(text) for text in distinct_texts(prior.catalogue)], np.int64)
     settings = {"shots": len(items), "final_loss": round(loss.item(), 4), **config.model_dump()}
-    return replace(start, method="lora", theta=np.zeros_like(start.theta), text_keys=keys, text_values=values,
-                   item_ids=(), item_values=np.zeros(0, np.float32), settings=settings, peft_folder=peft_folder)
+    return replace(start, method="lora", theta=np.zeros_like(start.theta), text_values=values,
+                   text_keys=prior.catalogue.text_keys, item_ids=(), item_values=np.zeros(0, np.float32), settings=settings, peft_folder=peft_folder)
 
 
 def _candidates(prior: Prior, items: np.ndarray, probabilities: np.ndarray, config: LoraConfig

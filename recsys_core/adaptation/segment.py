@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from recsys_core.adaptation.adapt import AdaptationConfig, adapt_segment, closed_form_methods, lora_methods
-from recsys_core.adaptation.adapter import Adapter, distinct_texts
+from recsys_core.adaptation.adapter import Adapter
 from recsys_core.adaptation.lora import Prefix
 from recsys_core.adaptation.shots import Shots, draw_shots
 from recsys_core.adaptation.stale import segment_fingerprints
@@ -113,7 +113,7 @@ def adapt_segments(folders: dict[str, Path], study: Study, encoder: TextEncoderA
     plan = study.base.plan
     events = {name: int(study.member(name).sum()) for name in folders if name in plan}
     richest = sorted(events, key=lambda name: (-events[name], name))[:config.lora_segments]
-    prefix = Prefix(encoder.load(), distinct_texts(study.base.catalogue)) if richest else None
+    prefix = Prefix(encoder.load(), study.base.catalogue.texts) if richest else None
     made = {}
     # Segments of one cut-off follow each other, so that each twin is loaded once.
     order = sorted(folders, key=lambda name: (plan[name].support_start if name in plan else 0, name))

@@ -5,6 +5,7 @@ Shapes: N items, M distinct item texts, d vector dimensions, E events, n queries
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -49,6 +50,19 @@ class Catalogue:
         return self.vectors[self.text_of_item]
 
     @cached_property
+    def texts(self) -> list[str]:
+        """The M distinct texts, in the order of `vectors`."""
+        texts = [""] * len(self.vectors)
+        for text, row in zip(self.items["text"].to_list(), self.text_of_item.tolist(), strict=True):
+            texts[row] = text
+        return texts
+
+    @cached_property
+    def text_keys(self) -> np.ndarray:
+        """int64 [M]: `text_key` of every text."""
+        return np.array([text_key(text) for text in self.texts], np.int64)
+
+    @cached_property
     def groups(self) -> list[tuple[str, np.ndarray, list[str]]]:
         """What items have in common: each level of the category path (its whole prefix), and the brand.
 
@@ -69,6 +83,21 @@ class Catalogue:
             if len(values) > 1:
                 found.append((name, codes["code"].fill_null(-1).to_numpy(), values.to_list()))
         return found
+
+    @cached_property
+    def group_codes(self) -> dict[str, tuple[int, int]]:
+        """"<level>|<value>" → (position in `groups`, the value's code)."""
+        return {f"{name}|{value}": (level, code) for level, (name, _, values) in enumerate(self.groups)
+                for code, value in enumerate(values)}
+
+
+def text_key(text: str) -> int:
+    """A stable signed 64-bit key of a text (first 8 bytes of its SHA-256).
+
+    >>> text_key("milk")
+    -756613325623188088
+    """
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little", signed=True)
 
 
 @dataclass(frozen=True)

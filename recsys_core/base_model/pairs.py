@@ -188,12 +188,14 @@ def _behaviour(events: Interactions, text_of_item: np.ndarray, config: PairConfi
 def _surplus(left: np.ndarray, right: np.ndarray, config: PairConfig) -> tuple[np.ndarray, np.ndarray]:
     """Where each pair that goes together first occurs among the draws, and how far beyond chance.
 
-    A pair's worth is its count less what independent sides would give, n(a) n(b) / n: a fuel stop
-    follows every kind of basket, and says nothing about any.
+    A pair's worth is its count less what its second text does after all other firsts,
+    n(a) (n(b) − n(ab)) / (n − n(a)): a fuel stop follows every kind of basket, and says nothing about any.
+    Where pairs that enough shoppers share run short, the most surprising others fill up.
     """
     _, where, count = np.unique(left.astype(np.int64) * (right.max(initial=0) + 1) + right,
                                 return_index=True, return_counts=True)
-    chance = np.bincount(left)[left[where]] * np.bincount(right)[right[where]] / max(len(left), 1)
+    of_left, of_right = np.bincount(left)[left[where]], np.bincount(right)[right[where]]
+    chance = of_left * (of_right - count) / np.maximum(len(left) - of_left, 1)
     together = count >= chance + CHANCE_DEVIATIONS * np.sqrt(chance)
     if not together.any():  # too few events to tell from chance: what there is must do
         together, chance = np.ones(len(count), bool), np.zeros(len(count))

@@ -101,7 +101,7 @@ def clean_events(raw: pl.DataFrame, known_items: pl.Series, config: CleaningConf
     bad = bad.sort("reason", "user_id", "timestamp", "event_id", maintain_order=True)
     cleaned = CleanedEvents(events.select(*CLEAN_EVENTS), bad.select(*QUARANTINED_EVENTS),
                             rows.height - distinct.height)
-    log.info("%d clean events, %d quarantined, %d exact copies", cleaned.events.height,
+    log.debug("%d clean events, %d quarantined, %d exact copies", cleaned.events.height,
              cleaned.quarantined.height, cleaned.duplicates)
     return cleaned
 

@@ -208,7 +208,7 @@ class Bundle:
                            settings={"reason": "no known item has a positive label"})
         # Every event is left out by itself when the strength is chosen: it is one shopper's history.
         prior = self.parts.prior
-        shots = Support(np.array(known, np.int32), np.arange(len(known)), prior.item_share)
+        shots = Support(np.array(known, np.int32), np.arange(len(known)))
         return adapt_closed_form(prior, REQUEST, shots, ClosedFormConfig())
 
     def _history_scores(self, requests: Sequence[Request]) -> np.ndarray:

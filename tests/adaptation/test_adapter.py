@@ -7,8 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys_core.adaptation.adapter import Adapter, check_lock, distinct_texts, text_key
-from recsys_core.base_model.data import Catalogue
+from recsys_core.adaptation.adapter import Adapter, check_lock
+from recsys_core.base_model.data import Catalogue, text_key
 from recsys_core.errors import AdapterError
 from tests.adaptation.planted import LOCK, make_catalogue, word_vectors
 
@@ -54,8 +54,8 @@ def test_text_tilts_items_that_came_later():
     texts = ["big red tea", "small blue chair"]
     later = Catalogue(pl.DataFrame({"item_id": ["new", "newer"], "text": texts, "category": ["dairy", "toys"],
                                     "brand": [None, "acme"]}), np.array([0, 1], np.int32), word_vectors(texts))
-    theta = adapter().theta
-    np.testing.assert_allclose(adapter().offsets(later), word_vectors(texts) @ theta + [1.5, -0.5], atol=1e-5)
+    expected = word_vectors(texts) @ adapter().theta + [1.5, 0]  # one brand tells nothing apart
+    np.testing.assert_allclose(adapter().offsets(later), expected, atol=1e-5)
 
 
 def test_a_zero_or_constant_adapter_is_not_live():
@@ -125,7 +125,16 @@ def test_values_that_are_not_finite_are_refused(tmp_path):
         Adapter.load(tmp_path / "toys", LOCK)
 
 
-def test_text_keys_are_stable_and_distinct_texts_keep_row_order():
-    assert text_key("milk") == 5711926713894216072 or -2**63 <= text_key("milk") < 2**63
-    assert len({text_key(text) for text in SHOP.items["text"].unique()}) == 72
-    assert distinct_texts(SHOP) == SHOP.items["text"].unique().sort().to_list()
+def test_a_level_speaks_for_its_other_values_but_not_for_items_without_one():
+    texts = ["big red tea", "small blue chair", "big red mug", "small red mug"]
+    later = Catalogue(pl.DataFrame({"item_id": list("abcd"), "text": texts, "brand": ["acme", "zen", "brand new", None],
+                                    "category": [None] * 4}, schema_overrides={"category": pl.String}),
+                      np.arange(4, dtype=np.int32), word_vectors(texts))
+    some = adapter(theta=np.zeros(24, np.float32), groups={"brand": -2.0, "brand|acme": 1.0, "category_1": 5.0})
+    assert some.parts(later)["segment_groups"].tolist() == [1, -2, -2, 0]
+
+
+def test_the_catalogue_keeps_its_texts_and_keys_in_row_order():
+    assert SHOP.texts == SHOP.items["text"].unique().sort().to_list()
+    assert SHOP.text_keys.tolist() == [text_key(text) for text in SHOP.texts]
+    assert SHOP.group_codes["brand|zen"] == (1, 1)

@@ -36,12 +36,13 @@ SHOP = events((0, 10, 0), (0, 20, 1), (0, 30, 2), (0, 30, 4), (1, 10, 2), (1, 20
 
 
 def test_behaviour_pairs_are_later_steps_of_the_same_user_within_the_window():
-    pairs = draw(SHOP, taxonomy=0, window=1, min_users=1)
-    # 0: tea → cup → {lamp, rug}; 1: lamp → lamp is one text with itself; lamp → tea
-    assert of_kind(pairs, BEHAVIOUR) == {("tea", "cup"), ("cup", "lamp"), ("cup", "rug"), ("lamp", "tea")}
-    wider = of_kind(draw(SHOP, taxonomy=0, window=2, min_users=1), BEHAVIOUR)
-    assert ("tea", "rug") in wider
-    assert ("rug", "lamp") not in wider  # one basket has no order
+    crowd = [(user, when, item) for user in range(1, 61) for when, item in ((10, 2), (20, 3), (30, 0))]
+    shop = events((0, 10, 0), (0, 20, 1), (0, 30, 2), (0, 30, 4), *crowd)
+    # user 0: tea → cup → {lamp, rug}; the crowd: lamp → lamp is one text with itself; lamp → tea
+    near = of_kind(draw(shop, taxonomy=0, window=1, min_users=1), BEHAVIOUR)
+    assert near == {("tea", "cup"), ("cup", "lamp"), ("cup", "rug"), ("lamp", "tea")}
+    wider = of_kind(draw(shop, taxonomy=0, window=2, min_users=1), BEHAVIOUR)
+    assert wider == near | {("tea", "rug"), ("tea", "lamp")}  # rug and lamp: one basket has no order
 
 
 def test_nothing_at_or_after_the_cutoff_is_used():

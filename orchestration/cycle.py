@@ -119,6 +119,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--kind", choices=(FULL, NIGHTLY), help="default: full once, nightly from then on")
     options = parser.parse_args(arguments)
+    for name in ("recsys_core", "assets", "orchestration"):
+        logging.getLogger(name).propagate = False  # some library gives the root a handler: no line twice
     home = Home.from_environment()
     with open_instance(home.path) as instance:
         return 0 if run_cycle(Freshness(home, instance), options.kind) else 1

@@ -31,6 +31,7 @@ from recsys_core.base_model.ranker import Ranker
 
 log = logging.getLogger(__name__)
 
+LORA = "lora"
 CHUNK = 64  # shots whose catalogue scores are held twice at a time
 
 Methods = Callable[[np.ndarray], dict[str, Adapter]]  # positions of the shots to learn from → adapters by name
@@ -127,7 +128,7 @@ def lora_methods(prefix: Prefix, peft_folder: Path | None) -> Callable[..., Meth
             found = closed_form(positions)
             lora = adapt_lora(prefix, prior, found["groups+text"], shots.items[positions],
                               view.probabilities[positions], config.lora, peft_folder)
-            return {**found, "lora": lora}
+            return {**found, LORA: lora}
 
         return fit
 
@@ -168,5 +169,7 @@ def adapt_segment(prior: Prior, ranker: Ranker, segment: str, shots: Shots, conf
     log.info("%s: %d shots → %s at scale %.2g", segment, len(shots), name, scale)
     if name == "base":
         return None
+    if name != LORA:  # nothing is trained that is not shipped
+        available = closed_form_methods(prior, segment, shots, view, config)
     adapter = available(np.arange(len(shots)))[name]
     return scaled(adapter, scale, {"method": name, "cv_gain_nats": {k: round(v, 4) for k, v in gains.items()}})

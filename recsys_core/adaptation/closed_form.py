@@ -10,7 +10,7 @@ shots (its popularity, where nothing better is known, as at request time):
    data term grows with K and the penalty does not, so few shots stay near zero.
 3. Items o: as groups, for the items among the shots; all others are left to groups and text.
 
-Every m and λ is chosen by leaving one user's shots out; a stage that does not predict the left-out
+Every m and λ is chosen by leaving one user's shots out; a stage that does not clearly predict the left-out
 shots better than its absence is dropped. With no stage left the adapter is the base.
 """
 
@@ -24,7 +24,7 @@ from pydantic import BaseModel, Field
 
 from recsys_core.adaptation.adapter import Adapter
 from recsys_core.adaptation.cells import Cells, make_cells
-from recsys_core.adaptation.tilt import MIN_GAIN, Tilt, solve_exactly, solve_on_cells
+from recsys_core.adaptation.tilt import Tilt, solve_exactly, solve_on_cells
 from recsys_core.base_model.data import Catalogue
 
 STAGES = ("groups", "text", "items")
@@ -35,10 +35,12 @@ class ClosedFormConfig(BaseModel, frozen=True, extra="forbid"):
 
     components: int = Field(64, ge=1, description="principal components of the vectors the tilt lives in")
     strengths: tuple[float, ...] = Field((1.0, 3.0, 10.0, 30.0, 100.0), description="λ of the text tilt")
-    group_priors: tuple[float, ...] = Field((1.0, 4.0, 16.0, 64.0, 256.0), description="m of groups, in shots")
+    group_priors: tuple[float, ...] = Field((4.0, 16.0, 64.0, 256.0), description="m of groups, in shots")
     item_priors: tuple[float, ...] = Field((30.0, 100.0, 300.0, 1000.0, 10000.0),
                                            description="m of single items, in shots")
     newton_steps: int = Field(6, ge=1)
+    evidence: float = Field(2.0, ge=0, description="nats a stage must gain over all left-out shots: few shots "
+                                                   "agree by chance, and then saying nothing costs nothing")
 
 
 @dataclass(frozen=True)
@@ -159,13 +161,13 @@ def _tilt_text(prior: Prior, support: Support, factor: np.ndarray, config: Close
     cells, text_of_item = prior.cells, prior.catalogue.text_of_item
     shots, (user, _) = prior.components[text_of_item[support.items]], support.others
     if support.share is None:
-        return solve_on_cells(cells.moments, cells.share * factor, shots, user, config.strengths)
+        return solve_on_cells(cells.moments, cells.share * factor, shots, user, config.strengths, config.evidence)
     q = np.bincount(text_of_item, support.share * factor[cells.of_item], len(prior.components))
-    return solve_exactly(prior.components, q, shots, user, config.strengths, config.newton_steps)
+    return solve_exactly(prior.components, q, shots, user, config.strengths, config.evidence, config.newton_steps)
 
 
 def _dirichlet(support: Support, members: np.ndarray, expected: np.ndarray,
-               priors: tuple[float, ...]) -> float | None:
+               priors: tuple[float, ...], evidence: float) -> float | None:
     """The prior weight m under which the other users' shots best predict each user's, or None.
 
     Args:
@@ -180,7 +182,7 @@ def _dirichlet(support: Support, members: np.ndarray, expected: np.ndarray,
     m = np.array(priors)[:, None]
     gains = np.log((left + m * expected) / ((size + m) * expected)).sum(axis=1)
     best = int(gains.argmax())
-    return priors[best] if gains[best] > MIN_GAIN else None
+    return priors[best] if gains[best] > evidence else None
 
 
 def _solve_groups(support: Support, code: np.ndarray, q: np.ndarray, config: ClosedFormConfig
@@ -192,7 +194,7 @@ def _solve_groups(support: Support, code: np.ndarray, q: np.ndarray, config: Clo
     """
     known = code >= 0
     shots, code = Support(support.items[known], support.users[known]), code[known]
-    m = _dirichlet(shots, code, q[code], config.group_priors) if len(code) else None
+    m = _dirichlet(shots, code, q[code], config.group_priors, config.evidence) if len(code) else None
     if m is None:
         return np.zeros(0, np.int64), np.zeros(0), 0.0, None
     seen, counts = np.unique(code, return_counts=True)
@@ -206,7 +208,7 @@ def _solve_items(support: Support, expected: np.ndarray,
     Args:
         expected: float64 [K], the share of each shot's item after the stages before.
     """
-    m = _dirichlet(support, support.items, expected, config.item_priors)
+    m = _dirichlet(support, support.items, expected, config.item_priors, config.evidence)
     if m is None:
         return np.zeros(0, np.int64), np.zeros(0, np.float32), None
     rows, first, counts = np.unique(support.items, return_index=True, return_counts=True)

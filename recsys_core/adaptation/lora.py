@@ -167,7 +167,8 @@ def adapt_lora(prefix: Prefix, prior: Prior, start: Adapter, items: np.ndarray, 
         network.save_pretrained(str(peft_folder), save_embedding_layers=False)  # auto would ask the hub
     settings = {"shots": len(items), "final_loss": round(loss.item(), 4), **config.model_dump()}
     return replace(start, method="lora", theta=np.zeros_like(start.theta), text_values=values,
-                   text_keys=prior.catalogue.text_keys, item_ids=(), item_values=np.zeros(0, np.float32), settings=settings, peft_folder=peft_folder)
+                   text_keys=prior.catalogue.text_keys, item_ids=(), item_values=np.zeros(0, np.float32),
+                   settings=settings, peft_folder=peft_folder)
 
 
 def _candidates(prior: Prior, items: np.ndarray, probabilities: np.ndarray, config: LoraConfig

@@ -63,7 +63,6 @@ def _adapt(folder: Path, study: Study, segment: str, window: Window, member: np.
     if judged is not None:
         judged.save(folder / JUDGED)
         only = (judged.settings["method"], judged.settings["scale"])
-        methods = methods if only[0] == "lora" else closed_form_methods
         drawn[PLACEBO] = _draw(study, window, ~member, config, np.random.default_rng([config.shots.seed, 1]),
                                len(shots))
         drawn[SERVING] = _newest_shots(study, window, member, config)
@@ -97,7 +96,6 @@ def load_adapter(folder: Path, name: str, lock: dict[str, str]) -> Adapter | Non
     """One of the segment's adapters, or None where it has none."""
     place = folder / name
     return Adapter.load(place, lock) if place.is_dir() else None
-
 
 
 def adapt_segments(folders: dict[str, Path], study: Study, encoder: TextEncoderArtefact,

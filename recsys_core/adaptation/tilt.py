@@ -14,7 +14,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-MIN_GAIN = 1e-9  # nats over all left-out shots that count as better than nothing
 NEGLIGIBLE = 1e-7  # share, relative to the largest, below which a text only costs time
 
 
@@ -28,8 +27,8 @@ class Tilt:
 
 
 def solve_exactly(z: np.ndarray, q: np.ndarray, shots: np.ndarray, user: np.ndarray,
-                  strengths: tuple[float, ...], newton_steps: int) -> Tilt | None:
-    """The tilt that best predicts left-out users, or None where none beats its absence.
+                  strengths: tuple[float, ...], evidence: float, newton_steps: int) -> Tilt | None:
+    """The tilt that best predicts left-out users, or None where none gains more than `evidence` (nats over all).
 
     Args:
         z: float [M, r], the texts. q: float64 [M], their share. shots: float [K, r]. user: int [K], from 0.
@@ -39,7 +38,7 @@ def solve_exactly(z: np.ndarray, q: np.ndarray, shots: np.ndarray, user: np.ndar
     held, size = _by_user(shots, user)
     if len(held) < 2:
         return None
-    best, best_gain, beta = None, MIN_GAIN, np.zeros(z.shape[1])
+    best, best_gain, beta = None, evidence, np.zeros(z.shape[1])
     for strength in sorted(strengths, reverse=True):  # each λ starts from the stronger one's solution
         for _ in range(newton_steps):
             _, mean, covariance = _moments(z, q, beta)
@@ -59,7 +58,7 @@ def solve_exactly(z: np.ndarray, q: np.ndarray, shots: np.ndarray, user: np.ndar
 
 
 def solve_on_cells(moments: np.ndarray, q: np.ndarray, shots: np.ndarray, user: np.ndarray,
-                   strengths: tuple[float, ...]) -> Tilt | None:
+                   strengths: tuple[float, ...], evidence: float) -> Tilt | None:
     """The same in one diagonal Newton step for every λ at once; see `solve_exactly`.
 
     Args:
@@ -85,7 +84,7 @@ def solve_on_cells(moments: np.ndarray, q: np.ndarray, shots: np.ndarray, user: 
     partition = log_z[:, None] + (delta * mean[:, None] + 0.5 * delta**2 * variance[:, None]).sum(axis=2)
     gains = ((beta[:, None] + delta) * held).sum(axis=(1, 2)) - (size[:, 0] * partition).sum(axis=1)
     best = int(gains.argmax())
-    return Tilt(beta[best], float(log_z[best]), float(strengths[best])) if gains[best] > MIN_GAIN else None
+    return Tilt(beta[best], float(log_z[best]), float(strengths[best])) if gains[best] > evidence else None
 
 
 def _by_user(shots: np.ndarray, user: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ and slice).
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from recsys_core.adaptation.shots import Shots, shots_from_rows
 from recsys_core.adaptation.study import Study
 from recsys_core.artefacts import read_json, write_json
 from recsys_core.base_model.data import Interactions, Queries, make_queries
-from recsys_core.errors import AdapterError
+from recsys_core.errors import DataError, RecsysError
 from recsys_core.evaluation.baselines import (
     fit_from_scratch,
     fit_item_knn,
@@ -31,7 +32,7 @@ from recsys_core.evaluation.baselines import (
 from recsys_core.evaluation.bootstrap import paired_bootstrap
 from recsys_core.evaluation.contest import Contest, Scorer, run_contest
 from recsys_core.evaluation.gate import GateConfig, no_trial, try_adapter
-from recsys_core.evaluation.leakage import Certificate, WindowRows, leakage_certificate
+from recsys_core.evaluation.leakage import SHOWN_ROWS, Certificate, Check, WindowRows, leakage_certificate
 from recsys_core.evaluation.windows import Window
 from recsys_core.serving.files import adapter_folder
 
@@ -117,6 +118,9 @@ class SegmentJudge:
         """The shots the judged adapter was made from, found again by their event ids."""
         used = pl.read_parquet(adapter_folder / "shots.parquet").filter(pl.col("use") == JUDGED)["event_id"]
         chosen = self.study.table["event_id"].is_in(used.implode()).to_numpy()[self.study.events.row]
+        if chosen.sum() != len(used):
+            raise DataError(str(adapter_folder / "shots.parquet"), f"{len(used) - chosen.sum()} of {len(used)} shots "
+                            "are no positive events of this shop", "adapt the segment again")
         return shots_from_rows(self.study.events, np.flatnonzero(chosen))
 
     def certify(self, segment: str, window: Window, member: np.ndarray, shots: Shots) -> Certificate:
@@ -133,9 +137,14 @@ class SegmentJudge:
                    "gate": rows(window.gate_start, window.report_start),
                    "report": rows(window.report_start, window.report_end)}
         newest = int(events.timestamp[train].max()) if train.any() else window.support_start - 1
-        return leakage_certificate(
+        certificate = leakage_certificate(
             segment, newest, windows, train_rows=events.row[train], order_only=self.order_only,
             feature_dates={"text encoder": self.study.base.summary["encoder_cutoff"] - 1})
+        late = (shots.queries.timestamp < window.support_start) | (shots.queries.timestamp >= window.gate_start)
+        temporal = "broken" if late.any() and not self.order_only else certificate.temporal
+        return replace(certificate, temporal=temporal, checks=(
+            *certificate.checks, _shot_check("shots inside the support window", late, shots),
+            _shot_check("shots of users who are never asked", ~self.study.support_users[shots.users], shots)))
 
     def _contest(self, segment: str, window: Window, member: np.ndarray, shots: Shots, adapter_folder: Path,
                  incumbent: Adapter | None, start: int, end: int) -> tuple[Queries, Contest]:
@@ -156,6 +165,11 @@ class SegmentJudge:
         contest = run_contest(study.twin(window)[0], queries, rivals=rivals, offsets=offsets,
                               domain=self.domains.get(segment), k=self.config.k)
         return queries, contest
+
+
+def _shot_check(name: str, wrong: np.ndarray, shots: Shots) -> Check:
+    return Check(name, not wrong.any(), f"{wrong.sum()} of {len(shots)} are not",
+                 tuple(f"support row {row}" for row in shots.rows[wrong][:SHOWN_ROWS].tolist()))
 
 
 def summarise(queries: Queries, contest: Contest, metric: str, rng: np.random.Generator) -> dict:
@@ -216,6 +230,6 @@ def load_incumbent(bundle: Path, segment: str, lock: dict[str, str]) -> Adapter 
         return None
     try:
         return Adapter.load(place, lock)
-    except AdapterError as error:
+    except RecsysError as error:
         log.info("no incumbent for %s: %s", segment, error)
         return None

@@ -14,6 +14,7 @@ import polars as pl
 
 from recsys_core.adaptation.adapt import AdaptationConfig
 from recsys_core.adaptation.segment import adapt_segments
+from recsys_core.adaptation.shots import ShotConfig
 from recsys_core.adaptation.study import Study
 from recsys_core.base_model.encoder import EncoderConfig
 from recsys_core.base_model.finetune import FinetuneConfig
@@ -37,7 +38,7 @@ from tests.base_model.tiny_encoder import write_tiny_bert
 from tests.shops import DEPARTMENTS, planted_shop
 
 SEGMENTS = ["toys", "stationery", "spring-fair", "new-shoppers", "nobody"]
-ADAPTATION, EVALUATION = AdaptationConfig(lora_segments=0), EvaluationConfig()
+ADAPTATION, EVALUATION = AdaptationConfig(shots=ShotConfig(k=32), lora_segments=0), EvaluationConfig()
 
 
 @dataclass(frozen=True)
@@ -95,10 +96,10 @@ def based(place: Path, root: Path, shop: Built | SimpleNamespace, encoder: TextE
 
 @functools.cache
 def built_shop() -> Built:
-    """Ingest, clean, encode, fit, adapt, judge and report the planted shop of 140 shoppers."""
+    """Ingest, clean, encode, fit, adapt, judge and report the planted shop of 180 shoppers."""
     root = Path(tempfile.mkdtemp(prefix="recsys-built-"))
     atexit.register(shutil.rmtree, root, ignore_errors=True)
-    opened = open_shop(planted_shop(root / "shop", users=140, impressions=False))
+    opened = open_shop(planted_shop(root / "shop", users=180, impressions=False))
     items = clean_items(opened.items())
     clean = pl.concat(clean_events(day.events, items["item_id"], CleaningConfig(), day.day).events
                       for day in opened.events())

@@ -1,0 +1,167 @@
+"""Choosing a method from the shots alone, and one contract for every method."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from recsys_core.adaptation.adapt import (
+    AdaptationConfig,
+    adapt_segment,
+    choose_method,
+    closed_form_methods,
+    lora_methods,
+    view_base,
+)
+from recsys_core.adaptation.adapter import Adapter
+from recsys_core.adaptation.closed_form import prepare
+from recsys_core.adaptation.lora import LoraConfig, Prefix
+from recsys_core.adaptation.shots import ShotConfig, draw_shots
+from recsys_core.base_model.encoder import EncoderConfig, load_encoder, weights_hash
+from tests.adaptation.planted import DAY, LOCK, PopularityRanker, gain, likes, make_catalogue, make_events
+from tests.base_model.tiny_encoder import write_tiny_bert
+
+METHODS = ["groups", "groups+text", "groups+text+items", "lora"]
+CONFIG = AdaptationConfig(shots=ShotConfig(k=64), lora=LoraConfig(steps=6, negatives=32))
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    folder = write_tiny_bert(tmp_path_factory.mktemp("tiny") / "bert")
+    return load_encoder(EncoderConfig(model=str(folder), dtype="float32", device="cpu"))
+
+
+@pytest.fixture(scope="module")
+def shop(encoder):
+    return make_catalogue(encoder.encode)
+
+
+@pytest.fixture(scope="module")
+def prior(shop):
+    return prepare(shop, np.full(len(shop), 20.0), LOCK)
+
+
+@pytest.fixture(scope="module")
+def ranker(shop, prior):
+    return PopularityRanker(shop, prior.item_share)
+
+
+@pytest.fixture(scope="module")
+def taste(shop):
+    return likes(shop, word="red", category="dairy", items=[3, 50], factor=20)
+
+
+def draw(taste, seed=0, k=64):
+    events = make_events(taste, seed)
+    return draw_shots(events, 2 * DAY, 8 * DAY, np.ones(len(events), bool), ShotConfig(k=k), np.random.default_rng(seed))
+
+
+@pytest.fixture(scope="module")
+def shots(taste):
+    return draw(taste)
+
+
+@pytest.fixture(scope="module")
+def make(encoder, shop, prior, ranker, shots, tmp_path_factory):
+    """Fit one method on the planted shots, at its full scale."""
+    prefix = Prefix(encoder, shop.texts)
+
+    def adapt(name: str, config: AdaptationConfig = CONFIG) -> Adapter:
+        methods = closed_form_methods
+        if name == "lora":
+            methods = lora_methods(prefix, tmp_path_factory.mktemp("lora") / "peft")
+        return adapt_segment(prior, ranker, "s", shots, config, np.random.default_rng(0), methods=methods, only=(name, 1.0))
+
+    return adapt
+
+
+@pytest.fixture(scope="module")
+def made(make):
+    return {name: make(name) for name in METHODS}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_is_finite_live_and_better_than_the_base(name, made, shop, prior, taste):
+    offsets = made[name].offsets(shop)
+    assert made[name].settings["method"] == name
+    assert offsets.shape == (len(shop),) and np.isfinite(offsets).all()
+    assert made[name].is_live(shop)
+    assert gain(taste, prior.item_share, offsets) > 0.3
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_survives_its_files(name, made, shop, tmp_path):
+    made[name].save(tmp_path / "s")
+    loaded = Adapter.load(tmp_path / "s", LOCK)
+    np.testing.assert_array_equal(loaded.offsets(shop), made[name].offsets(shop))
+    loaded.save(tmp_path / "s")  # over itself, PEFT folder included
+    assert Adapter.load(tmp_path / "s", LOCK).settings == made[name].settings
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_is_deterministic_and_leaves_the_base_alone(name, make, made, shop, prior, encoder):
+    before = weights_hash(encoder.model), shop.vectors.tobytes(), prior.components.tobytes()
+    np.testing.assert_array_equal(make(name).offsets(shop), made[name].offsets(shop))
+    assert (weights_hash(encoder.model), shop.vectors.tobytes(), prior.components.tobytes()) == before
+
+
+def test_the_offline_view_adds_up(ranker, shots, prior):
+    view = view_base(ranker, shots)
+    assert view.probabilities.shape == (64, 144)
+    np.testing.assert_allclose(view.share(np.arange(64)), prior.item_share, rtol=1e-4)
+    rows, offsets = np.arange(5), np.random.default_rng(0).normal(size=144)
+    plain = np.log(view.probabilities[rows, shots.items[:5]])
+    tilted = view.probabilities[:5] * np.exp(offsets)
+    expected = np.log(tilted[rows, shots.items[:5]] / tilted.sum(axis=1)) - plain
+    np.testing.assert_allclose(view.gains(rows, shots.items[:5], offsets), expected, rtol=1e-3, atol=1e-5)
+
+
+def test_cross_validation_finds_the_planted_taste_and_reports_every_method(prior, ranker, shots):
+    adapter = adapt_segment(prior, ranker, "s", shots, CONFIG, np.random.default_rng(0))
+    gains = adapter.settings["cv_gain_nats"]
+    assert set(gains) == {f"{name}@{scale}" for name in METHODS[:3] for scale in (0.5, 1.0)}
+    assert f"{adapter.settings['method']}@{adapter.settings['scale']}" == max(gains, key=gains.get)
+    assert max(gains.values()) > 0.3
+
+
+def test_shuffled_labels_fall_back_to_the_base(prior, ranker, taste):
+    """Labels drawn from the base itself: whatever the seed, hardly ever is anything adapted, and then barely."""
+    left = []
+    for seed in range(20):
+        noise = draw(prior.item_share, seed)
+        adapter = adapt_segment(prior, ranker, "s", noise, CONFIG, np.random.default_rng(0))
+        left.append(0.0 if adapter is None else gain(prior.item_share, prior.item_share, adapter.offsets(prior.catalogue)))
+    assert sum(value == 0.0 for value in left) >= 15
+    assert np.mean(left) > -0.01
+
+
+def test_a_chosen_method_is_not_chosen_again(prior, ranker, shots):
+    adapter = adapt_segment(prior, ranker, "s", shots, CONFIG, np.random.default_rng(0), only=("groups", 0.5))
+    whole = adapt_segment(prior, ranker, "s", shots, CONFIG, np.random.default_rng(1), only=("groups", 1.0))
+    assert adapter.settings["method"] == "groups" and adapter.settings["cv_gain_nats"] == {}
+    np.testing.assert_allclose(adapter.offsets(prior.catalogue), 0.5 * whole.offsets(prior.catalogue), atol=1e-6)
+
+
+def test_too_few_shots_stay_on_the_base(prior, ranker, taste):
+    few = draw(taste, k=3)
+    assert adapt_segment(prior, ranker, "s", few, CONFIG, np.random.default_rng(0)) is None
+    assert adapt_segment(prior, ranker, "s", draw(taste, k=4), CONFIG, np.random.default_rng(0),
+                         only=("groups", 1.0)) is not None
+
+
+def test_a_user_is_never_on_both_sides_of_a_fold(prior, ranker, shots):
+    def watch(train: np.ndarray) -> dict[str, Adapter]:
+        held = np.setdiff1d(np.arange(len(shots)), train)
+        assert not set(shots.users[train]) & set(shots.users[held])
+        seen.append(held)
+        return {"zero": Adapter("s", "zero", LOCK, np.zeros(32, np.float32))}
+
+    seen: list[np.ndarray] = []
+    name, scale, gains = choose_method(watch, prior, shots, view_base(ranker, shots), CONFIG, np.random.default_rng(0))
+    assert (name, scale) == ("base", 0.0) and gains["zero@1.0"] == pytest.approx(0, abs=1e-5)
+    assert sorted(np.concatenate(seen)) == list(range(len(shots)))
+
+
+def test_one_shopper_cannot_be_cross_validated(prior, ranker, shots):
+    alone = replace(shots, users=np.zeros_like(shots.users))
+    assert adapt_segment(prior, ranker, "s", alone, CONFIG, np.random.default_rng(0)) is None

@@ -6,6 +6,7 @@ PORT ?= 3000
 export RECSYS_HOME ?= var
 export RECSYS_SHOP
 export RECSYS_PROFILE = $(PROFILE)
+export MPLCONFIGDIR = $(abspath $(RECSYS_HOME))/cache/matplotlib  # its font cache would go to the home folder
 # Two libraries that each spin on every core slow each other down tenfold.
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE

@@ -56,15 +56,15 @@ def _adapt(folder: Path, study: Study, segment: str, window: Window, member: np.
            config: AdaptationConfig, prefix: Prefix | None) -> dict:
     """Fit the judged adapter, then with the method and scale it chose the placebo and what ships."""
     rng, (twin, prior) = np.random.default_rng([config.shots.seed, 0]), study.twin(window)
-    shots = _draw(study, window, member, config, rng)
+    shots = draw_shots(study.events, window.support_start, window.gate_start, member, config.shots, rng,
+                       study.support_users)
     methods = lora_methods(prefix, folder / SCRATCH) if prefix else closed_form_methods
     judged = adapt_segment(prior, twin, segment, shots, config, rng, methods=methods)
     drawn = {JUDGED: shots}
     if judged is not None:
         judged.save(folder / JUDGED)
         only = (judged.settings["method"], judged.settings["scale"])
-        drawn[PLACEBO] = _draw(study, window, ~member, config, np.random.default_rng([config.shots.seed, 1]),
-                               len(shots))
+        drawn[PLACEBO] = _placebo_shots(study, window, member, config, len(shots))
         drawn[SERVING] = _newest_shots(study, window, member, config)
         for name, (ranker, base) in ((PLACEBO, (twin, prior)), (SERVING, study.serving)):
             adapter = adapt_segment(base, ranker, segment, drawn[name], config, rng, methods=methods, only=only)
@@ -78,11 +78,18 @@ def _adapt(folder: Path, study: Study, segment: str, window: Window, member: np.
             if enough else f"no adapter: {len(shots)} shots, needs {config.shots.min_shots}"}
 
 
-def _draw(study: Study, window: Window, member: np.ndarray, config: AdaptationConfig, rng: np.random.Generator,
-          k: int | None = None) -> Shots:
-    limits = config.shots if k is None else config.shots.model_copy(update={"k": max(k, 1)})
-    return draw_shots(study.events, window.support_start, window.gate_start, member, limits, rng,
-                      study.support_users)
+def _placebo_shots(study: Study, window: Window, member: np.ndarray, config: AdaptationConfig, k: int) -> Shots:
+    """As many shots of the same window from outside the segment.
+
+    A scene that takes in everything leaves nothing outside in its own days: then of as many days before it.
+    """
+    rng, limits = np.random.default_rng([config.shots.seed, 1]), config.shots.model_copy(update={"k": max(k, 1)})
+    length = window.gate_start - window.support_start
+    for start in (window.support_start, window.support_start - length):
+        shots = draw_shots(study.events, start, start + length, ~member, limits, rng, study.support_users)
+        if len(shots) >= config.shots.min_shots:
+            break
+    return shots
 
 
 def _newest_shots(study: Study, window: Window, member: np.ndarray, config: AdaptationConfig) -> Shots:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+GROUP_TOKENS = 1024  # padded tokens run together: larger groups gain a CPU nothing, and pad more
 # The last one makes every text as likely as the next: no loss is worse than knowing nothing.
 TEMPERATURES = (0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 1e6)
 
@@ -38,13 +39,13 @@ def info_nce(anchors: torch.Tensor, positives: torch.Tensor, excluded: torch.Ten
 class CachedGradient:
     """Gradient of a batch's loss in bounded memory (GradCache, Gao et al. 2021): exact, not accumulated.
 
-    A batch of one micro-batch is back-propagated directly. A larger one is embedded without gradients, the
-    loss is taken over all vectors, and each micro-batch runs again to carry its share back. Micro-batches
-    halve when memory runs out, and stay that small.
+    A batch that fits is back-propagated directly, in groups of similar length to spare the padding. A larger
+    one is embedded without gradients, the loss is taken over all vectors, and each micro-batch runs again to
+    carry its share back. Micro-batches halve when memory runs out, and stay that small.
 
     Args:
         encoder: the network in training.
-        micro_tokens: padded tokens per forward pass.
+        micro_tokens: padded tokens whose activations are held at a time.
     """
 
     def __init__(self, encoder: TextEncoder, micro_tokens: int) -> None:
@@ -72,7 +73,10 @@ class CachedGradient:
                   temperature: float, seed: int) -> float:
         import torch
 
-        parts = micro_batches(np.array([len(row) for row in ids]), self.micro_tokens)
+        lengths = np.array([len(row) for row in ids])
+        group = GROUP_TOKENS if self.encoder.device == "cpu" else self.micro_tokens
+        parts = micro_batches(lengths, min(self.micro_tokens, group))
+        held = sum(len(part) * int(lengths[part[0]]) for part in parts)
         place = torch.from_numpy(np.argsort(np.concatenate(parts))).to(self.encoder.device)
         mask = torch.from_numpy(excluded).to(self.encoder.device)
 
@@ -83,12 +87,12 @@ class CachedGradient:
         def loss_of(vectors: torch.Tensor) -> torch.Tensor:
             return info_nce(vectors[place[anchor]], vectors[place[positive]], mask, temperature)
 
-        if len(parts) == 1:
-            loss = loss_of(embed(0))
+        with torch.set_grad_enabled(held <= self.micro_tokens):
+            vectors = torch.cat([embed(number) for number in range(len(parts))])
+        if vectors.requires_grad:
+            loss = loss_of(vectors)
             loss.backward()
             return loss.item()
-        with torch.no_grad():
-            vectors = torch.cat([embed(number) for number in range(len(parts))])
         loss = loss_of(vectors.requires_grad_())
         loss.backward()
         gradients = vectors.grad.split([len(part) for part in parts])

@@ -32,10 +32,10 @@ log = logging.getLogger(__name__)
 class FinetuneConfig(BaseModel, frozen=True, extra="forbid"):
     """How the encoder is fine-tuned; the defaults take under a minute on two cores."""
 
-    max_steps: int = Field(40, ge=0, description="optimiser steps at most; 0 keeps the pretrained weights")
-    max_tokens: int = Field(150_000, ge=1, description="tokens trained on at most; long texts get fewer steps")
+    max_steps: int = Field(60, ge=0, description="optimiser steps at most; 0 keeps the pretrained weights")
+    max_tokens: int = Field(200_000, ge=1, description="tokens trained on at most; long texts get fewer steps")
     batch_pairs: int = Field(128, ge=2, description="pairs per step; each is a negative of the others")
-    micro_tokens: int = Field(8192, ge=1, description="padded tokens per forward pass; halves on OOM")
+    micro_tokens: int = Field(8192, ge=1, description="padded tokens held in memory; halves on OOM")
     lora: LoraSettings = Field(LoraSettings(), description="size and place of the LoRA layers")
     learning_rate: float = Field(1e-3, gt=0, description="peak learning rate of AdamW")
     weight_decay: float = Field(0.01, ge=0, description="AdamW weight decay")

@@ -29,6 +29,8 @@ from recsys_core.serving.selection import top_rows
 log = logging.getLogger(__name__)
 
 REQUEST = "request"  # the segment name of an adapter made for one request
+# A shopper's first clicks come from one or two visits, so they agree more than that many independent shots.
+REQUEST_CONFIG = ClosedFormConfig(group_priors=(16.0, 64.0, 256.0))
 NO_HISTORY = "no history: ranked by popularity"
 SCORES_AT_ONCE = 8_000_000  # floats of one batch chunk
 
@@ -209,7 +211,7 @@ class Bundle:
         # Every event is left out by itself when the strength is chosen: it is one shopper's history.
         prior = self.parts.prior
         shots = Support(np.array(known, np.int32), np.arange(len(known)))
-        return adapt_closed_form(prior, REQUEST, shots, ClosedFormConfig())
+        return adapt_closed_form(prior, REQUEST, shots, REQUEST_CONFIG)
 
     def _history_scores(self, requests: Sequence[Request]) -> np.ndarray:
         """Logits float32 [n, N] without a query: the ranker's and the segment's.

@@ -53,7 +53,8 @@ def taste(shop):
 
 def draw(taste, seed=0, k=64):
     events = make_events(taste, seed)
-    return draw_shots(events, 2 * DAY, 8 * DAY, np.ones(len(events), bool), ShotConfig(k=k), np.random.default_rng(seed))
+    everything = np.ones(len(events), bool)
+    return draw_shots(events, 2 * DAY, 8 * DAY, everything, ShotConfig(k=k), np.random.default_rng(seed))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +71,8 @@ def make(encoder, shop, prior, ranker, shots, tmp_path_factory):
         methods = closed_form_methods
         if name == "lora":
             methods = lora_methods(prefix, tmp_path_factory.mktemp("lora") / "peft")
-        return adapt_segment(prior, ranker, "s", shots, config, np.random.default_rng(0), methods=methods, only=(name, 1.0))
+        return adapt_segment(prior, ranker, "s", shots, config, np.random.default_rng(0), methods=methods,
+                             only=(name, 1.0))
 
     return adapt
 
@@ -130,7 +132,8 @@ def test_shuffled_labels_fall_back_to_the_base(prior, ranker, taste):
     for seed in range(20):
         noise = draw(prior.item_share, seed)
         adapter = adapt_segment(prior, ranker, "s", noise, CONFIG, np.random.default_rng(0))
-        left.append(0.0 if adapter is None else gain(prior.item_share, prior.item_share, adapter.offsets(prior.catalogue)))
+        offsets = np.zeros(len(taste)) if adapter is None else adapter.offsets(prior.catalogue)
+        left.append(gain(prior.item_share, prior.item_share, offsets) if offsets.any() else 0.0)
     assert sum(value == 0.0 for value in left) >= 15
     assert np.mean(left) > -0.01
 

@@ -104,8 +104,9 @@ class FolderIO(dg.ConfigurableIOManager):
     def load_input(self, context: dg.InputContext) -> Path | dict[str, Path]:
         path = self._path(context)
         if context.has_asset_partitions:
-            found = {key: path / key for key in sorted(context.asset_partition_keys) if (path / key).is_dir()}
-            if found:
+            wanted = sorted(context.asset_partition_keys)
+            found = {key: path / key for key in wanted if (path / key).is_dir()}
+            if found or not wanted:  # a shop may have no segments at all
                 return found
         elif path.is_dir():
             return path

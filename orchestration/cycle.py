@@ -29,13 +29,13 @@ from orchestration.freshness import (
     STAGE_TAG,
     Freshness,
 )
-from orchestration.instance import open_instance
+from orchestration.instance import DRIVER_TAG, PROCESS, bury_killed_runs, only_cycle, open_instance
 from orchestration.progress import CONSOLE
 from orchestration.resources import CYCLE_TAG
+from recsys_core.errors import RecsysError
 
 log = logging.getLogger(__name__)
 ORDER = (DAYS, BASE, SEGMENTS, PUBLISH)
-DRIVER_TAG = "recsys/driver"  # "process": a command carries the cycle on, not the daemon
 JOBS = {DAYS: "days_job", BASE: "base_job", SEGMENTS: "segments_job", PUBLISH: "publish_job"}
 NIGHTLY_BASE_JOB = "nightly_base_job"
 
@@ -91,7 +91,7 @@ def run_cycle(state: Freshness, kind: str | None = None) -> bool:
     if request is None:
         print(f"Everything is up to date in {state.home.path}.")
     while request is not None:
-        tags = {**request.tags, DRIVER_TAG: "process"}
+        tags = {**request.tags, DRIVER_TAG: PROCESS}
         if not _execute(request.job_name, tags, state.instance):
             return False
         request = next_request(tags, state)
@@ -122,8 +122,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in ("recsys_core", "assets", "orchestration"):
         logging.getLogger(name).propagate = False  # some library gives the root a handler: no line twice
     home = Home.from_environment()
-    with open_instance(home.path) as instance:
-        return 0 if run_cycle(Freshness(home, instance), options.kind) else 1
+    try:
+        with only_cycle(home.path), open_instance(home.path) as instance:
+            bury_killed_runs(instance)
+            return 0 if run_cycle(Freshness(home, instance), options.kind) else 1
+    except RecsysError as error:
+        print(error, file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

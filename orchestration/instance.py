@@ -1,8 +1,11 @@
 """The Dagster instance in RECSYS_HOME: its settings, written where they are missing or changed."""
 
+import fcntl
 import os
 import sqlite3
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +14,11 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from assets.partitions import Home
+from orchestration.freshness import UNFINISHED
 from recsys_core.artefacts import staged_file
+from recsys_core.errors import RecsysError
+
+DRIVER_TAG, PROCESS = "recsys/driver", "process"  # a run of a command; the daemon leaves it alone
 
 # One run at a time: the work fills the machine, and two writers never meet. A run that was killed
 # gives up its place after max_runtime_seconds; pools do the same for single steps.
@@ -59,6 +66,35 @@ def _write_log_unsynced(folder: Path) -> None:
             file = connection.execute("PRAGMA database_list").fetchone()[2]
             if file and Path(file).is_relative_to(folder):
                 connection.execute("PRAGMA synchronous = OFF")
+
+
+@contextmanager
+def only_cycle(home: Path) -> Iterator[None]:
+    """Hold RECSYS_HOME for one command's cycle; the lock ends with the process, however that ends.
+
+    Raises:
+        RecsysError: another command runs a cycle there.
+    """
+    folder = prepare_instance(home)
+    with open(folder / "cycle.lock", "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RecsysError(str(home), "another command runs a cycle here", "wait until it ends") from None
+        yield
+
+
+def bury_killed_runs(instance: dg.DagsterInstance) -> int:
+    """Close what killed commands left open, so that their places in the pools are free again.
+
+    Only for the holder of `only_cycle`: while it holds the lock, no run of a command is alive.
+    """
+    left = dg.RunsFilter(tags={DRIVER_TAG: PROCESS}, statuses=UNFINISHED)
+    runs = instance.get_runs(left)
+    for run in runs:
+        instance.report_run_failed(run, "The command that drove this run was killed.")
+        instance.event_log_storage.free_concurrency_slots_for_run(run.run_id)
+    return len(runs)
 
 
 if __name__ == "__main__":

@@ -20,13 +20,14 @@ class _Line(logging.Formatter):
 
 
 class _Worth(logging.Filter):
-    """Steps as they start and end, and what the code itself has to say."""
+    """Steps as they start, wait and end, and what the code itself has to say."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         event = (getattr(record, "dagster_meta", {}) or {}).get("dagster_event")
         if event is None:
             return record.levelno >= logging.INFO
-        return event.event_type_value in SHOWN
+        waits = event.event_type_value == "ENGINE_EVENT" and "blocked by" in (event.message or "")
+        return waits or event.event_type_value in SHOWN
 
 
 @dg.logger(description="Steps and messages, one line each.")

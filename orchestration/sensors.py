@@ -3,8 +3,9 @@
 import dagster as dg
 
 from assets.partitions import home
-from orchestration.cycle import DRIVER_TAG, next_request
+from orchestration.cycle import next_request
 from orchestration.freshness import STAGE_TAG, Freshness
+from orchestration.instance import DRIVER_TAG, PROCESS
 from orchestration.jobs import base_job, days_job, jobs, nightly_base_job, publish_job, segments_job
 from orchestration.schedules import request_new_days
 
@@ -22,7 +23,7 @@ def new_days(context: dg.SensorEvaluationContext):
 def next_stage(context: dg.RunStatusSensorContext):
     """Carries a cycle on: days → base → segments → publish."""
     tags = context.dagster_run.tags
-    if STAGE_TAG not in tags or tags.get(DRIVER_TAG) == "process":
+    if STAGE_TAG not in tags or tags.get(DRIVER_TAG) == PROCESS:
         return dg.SkipReason("Not a run that the daemon has to follow up.")
     request = next_request(tags, Freshness(home, context.instance))
     return request or dg.SkipReason("The cycle is complete.")

@@ -14,6 +14,7 @@ from recsys_core.base_model.data import Queries, make_queries
 from recsys_core.evaluation.baselines import fit_last_item, fit_like_ratio
 from recsys_core.evaluation.bootstrap import Interval, paired_bootstrap
 from recsys_core.evaluation.contest import Contest, run_contest
+from recsys_core.evaluation.leakage import Certificate, WindowRows, leakage_certificate
 from recsys_core.evaluation.metrics import (
     coverage,
     expected_ranks,
@@ -98,6 +99,23 @@ def _long_tail_recall(twin, queries: Queries, popularity: np.ndarray, k: int) ->
             ranks = expected_ranks(twin.score(queries.histories[low:high])[kept], kept_indptr, targets[tail[targets]])
             values.append(metrics_from_ranks(*ranks, kept_indptr, k)[f"recall@{k}"])
     return float(np.concatenate(values).mean()) if values else None
+
+
+def certify_base(study: Study, *, order_only: bool) -> Certificate:
+    """Prove that the twin that is judged saw nothing of the gate and report windows."""
+    window, events = study.base.plan[BASE], study.events
+    train = events.timestamp < window.support_start
+
+    def rows(low: int, high: int) -> WindowRows:
+        at = (events.timestamp >= low) & (events.timestamp < high)
+        return WindowRows(events.row[at], events.timestamp[at])
+
+    newest = int(events.timestamp[train].max()) if train.any() else window.support_start - 1
+    return leakage_certificate(
+        BASE, newest, {"gate": rows(window.gate_start, window.report_start),
+                       "report": rows(window.report_start, window.report_end)},
+        train_rows=events.row[train], order_only=order_only,
+        feature_dates={"text encoder": study.base.summary["encoder_cutoff"] - 1})
 
 
 def describe_window(window: Window, queries: Queries, time_zone: str, *, order_only: bool) -> WindowFacts:

@@ -88,9 +88,7 @@ class SegmentJudge:
         about = read_json(adapter_folder / "segment.json")
         result = {"segment": segment, "method": about["method"], "shots": about["shots"], "window": about["window"]}
         if about["window"] is None:
-            result |= {"trial": no_trial(segment, about["reason"]).to_dict(), "certificate": None, "report": None}
-            write_json(folder / "evaluation.json", result)
-            return result
+            return unjudged(folder, segment, about["reason"])
         window, member = Window(**about["window"]), self.study.member(segment)
         shots = self._shots(adapter_folder)
         certificate = self.certify(segment, window, member, shots)
@@ -218,9 +216,22 @@ def judge_segments(folders: dict[str, Path], study: Study, adapters: dict[str, P
     judge = SegmentJudge(study, config, domains, order_only)
     plan, judged = study.base.plan, {}
     for name in sorted(folders, key=lambda n: (plan[n].support_start if n in plan else 0, n)):
-        incumbent = load_incumbent(bundle, name, study.base.lock)
-        judged[name] = {**judge.judge(folders[name], name, adapters[name], incumbent), "folder": folders[name]}
+        try:
+            incumbent = load_incumbent(bundle, name, study.base.lock)
+            found = judge.judge(folders[name], name, adapters[name], incumbent)
+        except RecsysError as error:  # a leak or a broken adapter blocks its own segment and no other
+            log.error("%s is blocked: %s", name, error)
+            found = unjudged(folders[name], name, f"blocked: {error}")
+        judged[name] = {**found, "folder": folders[name]}
     return judged
+
+
+def unjudged(folder: Path, segment: str, reason: str) -> dict:
+    """Write the evaluation of a segment that cannot be judged; it serves the base."""
+    result = {"segment": segment, "method": "base", "shots": 0, "window": None,
+              "trial": no_trial(segment, reason).to_dict(), "certificate": None, "report": None}
+    write_json(folder / "evaluation.json", result)
+    return result
 
 
 def load_incumbent(bundle: Path, segment: str, lock: dict[str, str]) -> Adapter | None:

@@ -11,7 +11,7 @@ import polars as pl
 from recsys_core.adaptation.study import Study
 from recsys_core.artefacts import read_json
 from recsys_core.base_model.tune import TextEncoderArtefact
-from recsys_core.evaluation.base import describe_window, evaluate_base, evaluate_clicks, show_span
+from recsys_core.evaluation.base import certify_base, describe_window, evaluate_base, evaluate_clicks, show_span
 from recsys_core.evaluation.bootstrap import Interval
 from recsys_core.evaluation.gate import Trial, decide
 from recsys_core.evaluation.leakage import Certificate
@@ -39,7 +39,13 @@ class Evidence:
 
 def make_results(study: Study, evidence: Evidence, shop: ShopConfig, profile: str,
                  config: EvaluationConfig, environment: Mapping[str, str]) -> Results:
-    """Judge the base, decide every segment (Holm over all of them), and gather it all."""
+    """Judge the base, decide every segment (Holm over all of them), and gather it all.
+
+    Raises:
+        LeakageError: the base's own certificate does not hold.
+    """
+    certificate = certify_base(study, order_only=shop.order_only)
+    certificate.raise_if_broken()
     methods, gains, queries, _ = evaluate_base(study, config)
     evaluations = {name: read_json(folder / "evaluation.json") for name, folder in evidence.evaluations.items()}
     decisions = decide([Trial(**found["trial"]) for found in evaluations.values()], config.gate)
@@ -52,7 +58,7 @@ def make_results(study: Study, evidence: Evidence, shop: ShopConfig, profile: st
         exposures=evaluate_clicks(study, evidence.exposures, config, shop.time_zone),
         segments=[_segment(name, kinds[name], found, decisions[name], shop, config.gate.metric)
                   for name, found in evaluations.items() if name in kinds],
-        certificates=[Certificate.from_json(found["certificate"]) for found in evaluations.values()
+        certificates=[certificate] + [Certificate.from_json(found["certificate"]) for found in evaluations.values()
                       if found["certificate"]],
         curves=_curves(evidence), student=_student(evidence.student), notes=_notes(study, shop),
         environment=dict(environment))

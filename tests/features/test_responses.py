@@ -65,7 +65,7 @@ def test_every_impression_carries_what_was_known_before_its_week(tmp_path: Path,
 
 
 def test_states_are_the_sums_of_the_rows(tmp_path: Path, sources: ResponseSources) -> None:
-    build_responses(tmp_path / "out", sources, ResponseConfig(threads=1))
+    build_responses(tmp_path / "out", sources, ResponseConfig(threads=1, file_rows=3))
     rows = read_rows(tmp_path / "out").join(
         pl.read_parquet(sources.products).cast({"product_id": pl.Int32}), on="product_id", how="left").with_columns(
         pl.col("department").fill_null(""))
@@ -76,10 +76,11 @@ def test_states_are_the_sums_of_the_rows(tmp_path: Path, sources: ResponseSource
         assert state.select(*keys, "week", "impressions", "responses").equals(expected.sort(*keys, "week"))
 
 
-def test_some_households_alone(tmp_path: Path, sources: ResponseSources) -> None:
-    found = build_responses(tmp_path / "out", sources, ResponseConfig(), households=[2])
-    assert found == {"impressions": 6, "responses": 1, "weeks": 3}
-    assert read_rows(tmp_path / "out")["household_id"].unique().to_list() == [2]
+def test_counts_alone(tmp_path: Path, sources: ResponseSources) -> None:
+    found = build_responses(tmp_path / "out", sources, ResponseConfig(impressions=False))
+    assert found == {"impressions": 12, "responses": 4, "weeks": 3}
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "household.parquet", "household_department.parquet", "product.parquet", "responses.json"]
 
 
 def test_nothing_is_replaced_when_the_sources_are_wrong(tmp_path: Path, sources: ResponseSources) -> None:

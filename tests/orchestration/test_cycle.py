@@ -8,8 +8,9 @@ import pytest
 
 from assets.partitions import Home, days, keys_of, segments
 from orchestration import cycle
-from orchestration.cycle import DRIVER_TAG, first_request, next_request, run_cycle
+from orchestration.cycle import first_request, next_request, run_cycle
 from orchestration.freshness import BASE, DAYS, FULL, INPUTS_TAG, KIND_TAG, NIGHTLY, PUBLISH, SEGMENTS, STAGE_TAG
+from orchestration.instance import DRIVER_TAG
 from orchestration.resources import CYCLE_TAG
 
 

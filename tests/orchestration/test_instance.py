@@ -1,11 +1,22 @@
 """The instance lives in RECSYS_HOME and keeps to itself."""
 
 import sqlite3
+import subprocess
+import sys
+import uuid
 
+import dagster as dg
 import yaml
 from sqlalchemy import create_engine, text
 
-from orchestration.instance import open_instance, prepare_instance
+from orchestration.instance import (
+    DRIVER_TAG,
+    PROCESS,
+    bury_killed_runs,
+    only_cycle,
+    open_instance,
+    prepare_instance,
+)
 
 
 def test_settings_are_written_once_and_mended(tmp_path) -> None:
@@ -33,3 +44,27 @@ def test_only_the_event_log_is_written_without_waiting_for_the_disk(tmp_path, mo
     with sqlite3.connect(tmp_path / "plain.db") as connection:
         default = connection.execute("PRAGMA synchronous").fetchone()[0]
     assert waits == {"dagster/history/runs.db": 0, "mlflow.db": default}
+
+
+def test_one_command_at_a_time(tmp_path) -> None:
+    with only_cycle(tmp_path):
+        script = (f"from pathlib import Path; from orchestration.instance import only_cycle\n"
+                  f"with only_cycle(Path({str(tmp_path)!r})): pass")
+        second = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert "another command runs a cycle here" in second.stderr
+    with only_cycle(tmp_path):
+        pass
+
+
+def test_a_killed_command_leaves_no_open_run_and_no_taken_place() -> None:
+    with dg.DagsterInstance.ephemeral() as instance:
+        runs = [dg.DagsterRun("days_job", run_id=str(uuid.uuid4()), status=dg.DagsterRunStatus.STARTED, tags=tags)
+                for tags in ({DRIVER_TAG: PROCESS}, {})]
+        for run in runs:
+            instance.add_run(run)
+        instance.event_log_storage.set_concurrency_slots("days", 1)
+        instance.event_log_storage.claim_concurrency_slot("days", runs[0].run_id, "raw_events")
+        assert bury_killed_runs(instance) == 1
+        states = [instance.get_run_by_id(run.run_id).status.value for run in runs]
+        assert states == ["FAILURE", "STARTED"]  # the daemon watches over its own runs
+        assert instance.event_log_storage.get_concurrency_info("days").claimed_slots == []

@@ -9,9 +9,9 @@ import dagster as dg
 import pytest
 
 from orchestration import schedules, sensors
-from orchestration.cycle import DRIVER_TAG
 from orchestration.definitions import defs
 from orchestration.freshness import KIND_TAG, NIGHTLY, STAGE_TAG
+from orchestration.instance import DRIVER_TAG
 from orchestration.resources import CYCLE_TAG
 from tests.assets.runs import DAYS
 

@@ -1,0 +1,1 @@
+"""The parts of the ranking benchmark, one data set or claim per module."""

@@ -93,8 +93,10 @@ def report_metadata(folder: Path, results) -> dict:
     """The report and its plots as the UI shows them: text, and images inlined."""
     import base64
 
-    plots = {path.stem: dg.MetadataValue.md(
-        f"![{path.stem}](data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()})")
-        for path in sorted((folder / "plots").glob("*.png"))}
+    plots = {path: f"data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"
+             for path in sorted((folder / "plots").glob("*.png"))}
     text = (folder / "report.md").read_text(encoding="utf-8")
-    return {"report": dg.MetadataValue.md(text), **plots, **headline(results)}
+    for path, image in plots.items():  # the UI serves no files: a path there is a broken image
+        text = text.replace(f"](plots/{path.name})", f"]({image})")
+    return {"report": dg.MetadataValue.md(text), **headline(results),
+            **{path.stem: dg.MetadataValue.md(f"![{path.stem}]({image})") for path, image in plots.items()}}

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
@@ -22,13 +22,18 @@ CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", 
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage",
          "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
          "--remote-debugging-port=0", "--window-size=1800,1200")
-# The innermost visible element whose text is exactly, or starts with, what is asked for.
+# The innermost enabled element that says exactly, or else starts with, a text; in the row that starts with another.
 FIND = """
-(text => {
-  const shown = e => e.getClientRects().length > 0 && !e.closest('[aria-disabled=true], [disabled]');
-  const all = [...document.querySelectorAll('button, a, [role], span, div')].filter(shown);
-  const said = e => e.innerText?.trim();
-  return all.findLast(e => said(e) === text) ?? all.findLast(e => said(e)?.startsWith(text)) ?? null;
+((text, row) => {
+  const said = e => e.innerText?.trim() ?? '';
+  const within = row ? [...document.querySelectorAll('tr')].find(e => said(e).startsWith(row)) : document;
+  const all = [...within?.querySelectorAll('button, a, [role], span, div') ?? []].filter(
+    e => e.getClientRects().length && !e.closest('[disabled], [aria-disabled=true]'));
+  const found = all.findLast(e => said(e) === text) ?? all.findLast(e => said(e).startsWith(text));
+  if (!found) return null;
+  found.scrollIntoView({block: 'center'});
+  const box = found.getBoundingClientRect();
+  return [box.x + box.width / 2, box.y + box.height / 2];
 })
 """
 
@@ -57,12 +62,8 @@ class Page:
         return answer["result"].get("value")
 
     def open(self, url: str) -> None:
+        """Start loading a page; what is on it comes later, see `wait`."""
         self.call("Page.navigate", url=url)
-
-    @property
-    def text(self) -> str:
-        """Everything the page shows as text, inputs' values left out."""
-        return self.run("document.body ? document.body.innerText : ''")
 
     def wait(self, script: str, seconds: float = 40) -> Any:
         """Wait until a JavaScript expression is truthy, and return it.
@@ -74,24 +75,22 @@ class Page:
         while time.monotonic() < end:
             if value := self.run(script):
                 return value
-            time.sleep(0.2)
-        raise AssertionError(f"after {seconds} s still not {script}; the page shows:\n{self.text}")
+            time.sleep(0.1)
+        shown = self.run("document.body?.innerText")
+        raise AssertionError(f"after {seconds} s still not {script}; the page shows:\n{shown}")
 
-    def wait_for_text(self, *texts: str, seconds: float = 40) -> None:
+    def wait_for_text(self, *texts: str) -> None:
         """Wait until the page shows all of these texts."""
-        self.wait(f"{json.dumps(texts)}.every(t => document.body?.innerText.includes(t))", seconds)
+        self.wait(f"{json.dumps(texts)}.every(text => document.body?.innerText.includes(text))")
 
-    def click(self, text: str, seconds: float = 40) -> None:
-        """Press the mouse on the innermost enabled element that says `text`, once there is one."""
-        script = f"""(e => {{ if (!e) return null; e.scrollIntoView({{block: 'center'}});
-            const b = e.getBoundingClientRect(); return [b.x + b.width / 2, b.y + b.height / 2] }})
-            ({FIND}({json.dumps(text)}))"""
-        x, y = self.wait(script, seconds)
-        for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
-            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, clickCount=1,
-                      button="none" if kind == "mouseMoved" else "left")
+    def click(self, text: str, row: str | None = None) -> None:
+        """Press the mouse on the element that says `text` (in the table row that starts with `row`), once there."""
+        x, y = self.wait(f"{FIND}({json.dumps(text)}, {json.dumps(row)})")
+        for kind, button in (("mouseMoved", "none"), ("mousePressed", "left"), ("mouseReleased", "left")):
+            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, clickCount=1, button=button)
 
     def screenshot(self, path: Path) -> None:
+        """What the tab shows, as a PNG."""
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot")["data"]))
 
 
@@ -110,17 +109,14 @@ def open_browser(profile: Path) -> Iterator[Page]:
         end_group(process)
 
 
-def end_group(process: subprocess.Popen, patience: float = 20) -> None:
-    """Ask a process started with `start_new_session` and all its children to end; kill what is left."""
-    for number, seconds in ((signal.SIGINT, patience), (signal.SIGKILL, 5)):
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            return
-        try:
-            process.wait(seconds)
-        except subprocess.TimeoutExpired:
-            continue
+def end_group(process: subprocess.Popen, patience: float = 15) -> None:
+    """Ask a process that leads its own session, and all its children, to end; kill what is left of them."""
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGTERM)
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(patience)
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(patience)
 
 
 def _wait_for_port(file: Path, process: subprocess.Popen, seconds: float = 60) -> int:

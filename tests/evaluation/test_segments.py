@@ -1,5 +1,6 @@
 """Judging segments on the planted shop: the one that pays is promoted, tampering is blocked, the rest say why not."""
 
+import re
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -12,7 +13,7 @@ from recsys_core.adaptation.adapter import Adapter
 from recsys_core.adaptation.segment import JUDGED, make_segment_adapter
 from recsys_core.adaptation.study import Study
 from recsys_core.artefacts import folder_hash, read_json
-from recsys_core.errors import AdapterError, DataError, LeakageError
+from recsys_core.errors import DataError, LeakageError
 from recsys_core.evaluation.gate import Trial, decide
 from recsys_core.evaluation.segments import SegmentJudge, judge_segments, load_incumbent, summarise
 from recsys_core.features.segments import domain_items
@@ -190,13 +191,15 @@ def test_a_broken_incumbent_does_not_stand_in_the_way(built, tmp_path):
     assert load_incumbent(tmp_path / "bundle", "toys", built.base.lock) is None
 
 
-def test_an_adapter_of_another_base_is_not_judged(built, domains, tmp_path):
+def test_an_adapter_of_another_base_blocks_its_own_segment_only(built, domains, tmp_path):
     other = tuned(tmp_path, built, seed=1)
     base = based(tmp_path / "base", tmp_path, built, other)
     study = Study(base, built.tables["interactions"], built.tables["segment_events"], ADAPTATION.shots)
-    with pytest.raises(AdapterError, match=r"made for another base: encoder is"):
-        judge_segments({"toys": folder(tmp_path / "out")}, study, built.adapters(), domains, tmp_path / "champion",
-                       EVALUATION, order_only=False)
+    judged = judge_segments({name: folder(tmp_path / name) for name in ("toys", "nobody")}, study, built.adapters(),
+                            domains, tmp_path / "champion", EVALUATION, order_only=False)
+    assert re.search(r"blocked: .*made for another base: encoder is", judged["toys"]["trial"]["reason"])
+    assert decisions(judged)["toys"]["decision"] == "refused"
+    assert "blocked" not in judged["nobody"]["trial"]["reason"]
 
 
 def test_a_segment_without_a_window_is_not_judged(built, judge, tmp_path):

@@ -47,7 +47,7 @@ class AdaptationConfig(BaseModel, frozen=True, extra="forbid"):
                                                     "the most events; it costs minutes, the closed form moments")
     folds: int = Field(4, ge=2, description="user folds of the method's cross-validation")
     scales: tuple[float, ...] = Field((0.5, 1.0), description="how far to trust a method's offsets")
-    min_gain: float = Field(0.0, ge=0, description="nats per shot a method must add to be preferred to the base")
+    min_gain: float = Field(0.005, ge=0, description="nats per shot a method must add to be preferred to the base")
 
 
 @dataclass(frozen=True)

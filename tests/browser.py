@@ -21,7 +21,7 @@ from websockets.sync.client import ClientConnection, connect
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = ("--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-dev-shm-usage",
          "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
-         "--remote-debugging-port=0", "--window-size=1800,1200")
+         "--remote-debugging-port=0", "--window-size=2400,1600")
 # The innermost enabled element that says exactly, or else starts with, a text; in the row that starts with another.
 FIND = """
 ((text, row) => {
@@ -32,8 +32,8 @@ FIND = """
   const found = all.findLast(e => said(e) === text) ?? all.findLast(e => said(e).startsWith(text));
   if (!found) return null;
   found.scrollIntoView({block: 'center'});
-  const box = found.getBoundingClientRect();
-  return [box.x + box.width / 2, box.y + box.height / 2];
+  const box = found.getBoundingClientRect(), x = box.x + box.width / 2, y = box.y + box.height / 2;
+  return found.contains(document.elementFromPoint(x, y)) ? [x, y] : null;  // or something still covers it
 })
 """
 
@@ -83,11 +83,22 @@ class Page:
         """Wait until the page shows all of these texts."""
         self.wait(f"{json.dumps(texts)}.every(text => document.body?.innerText.includes(text))")
 
-    def click(self, text: str, row: str | None = None) -> None:
-        """Press the mouse on the element that says `text` (in the table row that starts with `row`), once there."""
-        x, y = self.wait(f"{FIND}({json.dumps(text)}, {json.dumps(row)})")
-        for kind, button in (("mouseMoved", "none"), ("mousePressed", "left"), ("mouseReleased", "left")):
-            self.call("Input.dispatchMouseEvent", type=kind, x=x, y=y, clickCount=1, button=button)
+    def click(self, text: str, until: str, row: str | None = None, seconds: float = 40) -> None:
+        """Press the mouse on the element that says `text`, again if the page was still building and lost it.
+
+        Args:
+            text: what the element says. until: JavaScript that is truthy once the click had its effect.
+            row: how the table row begins that the element is in.
+        """
+        find = f"{FIND}({json.dumps(text)}, {json.dumps(row)})"
+        place = self.wait(find, seconds)
+        while place is not True:
+            for kind, button in (("mouseMoved", "none"), ("mousePressed", "left"), ("mouseReleased", "left")):
+                self.call("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], clickCount=1, button=button)
+            with suppress(AssertionError):
+                self.wait(until, 3)
+                return
+            place = self.wait(f"Boolean({until}) || {find}", seconds)
 
     def screenshot(self, path: Path) -> None:
         """What the tab shows, as a PNG."""

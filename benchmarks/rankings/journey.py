@@ -11,7 +11,14 @@ import polars as pl
 from benchmarks.rankings.questions import PLACE, frozen_catalogue
 from benchmarks.record import Bar
 from recsys_core.base_model.click import ClickConfig, fit_click_model
-from recsys_core.base_model.data import SECONDS_PER_DAY, Catalogue, Histories, Interactions, make_interactions, make_queries
+from recsys_core.base_model.data import (
+    SECONDS_PER_DAY,
+    Catalogue,
+    Histories,
+    Interactions,
+    make_interactions,
+    make_queries,
+)
 from recsys_core.base_model.ranker import Ranker, RankerConfig, fit_ranker
 from recsys_core.cleaning.items import clean_items
 from recsys_core.evaluation.baselines import fit_item_knn, fit_last_item, fit_personal_frequency, fit_popularity

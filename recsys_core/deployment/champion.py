@@ -16,6 +16,7 @@ from recsys_core.evaluation.contest import run_contest
 from recsys_core.evaluation.segments import EvaluationConfig, Rivals
 from recsys_core.evaluation.windows import BASE
 from recsys_core.serving import Bundle
+from recsys_core.serving.verification import MANIFEST
 
 log = logging.getLogger(__name__)
 
@@ -25,7 +26,7 @@ def judge_bundle(study: Study, champion: Path | None, evaluation: EvaluationConf
     """Compare the newest twin with the trivial rankers and, where there is one, with the champion.
 
     Args:
-        champion: folder of the serving bundle; None or missing for the first.
+        champion: folder of the serving bundle; None, missing or empty (all were refused) for the first.
 
     Returns:
         the verdict, and the twin's metrics on the gate rows.
@@ -35,7 +36,7 @@ def judge_bundle(study: Study, champion: Path | None, evaluation: EvaluationConf
     queries = make_queries(study.events, window.gate_start, window.report_start,
                            max_queries=evaluation.base_queries, rng=rng)
     rivals = dict(Rivals(study.events, len(catalogue)).at(window.support_start))
-    first = champion is None or not champion.is_dir()
+    first = champion is None or not (champion / MANIFEST).is_file()
     if not first:
         rivals["champion"] = champion_twin(study, Bundle.load(champion), window.support_start)
     contest = run_contest(study.twin(window)[0], queries, rivals=rivals, k=evaluation.k)

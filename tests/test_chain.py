@@ -1,0 +1,86 @@
+"""The whole chain on the planted shop, as `make shop` runs it: every stage, the bundle, and again for one night."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from recsys_core.artefacts import folder_hash
+from recsys_core.evaluation.results import Results
+from recsys_core.serving import Bundle
+from tests.shops import planted_shop
+
+DAYS, NIGHT = 42, "2024-04-11"  # the newest drop is delivered a night later
+
+
+def cycle(shop: Path, home: Path) -> str:
+    """Run one cycle in a process of its own, as the Makefile does; what it printed."""
+    environment = {**os.environ, "RECSYS_SHOP": str(shop), "RECSYS_HOME": str(home), "RECSYS_PROFILE": "quick",
+                   "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    environment.pop("DAGSTER_HOME", None)
+    command = [sys.executable, "-m", "orchestration.cycle"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def ran(tmp_path_factory) -> tuple[Path, Path, str, str, str]:
+    """Shop, home, and what three cycles printed: the first, one with nothing new, one with one new day."""
+    root = tmp_path_factory.mktemp("chain")
+    shop, home = planted_shop(root / "shop", users=120, days=DAYS), root / "home"
+    late = next((shop / "events").glob(f"{NIGHT}*"))
+    shutil.move(late, root / late.name)
+    first, again = cycle(shop, home), cycle(shop, home)
+    shutil.copy(root / late.name, late)
+    return shop, home, first, again, cycle(shop, home)
+
+
+def results(home: Path) -> Results:
+    return Results.model_validate(json.loads((home / "report" / "metrics.json").read_text()))
+
+
+def test_every_stage_leaves_its_artefact(ran):
+    _, home, *_ = ran
+    for place in ("raw/raw_events", "clean/clean_events", "clean/quarantined_events", "features/features.duckdb",
+                  "text_encoder", "base_model", "segment_adapter/toys", "segment_evaluation/toys", "student",
+                  "report/report.html", "bundle/manifest.json", "champion", "mlflow.db"):
+        assert (home / place).exists(), place
+
+
+def test_the_segment_that_pays_is_told_from_the_one_that_cannot(ran):
+    decided = {segment.name: segment for segment in results(ran[1]).segments}
+    assert decided["toys"].gain.low > 0
+    assert decided["nobody"].decision == "no data" and "0 shots" in decided["nobody"].reason
+    assert all(certificate.holds for certificate in results(ran[1]).certificates)
+
+
+def test_the_bundle_recommends_and_searches(ran):
+    bundle = Bundle.load(ran[1] / "bundle")
+    ids, scores = bundle.recommend_batch([["K00"], []], k=5)
+    assert ids.shape == scores.shape == (2, 5) and (scores[:, :-1] >= scores[:, 1:]).all()
+    assert bundle.recommend(["K00"], k=3, exclude_seen=True)[0].item_id != "K00"
+    assert "train" in {item["item_id"]: item["title"] for item in bundle.catalogue.items.iter_rows(named=True)}[
+        bundle.search("wooden train", k=1)[0].item_id].lower()
+
+
+def test_a_second_cycle_finds_nothing_to_do(ran):
+    assert "up to date" in ran[3] and "Started execution" not in ran[3]
+
+
+def test_a_night_makes_its_own_day_and_no_new_encoder(ran):
+    _, home, _, _, night = ran
+    assert "raw_events" in night and (home / "clean" / "clean_events" / f"{NIGHT}.parquet").exists()
+    assert 'Started execution of step "text_encoder"' not in night
+    assert 'Started execution of step "segment_adapter"' in night
+    assert results(home).shop.last_day == NIGHT
+
+
+def test_bytes_of_the_encoder_survive_the_night(ran):
+    about = json.loads((ran[1] / "base_model" / "base.json").read_text())
+    assert folder_hash(ran[1] / "text_encoder") and about["lock"]["encoder"]
+    assert json.loads((ran[1] / "segment_adapter" / "toys" / "segment.json").read_text())["lock"] == about["lock"]

@@ -90,7 +90,7 @@ class Page:
             text: what the element says. until: JavaScript that is truthy once the click had its effect.
             row: how the table row begins that the element is in.
         """
-        find = f"{FIND}({json.dumps(text)}, {json.dumps(row)})"
+        find, end = f"{FIND}({json.dumps(text)}, {json.dumps(row)})", time.monotonic() + seconds
         place = self.wait(find, seconds)
         while place is not True:
             for kind, button in (("mouseMoved", "none"), ("mousePressed", "left"), ("mouseReleased", "left")):
@@ -98,7 +98,7 @@ class Page:
             with suppress(AssertionError):
                 self.wait(until, 3)
                 return
-            place = self.wait(f"Boolean({until}) || {find}", seconds)
+            place = self.wait(f"Boolean({until}) || {find}", end - time.monotonic())
 
     def screenshot(self, path: Path) -> None:
         """What the tab shows, as a PNG."""
@@ -114,7 +114,7 @@ def open_browser(profile: Path) -> Iterator[Page]:
         port = _wait_for_port(profile / "DevToolsActivePort", process)
         with urlopen(f"http://127.0.0.1:{port}/json/list", timeout=30) as answer:
             tab = next(target for target in json.load(answer) if target["type"] == "page")
-        with connect(tab["webSocketDebuggerUrl"], max_size=None, proxy=None) as connection:
+        with connect(tab["webSocketDebuggerUrl"], max_size=None, proxy=None, ping_interval=None) as connection:
             yield Page(connection)
     finally:
         end_group(process)

@@ -1,4 +1,4 @@
-"""implicit's ALS and BPR with their defaults on the train events of a leave-one-out split. Runs in the peers' environment.
+"""implicit's ALS and BPR with their defaults on the train events of a leave-one-out split. Runs among the peers.
 
 Usage: python factors.py OUT EVENTS. EVENTS is the events.npz that sasrec.py writes; writes ALS.npz and BPR.npz with
 scores float32 [users, items] and the `user` and `item` of rows and columns, and factors.json with the seconds.

@@ -116,11 +116,11 @@ def bars(part: dict) -> list[Bar]:
     counts = ratios["counts"]
     return [
         Bar("exposures.peak_gib", whole["peak_gib"], "<=", 4, n=1,
-            note=f"resident memory of the process that counted and wrote {whole['impressions']:,} impressions with their "
-                 f"features in {whole['seconds']:.0f} s"),
-        Bar("exposures.rows_per_s_over_pandas", float(np.median(counts)), ">=", 10, min(counts), max(counts), len(counts),
-            f"count tables of {part['slice_impressions']:,} impressions of {len(STORES)} stores, reading and "
-            "writing included, wall time, median, least and most of the repeats; with the rows written too "
+            note=f"resident memory of the process that wrote {whole['impressions']:,} impressions with their features "
+                 f"in {whole['seconds']:.0f} s"),
+        Bar("exposures.rows_per_s_over_pandas", float(np.median(counts)), ">=", 10, min(counts), max(counts),
+            len(counts), f"count tables of {part['slice_impressions']:,} impressions of {len(STORES)} stores, reading "
+            "and writing included, wall time, median, least and most of the repeats; with the rows written too "
             f"{np.median(ratios['counts and rows']):.1f} times")]
 
 
@@ -130,8 +130,8 @@ def table(part: dict) -> list[dict]:
                  "impressions/s": whole["impressions"] / whole["seconds"]})
     for name, seconds in part["seconds"].items():
         middle = float(np.median(seconds))
-        rows.append({"what": f"{name}, {len(STORES)} stores", "impressions": part["slice_impressions"], "seconds": middle,
-                     "impressions/s": part["slice_impressions"] / middle})
+        rows.append({"what": f"{name}, {len(STORES)} stores", "impressions": part["slice_impressions"],
+                     "seconds": middle, "impressions/s": part["slice_impressions"] / middle})
     return rows
 
 

@@ -125,7 +125,8 @@ def sample_exposures(journey: Journey) -> pl.DataFrame:
         pl.col("week").is_in(weeks)).join(visits.lazy(), on=["household_id", "store_id", "week"]).collect().sort(
         "household_id", "store_id", "week", "product_id")
     rows = shown.with_row_index("event_id").with_columns(
-        pl.from_epoch("timestamp", "s").dt.replace_time_zone("UTC"), pl.col("household_id").cast(pl.String).alias("user_id"),
+        pl.from_epoch("timestamp", "s").dt.replace_time_zone("UTC"),
+        pl.col("household_id").cast(pl.String).alias("user_id"),
         pl.col("product_id").cast(pl.String).alias("item_id"))
     known = pl.DataFrame({"item_id": journey.catalogue.item_ids}).with_row_index("item")
     rows = rows.join(known, on="item_id", how="left", maintain_order="left")
@@ -188,16 +189,16 @@ def bars(first_time: dict, exposures: dict) -> list[Bar]:
     """The first-time bar and the three of exposures."""
     gain, uauc = first_time["gains"]["item-kNN"], exposures["uauc_gain"]
     ours = exposures["rows"][0]
-    note = (f"{exposures['positives']} purchases on {exposures['impressions']} impressions of weeks {JUDGED_WEEKS[0]} to "
-            f"{JUDGED_WEEKS[-1]}, models fitted on the six weeks before")
+    note = (f"{exposures['positives']} purchases on {exposures['impressions']} impressions of weeks {JUDGED_WEEKS[0]} "
+            f"to {JUDGED_WEEKS[-1]}, models fitted on the six weeks before")
     values = {"default.exposure_uauc_gain_low": uauc["low"], "default.exposure_logloss_ratio":
               ours["log-loss / base rate's"], "default.exposure_ece_over_base_rate": ours["ECE / base rate"]}
     found = [Bar(FIRST_TIME, gain["low"], ">", 0, gain["low"], gain["high"], gain["clusters"],
-                 f"recall@10 on items new to the shopper, seen items left out, mean gain over item-kNN {gain['mean']:.4f}; "
-                 "the value is the interval's lower end")]
+                 f"recall@10 on items new to the shopper, seen items left out; the value is the lower end of the gain over "
+                 f"item-kNN, whose mean is {gain['mean']:.4f}")]
     for name, (op, goal) in EXPOSURES.items():
-        is_gain = name == "default.exposure_uauc_gain_low"
+        gains = (uauc["low"], uauc["high"], uauc["clusters"],
+                 f"gain {uauc['mean']:.4f} over logistic regression on counts; {note}")
         found.append(Bar(name, values[name], op, goal, *(
-            (uauc["low"], uauc["high"], uauc["clusters"], f"gain {uauc['mean']:.4f} over logistic regression on counts; {note}")
-            if is_gain else (None, None, exposures["impressions"], note))))
+            gains if name.endswith("gain_low") else (None, None, exposures["impressions"], note))))
     return found

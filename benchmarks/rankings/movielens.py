@@ -29,7 +29,6 @@ PEERS = ROOT / "benchmarks" / "peers"
 PYTHON = PEERS / ".venv" / "bin" / "python"
 GOALS = {"ml100k.ndcg@10_over_recbole_sasrec": 1.0, "ml100k.train_time_recbole_over_ours": 100}
 LAST = 946_771_199  # the pseudo-day's last second: a user's last event; each earlier one lies a second before
-MEASURED = "the seen-mask"
 
 
 def train_peer(minutes: float) -> Path:
@@ -111,7 +110,8 @@ def run(peer: Path) -> dict:
     rows = []
     for mask, seen in (("masked", test.histories), ("offered", None)):
         for name, scores in contestants.items():
-            rows.append({**table_row(name, "train", measure(scores, test.targets, test.user, seen)), "seen items": mask})
+            found = measure(scores, test.targets, test.user, seen)
+            rows.append({**table_row(name, "train", found), "seen items": mask})
     values = {name: _ndcg(scores, test) for name, scores in contestants.items()}
     ours, theirs = values["this ranker"], values["RecBole SASRec"]
     gap = paired_bootstrap(ours - theirs, test.user, np.random.default_rng(0))

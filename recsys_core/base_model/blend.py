@@ -125,27 +125,32 @@ def fit_weights(choices: Choices, prior: np.ndarray, ridge: float) -> np.ndarray
     return _newton(choices, prior.astype(np.float64), prior, penalty)
 
 
-def fit_head(choices: Choices, weights: np.ndarray, *, top: int, ridge: float, share: float) -> np.ndarray:
+def fit_head(choices: Choices, weights: np.ndarray, *, seen: np.ndarray, top: int, ridge: float,
+             share: float) -> np.ndarray:
     """Move the weights part of the way to those that order the top of the list best.
 
     The likelihood spends its freedom on the long tail. Fitted again on each choice's `top` items alone
-    (where they hold a target), the same logit learns the order a shopper sees. One factor on all
+    (where they hold a target), the same logit learns the order a shopper sees: of the whole list, and once
+    more of the list without what the shopper knows, which repeats would otherwise decide. One factor on all
     weights then restores the likelihood of the whole catalogue, so that the score stays a logit.
 
     Args:
-        ridge: pull towards `weights`, in choices. share: how far to move, 0 (not at all) to 1.
+        seen: bool [R], rows whose item is in the situation's history. ridge: pull towards `weights`, in
+        choices. share: how far to move, 0 (not at all) to 1.
     """
     score = weights.astype(np.float32) @ choices.features
     bounds = np.r_[choices.start, len(score)]
-    rows, lengths = [], []
-    for low, high in pairwise(bounds.tolist()):
-        keep = min(top, high - low)
-        best = low + np.sort(np.argpartition(-score[low:high], keep - 1)[:keep])
-        if choices.chosen[best].any():
-            rows.append(best)
-            lengths.append(keep)
+    rows = []
+    for offered in (score, np.where(seen, -np.inf, score)) if seen.any() else (score,):
+        for low, high in pairwise(bounds.tolist()):
+            keep = min(top, high - low)
+            best = low + np.sort(np.argpartition(-offered[low:high], keep - 1)[:keep])
+            best = best[offered[best] > -np.inf]
+            if choices.chosen[best].any():
+                rows.append(best)
     if not rows:
         return weights
+    lengths = [len(best) for best in rows]
     flat, start = np.concatenate(rows), np.r_[0, np.cumsum(lengths)[:-1]].astype(np.int64)
     mass = np.repeat(np.add.reduceat(choices.chosen[flat], start), lengths)
     head = Choices(choices.features[:, flat], start, np.zeros(len(flat), np.float32), choices.chosen[flat] / mass)

@@ -14,7 +14,12 @@ import polars as pl
 import scipy.sparse as sp
 
 from recsys_core.base_model.data import SECONDS_PER_DAY, Catalogue, Histories, Interactions
-from recsys_core.base_model.transitions import count_transitions, smooth_transitions, text_neighbours
+from recsys_core.base_model.transitions import (
+    count_companions,
+    count_transitions,
+    smooth_transitions,
+    text_neighbours,
+)
 
 # The weight each part starts from: the pilot of the blend, the centre of its ridge, and what a shop
 # without a single validation query is served with.
@@ -35,6 +40,8 @@ PRIOR_WEIGHTS = {
     "text_last": 1.0,              # cosine to the mean vector of the newest step
     "bought_followed": 0.0,        # bought_before × transitions
     "bought_similar": 0.0,         # bought_before × text_profile
+    "companions": 0.0,             # log(1 + how much the shoppers of the history's items share with the item's / ε)
+    "bought_companions": 0.0,      # bought_before × companions
     "brand": 0.0,                  # log of the history's preference for the brand over its overall share
     "category": 0.0,               # the same for the category
 }
@@ -49,7 +56,7 @@ class Counts:
     Args:
         popularity: float32 [N], events per item. recent: float32 [N], the same with exponential decay.
         newest: timestamp of the newest event, seconds. transitions: float32 CSR [N, N].
-        text_transitions: float32 CSR [M, M].
+        text_transitions: float32 CSR [M, M]. companions: float32 CSR [N, N].
     """
 
     popularity: np.ndarray
@@ -57,6 +64,7 @@ class Counts:
     newest: int
     transitions: sp.csr_array
     text_transitions: sp.csr_array
+    companions: sp.csr_array
 
 
 @dataclass(frozen=True)
@@ -118,7 +126,9 @@ def count_events(train: Interactions, catalogue: Catalogue, config) -> Counts:
     neighbours = text_neighbours(catalogue.vectors, config.neighbours, config.neighbour_power)
     between = smooth_transitions(transitions, popularity, catalogue.text_of_item, neighbours,
                                  shrink=config.shrink, top_k=config.top_k)
-    return Counts(popularity, recent, newest, transitions, between)
+    companions = count_companions(train, size, newest=config.companion_events, shrink=config.companion_shrink,
+                                  top_k=config.companion_top_k)
+    return Counts(popularity, recent, newest, transitions, between, companions)
 
 
 class Evidence:
@@ -152,6 +162,10 @@ class Evidence:
         bought = repeats[0][1].matrix
         yield "bought_followed", Sparse(bought * followers[0][1].matrix)
         yield "bought_similar", Sparse(self._among(bought, texts[0][1]))
+        companions = sp.csr_array(bought @ self.counts.companions)
+        companions.data = np.log1p(companions.data / np.float32(self.config.companion_epsilon))
+        yield "companions", Sparse(companions)
+        yield "bought_companions", Sparse(bought * companions)
         for name, codes in self.groups.items():
             yield name, Grouped(self._preference(histories, rows, name), codes)
 

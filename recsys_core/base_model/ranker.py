@@ -24,6 +24,7 @@ from recsys_core.errors import ModelError
 
 log = logging.getLogger(__name__)
 FORMAT = 1
+MATRICES = ("transitions", "text_transitions", "companions")  # of Counts, as they are saved
 
 
 class RankerConfig(BaseModel, frozen=True, extra="forbid"):
@@ -44,6 +45,10 @@ class RankerConfig(BaseModel, frozen=True, extra="forbid"):
     repeat_half_life_days: float = Field(30.0, gt=0, description="half-life of a repeat, days")
     trend_half_life_days: float = Field(14.0, gt=0, description="half-life of recent popularity, days")
     trend_pseudo_events: float = Field(10.0, gt=0, description="events that hold the trend at zero")
+    companion_events: int = Field(300, ge=2, description="newest events of a user that make items companions")
+    companion_shrink: float = Field(10.0, ge=0, description="pseudo-users that damp rarely shared companions")
+    companion_top_k: int = Field(100, ge=1, description="companions kept per item")
+    companion_epsilon: float = Field(0.05, gt=0, description="companions below this add almost nothing")
     preference_decay: float = Field(0.9, gt=0, le=1, description="weight per step in brand and category")
     preference_pseudo_events: float = Field(5.0, gt=0, description="events that hold a preference at zero")
     ridge: float = Field(1.0, gt=0, description="pull of the blend towards its prior weights, in choices")
@@ -117,7 +122,7 @@ class Ranker:
 
         counts = self.counts
         tensors = {"weights": self.weights, "popularity": counts.popularity, "recent": counts.recent}
-        for name in ("transitions", "text_transitions"):
+        for name in MATRICES:
             matrix = getattr(counts, name)
             tensors |= {f"{name}.data": matrix.data.astype(np.float32),
                         f"{name}.indices": matrix.indices.astype(np.int32),
@@ -147,7 +152,7 @@ class Ranker:
             raise ModelError(str(folder), "the ranker was fitted on another catalogue or other texts",
                              "load it with the catalogue it was fitted on, or refit it")
         tensors = load_file(folder / "ranker.safetensors")
-        sizes = {"transitions": len(catalogue), "text_transitions": len(catalogue.vectors)}
+        sizes = {name: len(catalogue.vectors if name == "text_transitions" else catalogue) for name in MATRICES}
         matrices = {name: sp.csr_array((tensors[f"{name}.data"], tensors[f"{name}.indices"],
                                         tensors[f"{name}.indptr"]), shape=(size, size))
                     for name, size in sizes.items()}
@@ -219,7 +224,8 @@ def _fit_blend(counts: Counts, catalogue: Catalogue, config: RankerConfig,
     choices = collect_choices(parts_of, queries, rows, prior, top=config.sure_candidates,
                               tail=config.tail_candidates, rng=rng)
     learned = fit_weights(choices, prior, config.ridge)
-    learned = fit_head(choices, learned, top=config.head, ridge=config.head_ridge, share=config.head_share)
+    learned = fit_head(choices, learned, seen=choices.features[PART_NAMES.index("bought_before")] > 0,
+                       top=config.head, ridge=config.head_ridge, share=config.head_share)
     mean = float(log_likelihood(choices, learned)[0].mean())
     log.info("blend: %d choices, mean log-likelihood %.4f", len(choices), mean)
     return learned, {"weights": _named(learned), "blend": "fitted", "choices": len(choices),

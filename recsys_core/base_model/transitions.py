@@ -109,6 +109,40 @@ def count_transitions(train: Interactions, n_items: int, *, window: int, decay: 
     return sp.csr_array(sp.vstack(blocks, format="csr"))
 
 
+def count_companions(train: Interactions, n_items: int, *, newest: int, shrink: float, top_k: int) -> sp.csr_array:
+    """Which items the same shoppers take, in whatever order: cosine over users, the `top_k` largest per row.
+
+    C[i, j] = users with both / (√(users with i · users with j) + shrink), 0 on the diagonal (Sarwar et al. 2001,
+    shrunk as by Koren 2008). Transitions see a few steps; this sees the basket of a lifetime.
+
+    Args:
+        newest: events counted per user, so that no heavy shopper costs the square of a year.
+
+    Returns:
+        float32 CSR [N, N].
+    """
+    if not len(train):
+        return sp.csr_array((n_items, n_items), dtype=np.float32)
+    ends = np.flatnonzero(np.r_[train.user[1:] != train.user[:-1], True]) + 1
+    left = np.repeat(ends, np.diff(np.r_[0, ends])) - np.arange(len(train))  # 1 for a user's newest
+    kept = left <= newest
+    held = sp.csr_array((np.ones(int(kept.sum()), np.float32), (train.user[kept], train.item[kept])),
+                        shape=(int(train.user.max()) + 1, n_items))
+    held.sum_duplicates()
+    held.data[:] = 1.0
+    by_item = held.T.tocsr()
+    norm = np.sqrt(np.diff(by_item.indptr)).astype(np.float32)
+    blocks = []
+    for start in range(0, n_items, CHUNK_ROWS):
+        both = sp.csr_array(by_item[start:start + CHUNK_ROWS] @ held)
+        row = np.repeat(np.arange(start, start + both.shape[0]), np.diff(both.indptr))
+        both.data /= norm[row] * norm[both.indices] + np.float32(shrink)
+        both.data[row == both.indices] = 0.0
+        both.eliminate_zeros()
+        blocks.append(prune_rows(both, top_k))
+    return sp.csr_array(sp.vstack(blocks, format="csr"))
+
+
 def text_neighbours(vectors: np.ndarray, top_k: int, power: float) -> sp.csr_array:
     """Row-normalised similarity of each distinct text to its `top_k` nearest, itself included.
 

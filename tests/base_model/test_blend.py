@@ -52,11 +52,12 @@ def test_the_head_is_ordered_by_the_part_that_matters_there():
     choices = Choices(features.reshape(2, -1), np.arange(situations) * items,
                       np.zeros(situations * items, np.float32), chosen.ravel())
     whole = fit_weights(choices, np.zeros(2), ridge=1.0)
-    head = fit_head(choices, whole, top=10, ridge=1.0, share=1.0)
+    nothing = np.zeros(choices.features.shape[1], bool)
+    head = fit_head(choices, whole, seen=nothing, top=10, ridge=1.0, share=1.0)
     assert head[1] / head[0] > 1.1 * whole[1] / whole[0]
     for factor in (0.9, 1.1):
         assert log_likelihood(choices, head * factor)[0].sum() < log_likelihood(choices, head)[0].sum()
-    np.testing.assert_allclose(fit_head(choices, whole, top=10, ridge=1.0, share=0.0), whole, rtol=1e-2)
+    np.testing.assert_allclose(fit_head(choices, whole, seen=nothing, top=10, ridge=1.0, share=0.0), whole, rtol=1e-2)
 
 
 def test_candidates_stand_for_the_whole_catalogue_and_hold_every_target():

@@ -14,7 +14,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 PY := .venv/bin/python
 INSTALLED := .venv/.installed
 
-.PHONY: demo shop test ui lint bench clean
+.PHONY: demo shop test ui lint bench bench-peers clean
 .DEFAULT_GOAL := demo
 
 demo: $(INSTALLED)  ## the whole chain on the embedded shop, then what it found (PROFILE=quick: a slice)
@@ -38,7 +38,19 @@ ui: $(INSTALLED)  ## Dagster on http://localhost:3000 with schedules and sensors
 bench-%: $(INSTALLED)  ## one benchmark: benchmarks/NAME.py writes benchmarks/results/NAME.json
 	@$(PY) -m benchmarks.$*
 
-bench: $(patsubst benchmarks/%.py,bench-%,$(wildcard benchmarks/[a-z]*.py))
+bench: bench-chain bench-ranking bench-adaptation
+
+# What ours is compared with; each environment of its own, because their requirements exclude each other and ours.
+bench-peers: benchmarks/peers/.venv/.installed benchmarks/peers/.venv-setfit/.installed
+
+benchmarks/peers/.venv/.installed: benchmarks/peers/requirements.txt
+benchmarks/peers/.venv-setfit/.installed: benchmarks/peers/setfit-requirements.txt
+
+benchmarks/peers/%/.installed:
+	@echo "Installing $(@D) ..."
+	@test -x $(@D)/bin/python || $(PYTHON) -m venv $(@D)
+	@$(@D)/bin/python -m pip install --quiet --disable-pip-version-check -r $<
+	@touch $@
 
 clean:  ## what the targets above made
 	rm -rf var .venv .pytest_cache .ruff_cache *.egg-info

@@ -33,7 +33,7 @@ def segment_adapter(context: dg.AssetExecutionContext, home: Home, tracking: dg.
                                 lora_segments=config.lora_segments)
     study = Study(BaseModelArtefact(base_model), interactions.collect(), segment_events.collect(), settings.shots)
     made = adapt_segments({name: home.staging(name) for name in requested(context)}, study,
-                          TextEncoderArtefact(text_encoder), settings)
+                          TextEncoderArtefact(text_encoder), settings, home.path / "segment_adapter")
     for name, about in made.items():
         context.add_asset_metadata({"shots": about["shots"], "method": about["method"], "reason": about["reason"]},
                                    partition_key=name)

@@ -6,10 +6,13 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
-from assets.partitions import Home, requested, segments, shop_config
+from assets.partitions import Home, profile, requested, segments, shop_config
 from recsys_core.adaptation.adapt import AdaptationConfig
 from recsys_core.adaptation.study import Study
+from recsys_core.artefacts import read_json
 from recsys_core.base_model.model import BaseModelArtefact
+from recsys_core.evaluation.curve import CurveConfig
+from recsys_core.evaluation.gate import Trial, decide
 from recsys_core.evaluation.report import write_report
 from recsys_core.evaluation.segments import EvaluationConfig, judge_segments
 from recsys_core.evaluation.summary import Evidence, make_results
@@ -21,10 +24,12 @@ class JudgeConfig(dg.Config):
 
     max_queries: int = Field(EvaluationConfig().max_queries, description="steps asked per segment and window")
     base_queries: int = Field(EvaluationConfig().base_queries, description="steps asked of the base")
+    curve_seeds: int = Field(3 if profile == "quick" else CurveConfig().seeds, description="draws per K of each curve")
     seed: int = 0
 
     def settings(self) -> EvaluationConfig:
-        return EvaluationConfig(max_queries=self.max_queries, base_queries=self.base_queries, seed=self.seed)
+        return EvaluationConfig(max_queries=self.max_queries, base_queries=self.base_queries, seed=self.seed,
+                                curve=CurveConfig(seeds=self.curve_seeds))
 
 
 def make_study(base_model: Path, interactions: pl.LazyFrame, segment_events: pl.LazyFrame) -> Study:
@@ -43,8 +48,9 @@ def segment_evaluation(context: dg.AssetExecutionContext, home: Home, tracking: 
     judged = judge_segments({name: home.staging(name) for name in requested(context)}, study, adapters,
                             domain_items(study.base.catalogue.items, shop_config.segments), home.path / "champion",
                             config.settings(), order_only=shop_config.order_only)
+    decisions = decide_all(judged, home.path / "segment_evaluation", config.settings())
     for name, found in judged.items():
-        context.add_asset_metadata(segment_facts(found), partition_key=name)
+        context.add_asset_metadata(segment_facts(found, decisions[name]), partition_key=name)
     tracking.log(metrics={f"gate_gain/{name}": found["trial"]["gains"]["base"]["gain"]
                           for name, found in judged.items() if found["trial"]["gains"]})
     return {name: found["folder"] for name, found in judged.items()}
@@ -55,14 +61,32 @@ def as_partitions(context: dg.AssetExecutionContext, folders: Path | dict[str, P
     return folders if isinstance(folders, dict) else {context.partition_key: folders}
 
 
-def segment_facts(found: dict) -> dict:
+def decide_all(judged: dict[str, dict], published: Path, config: EvaluationConfig) -> dict[str, dict]:
+    """The decisions over all segments, as the report will take them: those judged now and those judged earlier."""
+    earlier = {name: read_json(published / name / "evaluation.json") for name in segments.get_partition_keys()
+               if name not in judged and (published / name / "evaluation.json").is_file()}
+    return decide([Trial(**found["trial"]) for found in (earlier | judged).values()], config.gate)
+
+
+def segment_facts(found: dict, decided: dict) -> dict:
     """What the UI shows of one segment's evaluation."""
-    trial, gains = found["trial"], found["trial"]["gains"].get("base", {})
-    return {"K": found["shots"], "method": found["method"], "gate_queries": trial["n"],
-            "toughest_rival": trial["toughest"] or "none", "p_value": trial["p_value"],
-            "reason": trial["reason"] or "judged: see the report for the corrected decision",
-            "gate_gain": dg.MetadataValue.md(
-                f"**{gains['gain']:+.4f}** [{gains['low']:+.4f}, {gains['high']:+.4f}]" if gains else "none")}
+    trial, gains, curve = found["trial"], found["trial"]["gains"].get("base", {}), found["curve"]
+    facts = {"decision": decided["decision"], "reason": decided["reason"], "K": found["shots"], "method": found["method"],
+             "gate_queries": trial["n"], "toughest_rival": trial["toughest"] or "none", "p_value": trial["p_value"],
+             "gain": dg.MetadataValue.md(f"**{_with_interval(gains, 'gain')}**" if gains else "none")}
+    if curve is None:
+        return facts
+    rows = [f"| {point['k']} | {_with_interval(point['gain'], 'mean')} | {point['placebo']['mean']:+.4f} |"
+            for point in curve["points"]]
+    return facts | {"break_even": curve["break_even"] or "none", "shots_available": curve["available"],
+                    "nightly_adapts_from": found["adapt_from"],
+                    "curve": dg.MetadataValue.md("\n".join(["| K | gain | placebo |", "| --: | --: | --: |", *rows]))}
+
+
+def _with_interval(value: dict, name: str) -> str:
+    if value["low"] is None:  # one shopper alone says nothing of others
+        return f"{value[name]:+.4f} [unbounded]"
+    return f"{value[name]:+.4f} [{value['low']:+.4f}, {value['high']:+.4f}]"
 
 
 @dg.asset(group_name="evaluation", io_manager_key="folders", kinds={"markdown"})
@@ -77,6 +101,9 @@ def evaluation_report(context: dg.AssetExecutionContext, home: Home, tracking: d
     evidence = Evidence(text_encoder, student, segment_evaluation, exposures.collect(), dict(reasons.iter_rows()))
     results = make_results(study, evidence, shop_config, home.profile, config.settings(), {})
     write_report(folder, results)
+    for segment in results.segments:
+        if segment.rests:
+            context.log.info(f"{segment.name} is skipped by the nightly job: {segment.rests}")
     tracking.log(folders={"report": folder}, metrics=headline(results))
     context.add_output_metadata(report_metadata(folder, results))
     return folder

@@ -10,13 +10,13 @@ import argparse
 import logging
 import time
 
-from benchmarks.rankings import amazon, exposures, journey, movielens, plot, reruns
+from benchmarks.rankings import amazon, exposures, journey, movielens, off_policy, plot, reruns
 from benchmarks.rankings.questions import PLACE
 from benchmarks.record import RESULTS, ROOT, Bar, Parts, show, versions, write_results
 from recsys_core.base_model.ranker import RankerConfig
 
 NAME = "ranking"
-PEERS = {"recbole": "1.2.1", "implicit": "0.7.3"}
+PEERS = {"recbole": "1.2.1", "implicit": "0.7.3", "obp": "0.4.1"}
 
 
 def measure(minutes: float) -> tuple[list[Bar], dict[str, list[dict]], dict]:
@@ -38,8 +38,13 @@ def measure(minutes: float) -> tuple[list[Bar], dict[str, list[dict]], dict]:
     found += journey.bars(first_time, clicks) + exposures.bars(counted)
     tables["Embedded shop, baskets of the last two weeks"] = first_time["rows"]
     tables["Embedded shop, purchases on exposure"] = clicks["rows"]
+    tables["Embedded shop, rolled forward by a month, NDCG@10"] = parts.get(
+        "roll_forward", lambda: journey.roll_forward(shop))["rows"]
     tables["Exposure and response features"] = exposures.table(counted)
     found += reruns.bars(parts.get("reruns", reruns.run))
+
+    logged = parts.get("off_policy", off_policy.run) if movielens.PYTHON.is_file() else {"rows": []}
+    tables["ZOZOTOWN sample, one policy's value by the other's log"] = logged["rows"]
 
     left = minutes - (time.perf_counter() - began) / 60
     peer, reason = _trained_peer(left)

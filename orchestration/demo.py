@@ -69,9 +69,12 @@ def _segments(results: Results) -> Iterator[str]:
 
 
 def _segment_line(segment: SegmentResult) -> str:
-    gain = segment.gain
+    gain, curve = segment.gain, segment.curve
     measured = f", NDCG@10 {gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]" if gain else ""
-    return f"{segment.decision}: {segment.name} ({segment.shots} shots{measured}): {segment.reason}"
+    pays = f", {f'pays from K = {segment.break_even} on' if segment.break_even else 'pays at no K'}" \
+        if curve and curve.points else ""
+    return (f"{segment.decision}: {segment.name} (K = {segment.shots}, {segment.method or 'none'}{measured}{pays}): "
+            f"{segment.reason}")
 
 
 def _gained(segment: SegmentResult) -> float:

@@ -11,7 +11,7 @@ import polars as pl
 
 from benchmarks.rankings.questions import frozen_catalogue, measure, order_only_histories, table_row
 from benchmarks.record import ROOT, Bar
-from recsys_core.base_model.data import make_interactions, make_queries
+from recsys_core.base_model.data import Catalogue, Interactions, make_interactions, make_queries
 from recsys_core.base_model.ranker import RankerConfig, fit_ranker
 from recsys_core.cleaning.items import clean_items
 from recsys_core.evaluation.baselines import fit_item_knn, fit_last_item, fit_popularity
@@ -31,8 +31,8 @@ def folder() -> Path:
     return Path(os.environ.get("RECSYS_DATA") or ROOT.parent / "shared" / "data") / "amazon_industrial"
 
 
-def run() -> dict:
-    """Strict: counts of the train period, blend chosen on the valid period. Refit: the same blend, counts of both."""
+def read_events() -> tuple[Catalogue, Interactions, np.ndarray]:
+    """The catalogue with frozen vectors, all events in their order, and which of them lie in the train period."""
     place = folder()
     raw = pl.read_parquet(place / "items.parquet").select(
         pl.col("item_id").cast(pl.String), "title", "brand",
@@ -42,7 +42,12 @@ def run() -> dict:
         pl.col("item_id").cast(pl.String), pl.lit("view").alias("event_type"))
     table = table.with_columns(pseudo_timestamps(table["user_id"], table["position"]).alias("timestamp"))
     events = make_interactions(table, catalogue)
-    train = (table["period"] == "train").to_numpy()[events.row]
+    return catalogue, events, (table["period"] == "train").to_numpy()[events.row]
+
+
+def run() -> dict:
+    """Strict: counts of the train period, blend chosen on the valid period. Refit: the same blend, counts of both."""
+    catalogue, events, train = read_events()
     choices = make_queries(events, 0, 2**40, target=~train, max_history=HISTORY)
 
     began = time.perf_counter()
@@ -51,7 +56,7 @@ def run() -> dict:
     refit = fit_ranker(events, catalogue, strict.config, weights=strict.weights)
     refit_seconds = time.perf_counter() - began
 
-    test = pl.read_parquet(place / "test.parquet")
+    test = pl.read_parquet(folder() / "test.parquet")
     histories = order_only_histories([[catalogue.row_of[str(i)] for i in history] for history in test["history"]])
     targets = np.array([catalogue.row_of[str(i)] for i in test["target"]], np.int32)
     users = test["user_id"].to_numpy()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from dataclasses import dataclass
+from datetime import UTC, datetime
 
 import numpy as np
 import polars as pl
@@ -14,7 +15,6 @@ from recsys_core.base_model.click import ClickConfig, fit_click_model
 from recsys_core.base_model.data import (
     SECONDS_PER_DAY,
     Catalogue,
-    Histories,
     Interactions,
     make_interactions,
     make_queries,
@@ -24,6 +24,7 @@ from recsys_core.cleaning.items import clean_items
 from recsys_core.evaluation.baselines import fit_item_knn, fit_last_item, fit_personal_frequency, fit_popularity
 from recsys_core.evaluation.bootstrap import paired_bootstrap
 from recsys_core.evaluation.contest import run_contest
+from recsys_core.evaluation.off_policy import history_before
 from recsys_core.evaluation.outcome_metrics import auc, calibration_error, log_loss, user_auc, user_aucs
 from recsys_core.features.responses import ResponseSources
 from recsys_core.ingestion.shop import open_shop
@@ -35,6 +36,7 @@ FIRST_TIME = "default.first_time_recall_gain_low"
 EXPOSURES = {"default.exposure_uauc_gain_low": (">", 0), "default.exposure_logloss_ratio": ("<=", 0.95),
              "default.exposure_ece_over_base_rate": ("<=", 0.10)}
 WINDOW_DAYS = 14
+MONTHS, MONTH_DAYS, MONTH_QUESTIONS = 4, 30, 600  # of the table that rolls forward
 QUESTIONS = 2000
 FIT_WEEKS, JUDGED_WEEKS = range(43, 49), range(49, 53)
 VISIT_SHARE = 5  # one visit in so many, with everything that was on promotion there
@@ -90,6 +92,32 @@ def rank_first_time(journey: Journey) -> dict:
     return {"rows": rows, "gains": gains, "baskets": len(questions)}
 
 
+def roll_forward(journey: Journey) -> dict:
+    """Counted to a cut-off, asked about the month after it, a month further each time: NDCG@10 of every target, repeats
+    and first-time items with the seen ones left out."""
+    events, size, rows = journey.events, len(journey.catalogue), []
+    end = int(events.timestamp.max()) + 1
+    for back in range(MONTHS, 0, -1):
+        cutoff = int(end - back * MONTH_DAYS * SECONDS_PER_DAY)
+        ranker, train = fit_before(journey, cutoff), events.before(cutoff)
+        questions = make_queries(events, cutoff, int(cutoff + MONTH_DAYS * SECONDS_PER_DAY), max_queries=MONTH_QUESTIONS,
+                                 rng=np.random.default_rng(1))
+        contest = run_contest(ranker, questions, rivals={
+            "personal frequency": fit_personal_frequency(train, size), "item-kNN": fit_item_knn(train, size),
+            "popularity": fit_popularity(train, size)})
+        first = datetime.fromtimestamp(cutoff, UTC).date().isoformat()
+        for name, found in contest.items():
+            row = {"counted before": first, "system": "this ranker" if name == "base" else name,
+                   **{part: float(np.nanmean(found[part]["ndcg@10"])) for part in ("all", "repeat", "first_time")},
+                   "ranker's gain": None, "gain low": None, "gain high": None, "baskets": len(questions)}
+            if name != "base":
+                gap = contest["base"]["all"]["ndcg@10"] - found["all"]["ndcg@10"]
+                gain = paired_bootstrap(gap, questions.user, np.random.default_rng(0))
+                row |= {"ranker's gain": gain.mean, "gain low": gain.low, "gain high": gain.high}
+            rows.append(row)
+    return {"rows": rows}
+
+
 def judge_exposures(journey: Journey) -> dict:
     """P(bought | on promotion where the household shopped): counts with the ranker's score, against counts alone."""
     rows = sample_exposures(journey)
@@ -130,7 +158,7 @@ def sample_exposures(journey: Journey) -> pl.DataFrame:
         pl.col("product_id").cast(pl.String).alias("item_id"))
     known = pl.DataFrame({"item_id": journey.catalogue.item_ids}).with_row_index("item")
     rows = rows.join(known, on="item_id", how="left", maintain_order="left")
-    return _with_counts(rows, journey.sources).with_columns(score=_scores(journey, visits, rows))
+    return _with_counts(rows, journey.sources).with_columns(score=_scores(journey, rows))
 
 
 def _with_counts(rows: pl.DataFrame, sources: ResponseSources) -> pl.DataFrame:
@@ -141,7 +169,7 @@ def _with_counts(rows: pl.DataFrame, sources: ResponseSources) -> pl.DataFrame:
         weekly = bought.group_by(key, "week").len().sort(key, "week").with_columns(
             pl.col("len").cum_sum().over(key).cast(pl.Int64).alias(name)).drop("len").collect()
         rows = rows.with_columns(pl.col("week") - 1).sort("week", "event_id").join_asof(
-            weekly.sort("week"), on="week", by=key, strategy="backward").with_columns(pl.col("week") + 1)
+            weekly.sort("week"), on="week", by=key, strategy="backward", check_sortedness=False).with_columns(pl.col("week") + 1)
     return rows.sort("event_id").with_columns(
         pl.col("user_purchases", "item_purchases").fill_null(0),
         pl.col("household_product_purchases").cast(pl.Int64).alias("user_item_purchases"),
@@ -149,40 +177,27 @@ def _with_counts(rows: pl.DataFrame, sources: ResponseSources) -> pl.DataFrame:
         pl.col("product_responses").cast(pl.Int64).alias("item_conversions"))
 
 
-def _scores(journey: Journey, visits: pl.DataFrame, rows: pl.DataFrame) -> np.ndarray:
-    """The ranker's log-probability of every shown product, fitted before the first visit of the sample."""
-    events = journey.events
-    first_week = pl.scan_parquet(journey.sources.transactions).filter(pl.col("week") == FIT_WEEKS[0])
-    cutoff = int(first_week.select(pl.col("transaction_timestamp").min().dt.epoch("s")).collect().item())
-    ranker = fit_before(journey, cutoff)
-    user_of = {name: row for row, name in enumerate(events.user_ids)}
-    starts = np.searchsorted(events.user, np.arange(len(events.user_ids) + 1))
-    scores, items = np.full(rows.height, np.nan), rows["item"].to_numpy()
-    visit_rows = rows.select(pl.struct("household_id", "store_id", "week").rle_id()).to_series().to_numpy()
-    bounds = np.r_[np.flatnonzero(np.r_[True, np.diff(visit_rows) > 0]), len(visit_rows)]
-    heads = rows[bounds[:-1]].select("household_id", pl.col("timestamp").dt.epoch("s")).rows()
-    for at, (household, now) in enumerate(heads):
-        user = user_of[str(household)]
-        own = slice(starts[user], starts[user] + np.searchsorted(events.timestamp[starts[user]:starts[user + 1]], now))
-        logits = ranker.score(_history(events.where(_mask(len(events), own)), now), now)[0]
-        logits -= np.log(np.exp(logits - logits.max()).sum()) + logits.max()
-        scores[bounds[at]:bounds[at + 1]] = logits[items[bounds[at]:bounds[at + 1]]]
+def _scores(journey: Journey, rows: pl.DataFrame) -> np.ndarray:
+    """The log-probability of every shown product, by a ranker that has counted all earlier weeks, as a nightly run has.
+
+    The blend is the one chosen before the first visit of the sample: it never sees a judged week.
+    """
+    events, catalogue = journey.events, journey.catalogue
+    opened = dict(pl.scan_parquet(journey.sources.transactions).group_by("week").agg(
+        pl.col("transaction_timestamp").min().dt.epoch("s")).collect().rows())
+    visit = rows.select(pl.struct("household_id", "store_id", "week").rle_id()).to_series().to_numpy()
+    bounds = np.r_[np.flatnonzero(np.r_[True, np.diff(visit) > 0]), len(visit)]
+    heads = rows[bounds[:-1]].select("household_id", pl.col("timestamp").dt.epoch("s"), "week").rows()
+    chosen = fit_before(journey, opened[FIT_WEEKS[0]])
+    scores, items = np.full(rows.height, np.nan, np.float32), rows["item"].to_numpy()
+    for week in sorted({week for *_, week in heads}):
+        ranker = fit_ranker(events.before(opened[week]), catalogue, chosen.config, weights=chosen.weights)
+        for at in (at for at, head in enumerate(heads) if head[2] == week):
+            household, now, _ = heads[at]
+            logits = ranker.score(history_before(events, str(household), now), now)[0]
+            logits -= np.log(np.exp(logits - logits.max()).sum()) + logits.max()
+            scores[bounds[at]:bounds[at + 1]] = logits[items[bounds[at]:bounds[at + 1]]]
     return scores
-
-
-def _mask(size: int, own: slice) -> np.ndarray:
-    mask = np.zeros(size, bool)
-    mask[own] = True
-    return mask
-
-
-def _history(own: Interactions, now: int) -> Histories:
-    """One household's history at a moment; its newest 1000 events, a step per basket."""
-    own = own.where(np.arange(len(own)) >= len(own) - 1000)
-    step = np.cumsum(np.r_[True, own.timestamp[1:] != own.timestamp[:-1]][:len(own)])
-    ago = (step.max(initial=0) - step).astype(np.float32)
-    return Histories(np.array([0, len(own)]), own.item, ago,
-                     ((now - own.timestamp) / SECONDS_PER_DAY).astype(np.float32), own.event_type)
 
 
 def bars(first_time: dict, exposures: dict) -> list[Bar]:

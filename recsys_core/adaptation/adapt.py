@@ -1,4 +1,4 @@
-"""Adapt one segment: draw its shots, fit every method, keep the one its own shots vote for.
+"""Adapt one segment: fit every method on its shots, keep the one that its own shots vote for.
 
 `auto` selection is leave-users-out cross-validation of the full-catalogue log-likelihood of the
 shots, over methods and over how far to trust each (a scale of 0 is the base itself). Nothing
@@ -8,33 +8,31 @@ outside the support window is looked at.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, replace
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from pydantic import BaseModel, Field
 from scipy.special import softmax
 
 from recsys_core.adaptation.adapter import Adapter
-from recsys_core.adaptation.closed_form import (
-    STAGES,
-    ClosedFormConfig,
-    Prior,
-    Support,
-    adapt_closed_form,
-    first_stages,
-)
-from recsys_core.adaptation.lora import LoraConfig, Prefix, adapt_lora
+from recsys_core.adaptation.closed_form import ClosedFormConfig, Prior
+from recsys_core.adaptation.lora import LoraConfig
+from recsys_core.adaptation.methods import AND_SHOTS, FROM, LAST, BaseView, Methods, Task, closed_form_methods
 from recsys_core.adaptation.shots import ShotConfig, Shots
 from recsys_core.base_model.ranker import Ranker
 
 log = logging.getLogger(__name__)
 
-LORA = "lora"
 CHUNK = 64  # shots whose catalogue scores are held twice at a time
 
-Methods = Callable[[np.ndarray], dict[str, Adapter]]  # positions of the shots to learn from → adapters by name
+
+class ContinualConfig(BaseModel, frozen=True, extra="forbid"):
+    """How an adapter is carried on."""
+
+    replay: float = Field(0.25, ge=0, le=1, description="share of the shots kept from the last support set, if in the window")
+    max_forgetting: float = Field(0.1, ge=0, description="nats per shot of the last support set that the next adapter "
+                                                         "may lose against the last one")
 
 
 class AdaptationConfig(BaseModel, frozen=True, extra="forbid"):
@@ -43,31 +41,13 @@ class AdaptationConfig(BaseModel, frozen=True, extra="forbid"):
     shots: ShotConfig = ShotConfig()
     closed_form: ClosedFormConfig = ClosedFormConfig()
     lora: LoraConfig = LoraConfig()
+    continual: ContinualConfig = ContinualConfig()
     lora_segments: int = Field(1, ge=0, description="segments per step that may also try LoRA: those with "
                                                     "the most events; it costs minutes, the closed form moments")
     folds: int = Field(4, ge=2, description="user folds of the method's cross-validation")
     scales: tuple[float, ...] = Field((0.5, 1.0), description="how far to trust a method's offsets")
-    min_gain: float = Field(0.005, ge=0, description="nats per shot a method must add to be preferred to the base")
-
-
-@dataclass(frozen=True)
-class BaseView:
-    """The base's distribution over the catalogue at K shots: float32 [K, N], rows sum to 1."""
-
-    probabilities: np.ndarray
-
-    def share(self, rows: np.ndarray) -> np.ndarray:
-        """The mean distribution at some shots, float64 [N], all > 0."""
-        mean = self.probabilities[rows].mean(axis=0, dtype=np.float64) + 1e-12
-        return mean / mean.sum()
-
-    def gains(self, rows: np.ndarray, items: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-        """What offsets [N] add to the log-likelihood of the shots at `rows`: float64 [len(rows)].
-
-        log p'(i) − log p(i) = o_i − log Σ_j p(j) exp(o_j): a matrix–vector product, no new softmax.
-        """
-        top = offsets.max()
-        return offsets[items] - top - np.log(self.probabilities[rows] @ np.exp(offsets - top))
+    evidence: float = Field(2.0, ge=0, description="nats over all left-out shots that a method must gain to be "
+                                                   "preferred to the base")
 
 
 def view_base(ranker: Ranker, shots: Shots) -> BaseView:
@@ -79,60 +59,50 @@ def view_base(ranker: Ranker, shots: Shots) -> BaseView:
     return BaseView(view)
 
 
-def choose_method(methods: Methods, prior: Prior, shots: Shots, view: BaseView, config: AdaptationConfig,
-                  rng: np.random.Generator) -> tuple[str, float, dict[str, float]]:
+def split_users(users: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
+    """int [K]: each shot's fold; a user's shots stay together."""
+    _, user = np.unique(users, return_inverse=True)
+    return (rng.permutation(user.max(initial=-1) + 1) % folds)[user]
+
+
+def choose_method(methods: Methods, task: Task, config: AdaptationConfig, rng: np.random.Generator
+                  ) -> tuple[str, float, dict[str, float]]:
     """Cross-validate the methods on the support set.
 
     Returns:
-        the winning method's name ("base" where none adds `min_gain`), its scale, and the mean
+        the winning method's name ("base" where none gains `evidence`), its scale, and the mean
         held-out gain over the base in nats per shot of every method and scale.
     """
-    users = np.unique(shots.users)
-    fold_of_user = rng.permutation(len(users)) % config.folds
-    fold = fold_of_user[np.searchsorted(users, shots.users)]
-    rows = np.arange(len(shots))
+    fold, rows, items = split_users(task.shots.users, config.folds, rng), np.arange(len(task.shots)), task.shots.items
+    judges = np.ones(len(rows), bool) if task.fresh is None else task.fresh
+    splits = [(rows[(fold == held) & judges], rows[fold != held]) for held in range(config.folds)]
+    splits = [(test, train) for test, train in splits if len(test) and len(train)]
+    asked = sum(len(test) for test, _ in splits)
     gains: dict[str, float] = {}
-    for held in range(config.folds):
-        test, train = rows[fold == held], rows[fold != held]
-        if not len(test) or not len(train):
-            continue
-        for name, adapter in methods(train).items():
-            offsets = adapter.offsets(prior.catalogue).astype(np.float64)
+    for (test, _), adapters in zip(splits, methods(task, [train for _, train in splits]), strict=True):
+        for name, adapter in adapters.items():
+            offsets = adapter.offsets(task.prior.catalogue).astype(np.float64)
             for scale in config.scales:
-                gain = view.gains(test, shots.items[test], scale * offsets).sum() / len(shots)
+                gain = task.view.gains(test, items[test], scale * offsets).sum() / asked
                 gains[f"{name}@{scale}"] = gains.get(f"{name}@{scale}", 0.0) + float(gain)
     best = max(gains, key=gains.get, default="")
-    if not best or gains[best] <= config.min_gain:
+    if not best or gains[best] * asked <= config.evidence:
         return "base", 0.0, gains
     name, scale = best.rsplit("@", 1)
     return name, float(scale), gains
 
 
-def closed_form_methods(prior: Prior, segment: str, shots: Shots, view: BaseView,
-                        config: AdaptationConfig) -> Methods:
-    """The closed form with one, two or all three of its stages: one solution, cut short."""
-    def fit(positions: np.ndarray) -> dict[str, Adapter]:
-        support = Support(shots.items[positions], shots.users[positions], view.share(positions))
-        whole = adapt_closed_form(prior, segment, support, config.closed_form)
-        return {"+".join(STAGES[:n]): first_stages(whole, STAGES[:n]) for n in range(1, len(STAGES) + 1)}
-
-    return fit
-
-
-def lora_methods(prefix: Prefix, peft_folder: Path | None) -> Callable[..., Methods]:
-    """The closed form and, moving on from its groups and text, PEFT LoRA on the encoder's top layer."""
-    def methods(prior: Prior, segment: str, shots: Shots, view: BaseView, config: AdaptationConfig) -> Methods:
-        closed_form = closed_form_methods(prior, segment, shots, view, config)
-
-        def fit(positions: np.ndarray) -> dict[str, Adapter]:
-            found = closed_form(positions)
-            lora = adapt_lora(prefix, prior, found["groups+text"], shots.items[positions],
-                              view.probabilities[positions], config.lora, peft_folder)
-            return {**found, LORA: lora}
-
-        return fit
-
-    return methods
+def nearest_starts(task: Task, only: tuple[str, float] | None) -> Task:
+    """The task with the start that explains its shots best as it is, and the segment's own last adapter; or with the
+    one that `only` names."""
+    if only is not None:
+        wanted = {name for name in task.starts if only[0] in (FROM + name, FROM + name + AND_SHOTS)}
+    else:
+        rows = np.arange(len(task.shots)) if task.fresh is None else np.flatnonzero(task.fresh)
+        gains = {name: task.view.gains(rows, task.shots.items[rows], start.offsets(task.prior.catalogue).astype(np.float64)
+                                       ).mean() for name, start in task.starts.items() if name != LAST}
+        wanted = {LAST, max(gains, key=gains.get, default=LAST)}
+    return replace(task, starts={name: start for name, start in task.starts.items() if name in wanted})
 
 
 def scaled(adapter: Adapter, scale: float, settings: dict) -> Adapter:
@@ -145,12 +115,14 @@ def scaled(adapter: Adapter, scale: float, settings: dict) -> Adapter:
 
 
 def adapt_segment(prior: Prior, ranker: Ranker, segment: str, shots: Shots, config: AdaptationConfig,
-                  rng: np.random.Generator, *, methods: Callable[..., Methods] = closed_form_methods,
+                  rng: np.random.Generator, *, methods: Methods = closed_form_methods,
+                  starts: Mapping[str, Adapter] | None = None, fresh: np.ndarray | None = None,
                   only: tuple[str, float] | None = None) -> Adapter | None:
     """Fit a segment's adapter from its shots.
 
     Args:
         prior: the base, prepared; ranker: the base's session model for the window (its twin).
+        starts: name → adapter it may move on from. fresh: bool [K], shots no start has learned from.
         only: (method, scale) chosen before; then nothing is cross-validated (the placebo, and the
             refit that ships).
 
@@ -160,16 +132,16 @@ def adapt_segment(prior: Prior, ranker: Ranker, segment: str, shots: Shots, conf
     if len(shots) < config.shots.min_shots:
         log.info("%s: %d shots, fewer than %d: no adapter", segment, len(shots), config.shots.min_shots)
         return None
-    view = view_base(ranker, shots)
-    available = methods(prior, segment, shots, view, config)
+    task = nearest_starts(Task(prior, segment, shots, view_base(ranker, shots), config.closed_form, starts or {}, fresh),
+                          only)
     if only is None:
-        name, scale, gains = choose_method(available, prior, shots, view, config, rng)
+        name, scale, gains = choose_method(methods, task, config, rng)
     else:
         (name, scale), gains = only, {}
     log.info("%s: %d shots → %s at scale %.2g", segment, len(shots), name, scale)
     if name == "base":
         return None
-    if name != LORA:  # nothing is trained that is not shipped
-        available = closed_form_methods(prior, segment, shots, view, config)
-    adapter = available(np.arange(len(shots)))[name]
+    everything = [np.arange(len(shots))]
+    quick = closed_form_methods(task, everything)[0]
+    adapter = quick[name] if name in quick else methods(task, everything)[0][name]  # train nothing that is not shipped
     return scaled(adapter, scale, {"method": name, "cv_gain_nats": {k: round(v, 4) for k, v in gains.items()}})

@@ -9,6 +9,7 @@ one code path, explanations stay exact, and "merged" (offsets added to the base'
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from recsys_core.artefacts import read_json, staged_folder, write_json
+from recsys_core.artefacts import read_json, staged_folder
 from recsys_core.base_model.data import Catalogue
 from recsys_core.errors import AdapterError
 
@@ -34,7 +35,8 @@ class Adapter:
         theta: float32 [d]; adds vectors @ theta to every item, new ones included.
         groups: "<level>|<value>" → logit, for the levels of `Catalogue.groups`; "<level>" alone is that
             of every other value of the level, new ones included.
-        text_keys, text_values: int64 [m], float32 [m]; values of distinct texts, by `data.text_key`.
+        text_keys, text_values: int64 [m], float32 [m]; what a LoRA adds to theta's part of distinct texts, by
+            `data.text_key`.
         item_ids, item_values: values of single items, float32, finite.
         settings: how it was made (shots, strength, windows, seeds); JSON.
         peft_folder: the ordinary PEFT folder behind a LoRA adapter, kept beside it.
@@ -90,8 +92,9 @@ class Adapter:
         return sum(self.parts(catalogue).values())
 
     def is_live(self, catalogue: Catalogue) -> bool:
-        """Whether switching it on can change any ranking: offsets that are not one constant."""
-        return bool(np.ptp(self.offsets(catalogue)) > 1e-6)
+        """Whether switching it on can change any ranking: offsets that are not one constant, and no LoRA without update."""
+        updated = not len(self.text_keys) or self.text_values.any()
+        return bool(updated and np.ptp(self.offsets(catalogue)) > 1e-6)
 
     def for_segment(self, segment: str) -> Adapter:
         """The same adapter under another name (transfer to another segment)."""
@@ -99,16 +102,21 @@ class Adapter:
 
     def save(self, folder: Path) -> None:
         """Write adapter.json and adapter.safetensors (and peft/ where there is one), atomically."""
+        with staged_folder(Path(folder)) as staging:
+            self.write(staging)
+
+    def write(self, folder: Path) -> None:
+        """The same into a folder that exists and that the caller publishes."""
         from safetensors.numpy import save_file
 
-        with staged_folder(Path(folder)) as staging:
-            save_file({"theta": self.theta, "text_keys": self.text_keys, "text_values": self.text_values,
-                       "item_values": self.item_values}, str(staging / "adapter.safetensors"))
-            write_json(staging / "adapter.json", {
-                "format": FORMAT, "segment": self.segment, "method": self.method, "lock": self.lock,
-                "groups": self.groups, "item_ids": list(self.item_ids), "settings": self.settings})
-            if self.peft_folder is not None:
-                shutil.copytree(self.peft_folder, staging / "peft")
+        save_file({"theta": self.theta, "text_keys": self.text_keys, "text_values": self.text_values,
+                   "item_values": self.item_values}, f"{folder}/adapter.safetensors")
+        about = {"format": FORMAT, "segment": self.segment, "method": self.method, "lock": self.lock,
+                 "groups": self.groups, "item_ids": list(self.item_ids), "settings": self.settings}
+        with open(f"{folder}/adapter.json", "w", encoding="utf-8") as handle:
+            handle.write(json.dumps(about, sort_keys=True, allow_nan=False, ensure_ascii=False))
+        if self.peft_folder is not None:
+            shutil.copytree(self.peft_folder, folder / "peft")
 
     @classmethod
     def load(cls, folder: Path, lock: dict[str, str]) -> Adapter:

@@ -8,6 +8,7 @@ few, so that the items of a cell also read alike and their mean stands for them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -31,6 +32,16 @@ class Cells:
     codes: np.ndarray
     share: np.ndarray
     moments: np.ndarray
+
+    @cached_property
+    def runs(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Per level: cells in the order of their groups, the groups that occur, and where each one's run starts."""
+        found = []
+        for codes in self.codes:
+            order = np.argsort(codes, kind="stable")
+            groups, starts = np.unique(codes[order], return_index=True)
+            found.append((order, groups, starts))
+        return found
 
 
 def make_cells(catalogue: Catalogue, item_share: np.ndarray, components: np.ndarray) -> Cells:

@@ -16,7 +16,8 @@ shots better than its absence is dropped. With no stage left the adapter is the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -24,21 +25,21 @@ from pydantic import BaseModel, Field
 
 from recsys_core.adaptation.adapter import Adapter
 from recsys_core.adaptation.cells import Cells, make_cells
-from recsys_core.adaptation.tilt import Tilt, solve_exactly, solve_on_cells
+from recsys_core.adaptation.tilt import Tilts, solve_tilts
 from recsys_core.base_model.data import Catalogue
 
-STAGES = ("groups", "text", "items")
+FEW = 32  # shots that are compared pairwise: faster than sorting them
+TOGETHER = 64  # segments solved in one go: their shares of all cells stay in the processor's cache
 
 
 class ClosedFormConfig(BaseModel, frozen=True, extra="forbid"):
     """Grids the leave-one-user-out choice runs over."""
 
     components: int = Field(64, ge=1, description="principal components of the vectors the tilt lives in")
-    strengths: tuple[float, ...] = Field((1.0, 3.0, 10.0, 30.0, 100.0), description="λ of the text tilt")
+    strengths: tuple[float, ...] = Field((3.0, 10.0, 30.0), description="λ of the text tilt")
     group_priors: tuple[float, ...] = Field((4.0, 16.0, 64.0, 256.0), description="m of groups, in shots")
     item_priors: tuple[float, ...] = Field((30.0, 100.0, 300.0, 1000.0, 10000.0),
                                            description="m of single items, in shots")
-    newton_steps: int = Field(6, ge=1)
     evidence: float = Field(2.0, ge=0, description="nats a stage must gain over all left-out shots: few shots "
                                                    "agree by chance, and then saying nothing costs nothing")
 
@@ -78,12 +79,6 @@ class Support:
     users: np.ndarray
     share: np.ndarray | None = None
 
-    @cached_property
-    def others(self) -> tuple[np.ndarray, np.ndarray]:
-        """(group of each shot's user [K], shots of that user [K])."""
-        _, group, count = np.unique(self.users, return_inverse=True, return_counts=True)
-        return group, count[group]
-
 
 def prepare(catalogue: Catalogue, counts: np.ndarray, lock: dict[str, str], components: int = 64) -> Prior:
     """Find the principal components of the text vectors under the base's popularity.
@@ -102,114 +97,179 @@ def prepare(catalogue: Catalogue, counts: np.ndarray, lock: dict[str, str], comp
     return Prior(catalogue, share, catalogue.vectors @ axes, axes, lock)
 
 
-def adapt_closed_form(prior: Prior, segment: str, support: Support, config: ClosedFormConfig) -> Adapter:
-    """Solve a segment's adapter from its shots, all stages: milliseconds, no learning rate."""
-    share = prior.item_share if support.share is None else support.share
-    groups, factor, chosen = _tilt_groups(prior, support, config)
-    tilt = _tilt_text(prior, support, factor, config)
-    cells, text_of_item = prior.cells, prior.catalogue.text_of_item
-    expected = share[support.items] * factor[cells.of_item[support.items]]
-    theta = np.zeros(prior.catalogue.vectors.shape[1], np.float32)
-    if tilt is not None:
-        theta = (prior.axes @ tilt.coefficients).astype(np.float32)
-        expected *= np.exp(prior.components[text_of_item[support.items]] @ tilt.coefficients - tilt.log_partition)
-    rows, values, item_prior = _solve_items(support, expected, config)
-    chosen |= {"text": tilt.strength if tilt else None, "items": item_prior}
-    settings = {"shots": len(support.items), "users": int(support.others[0].max(initial=-1)) + 1,
-                "strength": chosen}
-    return Adapter(segment, "closed_form", dict(prior.lock), theta, groups=groups, item_values=values,
-                   item_ids=tuple(prior.catalogue.item_ids[row] for row in rows), settings=settings)
+def adapt_closed_form(prior: Prior, supports: Mapping[str, Support], config: ClosedFormConfig) -> dict[str, Adapter]:
+    """Solve the adapters of any number of segments from their shots, all stages: a fraction of a millisecond each.
+
+    Args:
+        supports: segment → its shots. Segments do not influence each other.
+    """
+    names, found = list(supports), {}
+    for low in range(0, len(names), TOGETHER):
+        part = names[low:low + TOGETHER]
+        found |= _solve(prior, part, [supports[name] for name in part], config)
+    return found
 
 
-def first_stages(adapter: Adapter, stages: tuple[str, ...]) -> Adapter:
-    """The adapter cut short after some of its stages; later stages never change earlier ones."""
-    kept: dict = {"settings": {**adapter.settings, "stages": list(stages)}}
-    if "text" not in stages:
-        kept["theta"] = np.zeros_like(adapter.theta)
-    if "items" not in stages:
-        kept |= {"item_ids": (), "item_values": np.zeros(0, np.float32)}
-    return replace(adapter, **kept)
+@dataclass(frozen=True)
+class _Rows:
+    """The T shots of S segments one after the other: segment, user (a number of its own in every segment) and item [T]."""
+
+    segments: int
+    segment: np.ndarray
+    user: np.ndarray
+    item: np.ndarray
 
 
-def _tilt_groups(prior: Prior, support: Support, config: ClosedFormConfig
-                 ) -> tuple[dict[str, float], np.ndarray, dict[str, float | None]]:
-    """Solve level after level, each on what is left over by those before it.
+@dataclass(frozen=True)
+class _Values:
+    """What a stage found: of segment[j] the member[j] (a group's code or an item) gets value[j]; strength [S], NaN: none."""
+
+    segment: np.ndarray
+    member: np.ndarray
+    value: np.ndarray
+    strength: np.ndarray
+
+
+def _solve(prior: Prior, names: list[str], supports: list[Support], config: ClosedFormConfig) -> dict[str, Adapter]:
+    rows, cells = _stack(supports), prior.cells
+    cell = cells.of_item[rows.item]
+    before, expected = _base_shares(prior, supports, rows)
+    q, levels = before, []
+    for level, (_, _, labels) in enumerate(prior.catalogue.groups):
+        values, rest, q = _tilt_level(rows, q, cells, level, len(labels), cell, config)
+        levels.append((values, rest))
+    expected = expected * q[rows.segment, cell] / before[rows.segment, cell]
+    z = prior.components[prior.catalogue.text_of_item[rows.item]]
+    tilts = solve_tilts(cells.moments, q, z, rows.segment, rows.user, config.strengths, config.evidence)
+    expected = expected * np.exp((z * tilts.coefficients[rows.segment]).sum(axis=1) - tilts.log_partition[rows.segment])
+    items = _solve_items(rows, expected, config)
+    return _assemble(prior, names, rows, levels, tilts, items)
+
+
+def _stack(supports: list[Support]) -> _Rows:
+    sizes = [len(support.items) for support in supports]
+    segment = np.repeat(np.arange(len(supports)), sizes)
+    user = np.concatenate([support.users for support in supports]).astype(np.int64)
+    _, user = np.unique(segment * (user.max(initial=0) + 1) + user, return_inverse=True)
+    return _Rows(len(supports), segment, user, np.concatenate([support.items for support in supports]))
+
+
+def _base_shares(prior: Prior, supports: list[Support], rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
+    """The base's share of every cell, float32 [S, U], and of each shot's item, float64 [T]."""
+    cells, segment = prior.cells, rows.segment
+    of_cell, expected = np.empty((len(supports), len(cells.share)), np.float32), prior.item_share[rows.item]
+    for s, support in enumerate(supports):
+        if support.share is None:
+            of_cell[s] = cells.share
+        else:
+            of_cell[s] = np.bincount(cells.of_item, support.share, len(cells.share))
+            expected[segment == s] = support.share[support.items]
+    return of_cell, expected
+
+
+def _tilt_level(rows: _Rows, q: np.ndarray, cells: Cells, level: int, size: int, cell: np.ndarray,
+                config: ClosedFormConfig) -> tuple[_Values, np.ndarray, np.ndarray]:
+    """One level of groups, on what the levels before it left over.
+
+    Args:
+        q: float32 [S, U], the cells' share so far. size: groups of the level. cell: int [T], each shot's cell.
 
     Returns:
-        the adapter's groups (a level's own name stands for its groups without shots), the factor float64
-        [U] by which the levels together multiply each cell's share, and every level's m.
+        the groups with shots; the offset of all others float64 [S] (0 where the level is left out); the new q.
     """
-    cells = prior.cells
-    before = cells.share if support.share is None else np.bincount(cells.of_item, support.share, len(cells.share))
-    share, of_shot = before, cells.of_item[support.items]
-    groups: dict[str, float] = {}
-    chosen: dict[str, float | None] = {}
-    for (name, _, labels), codes in zip(prior.catalogue.groups, cells.codes, strict=True):
-        mass = np.bincount(codes + 1, share, len(labels) + 1)[1:] + 1e-12
-        seen, values, rest, chosen[name] = _solve_groups(support, codes[of_shot], mass / mass.sum(), config)
-        if chosen[name] is not None:
-            groups |= {name: rest, **{f"{name}|{labels[code]}": float(o) for code, o in zip(seen, values, strict=True)}}
-            offsets = np.full(len(labels) + 1, rest)
-            offsets[0], offsets[seen + 1] = 0.0, values
-            share = share * np.exp(offsets)[codes + 1]
-            share /= share.sum()
-    return groups, share / before, chosen
+    codes, (order, groups, starts) = cells.codes[level], cells.runs[level]
+    member = codes[cell]
+    mass = np.zeros((rows.segments, size + 1))
+    mass[:, groups + 1] = np.add.reduceat(q[:, order], starts, axis=1)
+    mass = mass[:, 1:] + 1e-12
+    mass /= mass.sum(axis=1, keepdims=True)
+    expected = mass[rows.segment, member]
+    strength, shots = _choose_prior(rows, member, expected, config.group_priors, config.evidence)
+    segment, code, count = _count(rows, member, strength)
+    m, n = strength[segment], shots[segment]
+    share = mass[segment, code]
+    value = np.log((count + m * share) / ((n + m) * share))
+    rest = np.nan_to_num(np.log(strength / (shots + strength)))
+    if not len(segment):  # the level says nothing of any segment: few shots mostly stop here
+        return _Values(segment, code, value, strength), rest, q
+    factor = np.repeat(np.exp(rest)[:, None], size + 1, axis=1).astype(np.float32)
+    factor[:, 0] = 1.0
+    factor[segment, code + 1] = np.exp(value)
+    q = q * factor[:, codes + 1]
+    return _Values(segment, code, value, strength), rest, q / q.sum(axis=1, keepdims=True)
 
 
-def _tilt_text(prior: Prior, support: Support, factor: np.ndarray, config: ClosedFormConfig) -> Tilt | None:
-    """The text stage after groups multiplied the cells by `factor`."""
-    cells, text_of_item = prior.cells, prior.catalogue.text_of_item
-    shots, (user, _) = prior.components[text_of_item[support.items]], support.others
-    if support.share is None:
-        return solve_on_cells(cells.moments, cells.share * factor, shots, user, config.strengths, config.evidence)
-    q = np.bincount(text_of_item, support.share * factor[cells.of_item], len(prior.components))
-    return solve_exactly(prior.components, q, shots, user, config.strengths, config.evidence, config.newton_steps)
-
-
-def _dirichlet(support: Support, members: np.ndarray, expected: np.ndarray,
-               priors: tuple[float, ...], evidence: float) -> float | None:
-    """The prior weight m under which the other users' shots best predict each user's, or None.
+def _choose_prior(rows: _Rows, member: np.ndarray, expected: np.ndarray, priors: tuple[float, ...], evidence: float
+                  ) -> tuple[np.ndarray, np.ndarray]:
+    """Per segment the prior weight m under which the other users' shots best predict each user's.
 
     Args:
-        members: int [K], the group (or item) of each shot. expected: float64 [K], its share under q.
+        member: int [T], the group (or item) of each shot, −1 for none. expected: float64 [T], its share under q.
+
+    Returns:
+        m float64 [S], NaN where none gains more than `evidence`; shots with a member [S].
     """
-    _, same = np.unique(members, return_inverse=True)
-    user, of_user = support.others
-    total = np.bincount(same)[same]
-    own_key = user * (same.max(initial=0) + 1) + same
-    _, own_of, own_count = np.unique(own_key, return_inverse=True, return_counts=True)
-    left, size = total - own_count[own_of], len(members) - of_user
+    known = member >= 0
+    segment, user, member, expected = rows.segment[known], rows.user[known], member[known].astype(np.int64), expected[known]
+    width = int(member.max(initial=0)) + 1
+    shots = np.bincount(segment, minlength=rows.segments)
+    left = _size_of_group(segment * width + member) - _size_of_group(user * width + member)
+    size = shots[segment] - np.bincount(user)[user]
     m = np.array(priors)[:, None]
-    gains = np.log((left + m * expected) / ((size + m) * expected)).sum(axis=1)
-    best = int(gains.argmax())
-    return priors[best] if gains[best] > evidence else None
+    each = np.log((left + m * expected) / ((size + m) * expected))
+    gains = np.array([np.bincount(segment, row, rows.segments) for row in each])
+    best = gains.argmax(axis=0)
+    pays = gains[best, np.arange(rows.segments)] > evidence
+    return np.where(pays, np.array(priors)[best], np.nan), shots
 
 
-def _solve_groups(support: Support, code: np.ndarray, q: np.ndarray, config: ClosedFormConfig
-                  ) -> tuple[np.ndarray, np.ndarray, float, float | None]:
-    """One level: its groups with shots int [g], their offsets float64 [g], the others' offset, and m (None: no gain).
-
-    Args:
-        code: int [K], the group of each shot, −1 for none. q: float64 [groups], sums to 1.
-    """
-    known = code >= 0
-    shots, code = Support(support.items[known], support.users[known]), code[known]
-    m = _dirichlet(shots, code, q[code], config.group_priors, config.evidence) if len(code) else None
-    if m is None:
-        return np.zeros(0, np.int64), np.zeros(0), 0.0, None
-    seen, counts = np.unique(code, return_counts=True)
-    return seen, np.log((counts + m * q[seen]) / ((len(code) + m) * q[seen])), float(np.log(m / (len(code) + m))), m
+def _size_of_group(key: np.ndarray) -> np.ndarray:
+    """int [T]: how often each key occurs."""
+    if len(key) <= FEW:
+        return (key[:, None] == key).sum(axis=1)
+    _, inverse, counts = np.unique(key, return_inverse=True, return_counts=True)
+    return counts[inverse]
 
 
-def _solve_items(support: Support, expected: np.ndarray,
-                 config: ClosedFormConfig) -> tuple[np.ndarray, np.ndarray, float | None]:
-    """Rows int [m] and offsets float32 [m] of the shots' items; empty where no prior weight pays.
+def _count(rows: _Rows, member: np.ndarray, strength: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(segment, member, number of shots) of every pair that occurs, in the segments that have a strength."""
+    kept = (member >= 0) & np.isfinite(strength)[rows.segment]
+    width = int(member.max(initial=0)) + 1
+    key, count = np.unique(rows.segment[kept] * width + member[kept], return_counts=True)
+    return key // width, key % width, count
 
-    Args:
-        expected: float64 [K], the share of each shot's item after the stages before.
-    """
-    m = _dirichlet(support, support.items, expected, config.item_priors, config.evidence)
-    if m is None:
-        return np.zeros(0, np.int64), np.zeros(0, np.float32), None
-    rows, first, counts = np.unique(support.items, return_index=True, return_counts=True)
-    return rows, np.log1p(counts / (m * expected[first])).astype(np.float32), m
+
+def _solve_items(rows: _Rows, expected: np.ndarray, config: ClosedFormConfig) -> _Values:
+    """Offsets of the shots' items; expected: float64 [T], the share of each shot's item after the stages before."""
+    strength, _ = _choose_prior(rows, rows.item, expected, config.item_priors, config.evidence)
+    segment, item, count = _count(rows, rows.item, strength)
+    width = int(rows.item.max(initial=0)) + 1
+    key, first = np.unique(rows.segment * width + rows.item, return_index=True)
+    share = expected[first[np.searchsorted(key, segment * width + item)]]
+    return _Values(segment, item, np.log1p(count / (strength[segment] * share)), strength)
+
+
+def _assemble(prior: Prior, names: list[str], rows: _Rows, levels: list[tuple[_Values, np.ndarray]], tilts: Tilts,
+              items: _Values) -> dict[str, Adapter]:
+    """One adapter per segment from the stages' arrays."""
+    theta = (tilts.coefficients @ prior.axes.T).astype(np.float32)
+    groups: list[dict[str, float]] = [{} for _ in names]
+    for (name, _, labels), (values, rest) in zip(prior.catalogue.groups, levels, strict=True):
+        for s in np.flatnonzero(np.isfinite(values.strength)).tolist():
+            groups[s][name] = float(rest[s])
+        for s, code, value in zip(values.segment.tolist(), values.member.tolist(), values.value.tolist(), strict=True):
+            groups[s][f"{name}|{labels[code]}"] = value
+    bounds = np.searchsorted(items.segment, np.arange(len(names) + 1))
+    shots = np.bincount(rows.segment, minlength=len(names)).tolist()
+    users = np.bincount(rows.segment[np.unique(rows.user, return_index=True)[1]], minlength=len(names)).tolist()
+    strengths = {**{level[0]: values.strength for level, (values, _) in zip(prior.catalogue.groups, levels, strict=True)},
+                 "text": tilts.strength, "items": items.strength}
+    found, ids = {}, prior.catalogue.item_ids
+    for s, name in enumerate(names):
+        own = slice(bounds[s], bounds[s + 1])
+        chosen = {stage: float(m[s]) if m[s] == m[s] else None for stage, m in strengths.items()}
+        found[name] = Adapter(name, "closed_form", dict(prior.lock), theta[s], groups=groups[s],
+                              item_ids=tuple([ids[row] for row in items.member[own].tolist()]),
+                              item_values=items.value[own].astype(np.float32),
+                              settings={"shots": shots[s], "users": users[s], "strength": chosen})
+    return found

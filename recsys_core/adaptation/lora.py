@@ -1,205 +1,225 @@
-"""PEFT LoRA on the encoder's top layer, for segments whose words mean something else there.
+"""PEFT LoRA on the encoder's top layer, for segments whose words mean something else there, all trained together.
 
-The layers below the top one are the same for every segment, so their activations are computed
-once per base and replayed; a step then costs one layer, not the whole encoder. The loss is the
-cross-entropy of each shot among the shots' texts and sampled others, the base's logit included
-and the sampling corrected (Bengio & Senécal 2008), so the adapter learns only what the base lacks.
-Encoders whose top layer's output is not yet their last state run in full instead; the replay is
-compared with a real forward pass before it is trusted.
+Every segment has its own LoRA matrices and its own direction θ, and one optimiser steps them all: their losses are
+summed, so no segment feels another. The loss is the cross-entropy of each shot among the shots' texts and sampled
+others, the base's logit included and each sampled text weighted by the inverse of its chance to be drawn (Horvitz &
+Thompson 1952), so the adapter learns only what the base lacks. The layers below the top one are the same for every
+segment (`prefix`), and the segments' matrices are multiplied side by side (`stacked`).
 """
 
 from __future__ import annotations
 
-import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import BaseModel, Field
 
 from recsys_core.adaptation.adapter import Adapter
 from recsys_core.adaptation.closed_form import Prior
-from recsys_core.base_model.encoder import TextEncoder, pool
-from recsys_core.base_model.lora import LoraSettings, add_lora
+from recsys_core.adaptation.prefix import Prefix
+from recsys_core.adaptation.stacked import Piece, Stack, save_peft
 
 if TYPE_CHECKING:
     import torch
 
-log = logging.getLogger(__name__)
+TILT_RATE = 5.0  # θ learns this many times faster than the LoRA matrices
 
 
 class LoraConfig(BaseModel, frozen=True, extra="forbid"):
-    """How a segment's LoRA is trained."""
+    """How segments' LoRAs are trained."""
 
     rank: int = Field(8, ge=1)
-    steps: int = Field(20, ge=1)
+    steps: int = Field(5, ge=1, description="full-batch steps; more of them fit the shots, not the segment")
     learning_rate: float = Field(2e-3, gt=0)
-    negatives: int = Field(192, ge=8, description="sampled texts each shot is told apart from")
+    negatives: int = Field(16, ge=1, description="sampled texts each shot is told apart from")
     weight_decay: float = Field(0.01, ge=0)
+    coverage: float = Field(0.99, gt=0, le=1, description="share of the segment's probability whose texts are read "
+                                                          "by its LoRA; the rest are left to θ")
+    tokens: int = Field(16_384, ge=1, description="tokens of the segments that are trained at a time; bounds memory")
     seed: int = 0
 
 
 @dataclass(frozen=True)
-class Batch:
-    """One padded batch at the door of the top layer: its rows of the catalogue's texts and its inputs."""
-
-    rows: np.ndarray
-    args: tuple[Any, ...]
-    kwargs: dict[str, Any]
-    mask: torch.Tensor
-
-
-class Prefix:
-    """The encoder cut below its top layer, with the catalogue's activations kept at the cut.
+class LoraTask:
+    """One LoRA to train: C candidate texts and K shots.
 
     Args:
-        encoder: the base's encoder. texts: M distinct texts, in the order of the catalogue's vectors.
+        start: the closed form's groups and text tilt: the groups stay, θ starts from its tilt.
+        rows: int64 [C], the candidates' rows among the distinct texts, ascending. labels: int64 [K], positions in `rows`.
+        base: float32 [K, C], the base's log-probability with the groups, less the log of the candidate's chance.
+        read: int64 [R], ascending, the texts that the trained LoRA reads.
     """
 
-    def __init__(self, encoder: TextEncoder, texts: list[str]) -> None:
-        from torch import nn
-
-        self.encoder, self.texts = encoder, texts
-        self.ids = encoder.tokenize(texts)
-        self.layer_index = max(len(m) for m in encoder.model.modules() if isinstance(m, nn.ModuleList)) - 1
-
-    @cached_property
-    def batches(self) -> list[Batch]:
-        """All texts up to the top layer: computed once, shared by every segment."""
-        log.info("caching prefix activations of %d texts", len(self.ids))
-        order = sorted(range(len(self.ids)), key=lambda row: -len(self.ids[row]))
-        found, low = [], 0
-        while low < len(order):
-            high = low + max(1, self.encoder.batch_tokens // len(self.ids[order[low]]))
-            found.append(self.capture(np.array(order[low:high])))
-            low = high
-        return found
-
-    def capture(self, rows: np.ndarray) -> Batch:
-        """Run some texts up to the top layer."""
-        import torch
-
-        caught: dict[str, Any] = {}
-
-        def catch(module, args, kwargs):
-            caught.update(args=args, kwargs=kwargs)
-
-        hook = top_layer(self.encoder.model, self.layer_index).register_forward_pre_hook(catch, with_kwargs=True)
-        ids = [self.ids[row] for row in rows]
-        try:
-            with torch.no_grad():
-                self.encoder.embed(ids)
-        finally:
-            hook.remove()
-        lengths = torch.tensor([len(row) for row in ids], device=self.encoder.device)
-        mask = (torch.arange(int(lengths.max()), device=self.encoder.device) < lengths[:, None]).long()
-        return Batch(rows, caught["args"], caught["kwargs"], mask)
-
-    def replay(self, batch: Batch, layer: torch.nn.Module) -> torch.Tensor:
-        """Finish a captured batch through a top layer (with its LoRA): unit vectors [n, d]."""
-        import torch
-
-        bfloat16 = self.encoder.dtype == "bfloat16"
-        with torch.autocast(self.encoder.device, dtype=torch.bfloat16, enabled=bfloat16):
-            states = layer(*batch.args, **batch.kwargs)
-        states = states[0] if isinstance(states, tuple) else states
-        return torch.nn.functional.normalize(pool(states.float(), batch.mask, self.encoder.pooling), dim=-1)
-
-    @cached_property
-    def replays_exactly(self) -> bool:
-        """Whether the replay gives what the whole encoder gives (bfloat16 rounding aside)."""
-        import torch
-
-        probe = np.arange(min(4, len(self.ids)))
-        with torch.no_grad():
-            whole = self.encoder.embed([self.ids[row] for row in probe])
-            cut = self.replay(self.capture(probe), top_layer(self.encoder.model, self.layer_index))
-        return bool((whole - cut).abs().max() < (2e-2 if self.encoder.dtype == "bfloat16" else 1e-3))
+    start: Adapter
+    rows: np.ndarray
+    labels: np.ndarray
+    base: np.ndarray
+    read: np.ndarray
 
 
-def top_layer(model: torch.nn.Module, index: int) -> torch.nn.Module:
-    """The last block of the longest stack of blocks in a transformer (also below a PEFT wrapper)."""
-    from torch import nn
+@dataclass(frozen=True)
+class Trained:
+    """G trained LoRAs: module → (A float32 [G, r, in], B [G, out, r]); theta float32 [G, d]; each one's last loss [G]."""
 
-    stacks = [m for m in model.modules() if isinstance(m, nn.ModuleList) and len(m) == index + 1]
-    return stacks[0][index]
+    weights: dict[str, tuple[np.ndarray, np.ndarray]]
+    theta: np.ndarray
+    loss: np.ndarray
+
+    def weights_of(self, at: int) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+        """One segment's: module → (A [r, in], B [out, r])."""
+        return {name: (a[at], b[at]) for name, (a, b) in self.weights.items()}
+
+
+def lora_task(prior: Prior, start: Adapter, items: np.ndarray, probabilities: np.ndarray, config: LoraConfig) -> LoraTask:
+    """Draw the texts a segment's shots are told apart from.
+
+    They come from the closed form's own distribution at the shots, where a wrong text costs most; the shots'
+    texts are always among them.
+
+    Args:
+        items: int32 [K] catalogue rows of the shots. probabilities: float32 [K, N] of the base there.
+    """
+    text_of_item, size = prior.catalogue.text_of_item, len(prior.catalogue.vectors)
+    groups = start.parts(prior.catalogue)["segment_groups"]
+    factor, tilt = np.exp(groups - groups.max()), prior.catalogue.vectors @ start.theta
+    share = np.bincount(text_of_item, probabilities.mean(axis=0) * factor, size) * np.exp(tilt - tilt.max())
+    share /= share.sum()
+    shot_texts = np.unique(text_of_item[items])
+    chance = _chances(share, shot_texts, config.negatives)
+    rows = np.union1d(shot_texts, _draw(chance, np.random.default_rng(config.seed)))
+    members = np.flatnonzero(np.isin(text_of_item, rows))
+    members = members[np.argsort(text_of_item[members], kind="stable")]
+    starts = np.searchsorted(text_of_item[members], rows)
+    base = np.log(np.add.reduceat(probabilities[:, members] * factor[members], starts, axis=1) + 1e-30)
+    order = np.argsort(-share, kind="stable")
+    read = order[:int(np.searchsorted(np.cumsum(share[order]), config.coverage)) + 1]
+    return LoraTask(start, rows, np.searchsorted(rows, text_of_item[items]),
+                    (base - np.log(chance[rows])).astype(np.float32), np.union1d(read, shot_texts))
+
+
+def _chances(share: np.ndarray, certain: np.ndarray, n: int) -> np.ndarray:
+    """Chance of every text to be drawn, float64 [M]: 1 for the certain, else min(1, c·share) with c such that n are."""
+    chance, free = np.zeros(len(share)), share.copy()
+    chance[certain], free[certain] = 1.0, 0.0
+    left = min(n, np.count_nonzero(free))
+    while left and (sure := left * free >= free.sum()).any():
+        chance[sure], free[sure] = 1.0, 0.0
+        left -= np.count_nonzero(sure)
+    return np.maximum(chance, left * free / free.sum()) if left else chance
+
+
+def _draw(chance: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Rows int64, ascending, each drawn with exactly its chance (systematic sampling, Madow 1949)."""
+    ends = np.floor(np.cumsum(chance) + rng.random())
+    return np.flatnonzero(np.diff(ends, prepend=0.0) > 0)
+
+
+def train(prefix: Prefix, tasks: Sequence[LoraTask], config: LoraConfig) -> Trained:
+    """Train the LoRAs and directions of all tasks, as many at a time as hold `config.tokens`."""
+    prefix.batches(np.unique(np.concatenate([task.rows for task in tasks])))
+    sizes = np.array([prefix.lengths[task.rows].sum() for task in tasks])
+    turn = (np.cumsum(sizes) - 1) // config.tokens
+    parts = [_train_some(prefix, [tasks[at] for at in np.flatnonzero(turn == now)], config) for now in np.unique(turn)]
+    return Trained({name: tuple(np.concatenate([part.weights[name][side] for part in parts]) for side in (0, 1))
+                    for name in parts[0].weights},
+                   np.concatenate([part.theta for part in parts]), np.concatenate([part.loss for part in parts]))
+
+
+def _train_some(prefix: Prefix, tasks: Sequence[LoraTask], config: LoraConfig) -> Trained:
+    import torch
+
+    stack = Stack(prefix, len(tasks), config.rank, config.seed)
+    tilt = torch.nn.Parameter(torch.tensor(np.stack([task.start.theta for task in tasks]), device=prefix.encoder.device))
+    optimizer = torch.optim.AdamW([
+        {"params": stack.parameters, "weight_decay": config.weight_decay},
+        {"params": [tilt], "weight_decay": 0.0, "lr": TILT_RATE * config.learning_rate}], lr=config.learning_rate)
+    pieces = list(stack.pieces([task.rows for task in tasks], config.tokens))
+    base, labels = _padded(tasks, prefix.encoder.device)
+    counts = (labels >= 0).sum(dim=1)
+    for _ in range(config.steps):
+        logits = base + _values(stack, pieces, tilt, base.shape[2])[:, None]
+        losses = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels.flatten(), reduction="none")
+        losses = losses.view(labels.shape).sum(dim=1) / counts
+        optimizer.zero_grad()
+        losses.sum().backward()
+        optimizer.step()
+    return Trained(stack.weights(), tilt.detach().cpu().numpy(), losses.detach().cpu().numpy())
+
+
+def _padded(tasks: Sequence[LoraTask], device: str) -> tuple[torch.Tensor, torch.Tensor]:
+    """`base` [G, K, C] and `labels` [G, K] of all tasks: candidates beyond a task's −inf, shots beyond its ignored."""
+    import torch
+
+    shape = len(tasks), max(len(task.labels) for task in tasks), max(len(task.rows) for task in tasks)
+    base, labels = torch.full(shape, -torch.inf), torch.full(shape[:2], -100)
+    for at, task in enumerate(tasks):
+        base[at, :, 0] = 0.0  # a row without a finite logit would have no gradient, ignored or not
+        base[at, :len(task.labels), :len(task.rows)] = torch.from_numpy(task.base)
+        labels[at, :len(task.labels)] = torch.from_numpy(task.labels)
+    return base.to(device), labels.to(device)
+
+
+def _values(stack: Stack, pieces: Sequence[Piece], tilt: torch.Tensor, width: int) -> torch.Tensor:
+    """θ_g·v of each segment's texts under its LoRA: [G, width], 0 beyond its texts."""
+    import torch
+
+    values = torch.cat([(stack.vectors(piece) * tilt[piece.index]).sum(dim=1) for piece in pieces])
+    place = torch.as_tensor(np.concatenate([piece.group * width + piece.column for piece in pieces]), device=tilt.device)
+    return torch.zeros(len(tilt) * width, device=tilt.device).index_put((place,), values).view(len(tilt), width)
+
+
+def read_texts(prefix: Prefix, tasks: Sequence[LoraTask], trained: Trained, config: LoraConfig) -> list[np.ndarray]:
+    """θ·v of the texts each task reads, under its trained LoRA: float32 [R] each."""
+    import torch
+
+    stack = Stack(prefix, len(tasks), config.rank, weights=trained.weights)
+    found = [np.zeros(len(task.read), np.float32) for task in tasks]
+    with torch.no_grad():
+        for piece in stack.pieces([task.read for task in tasks], config.tokens):
+            values = (stack.vectors(piece).cpu().numpy() * trained.theta[piece.group]).sum(axis=1)
+            for at in np.unique(piece.group):
+                mine = piece.group == at
+                found[at][piece.column[mine]] = values[mine]
+    return found
+
+
+def adapt_lora_many(prefix: Prefix, prior: Prior, tasks: Sequence[LoraTask], config: LoraConfig,
+                    peft_folders: Sequence[Path | None] | None = None) -> list[Adapter]:
+    """Train all tasks together; a task's result does not depend on the others.
+
+    Args:
+        peft_folders: where each task's ordinary PEFT folder is written; None: nowhere (while cross-validating).
+
+    Returns:
+        per task the closed form's groups, the trained θ, and what its LoRA adds to θ·v of the texts it reads;
+        a LoRA without any update adds exactly nothing.
+    """
+    catalogue, adapters = prior.catalogue, []
+    prefix.batches(np.unique(np.concatenate([np.union1d(task.rows, task.read) for task in tasks])))
+    trained = train(prefix, tasks, config)
+    values = read_texts(prefix, tasks, trained, config)
+    for at, (task, folder) in enumerate(zip(tasks, peft_folders or [None] * len(tasks), strict=True)):
+        weights = trained.weights_of(at)
+        if folder is not None:
+            save_peft(folder, prefix.encoder, prefix.layer_index, weights)
+        alive = any(b.any() for _, b in weights.values())
+        added = (values[at] - catalogue.vectors[task.read] @ trained.theta[at]) * np.float32(alive)
+        settings = {"shots": len(task.labels), "final_loss": round(float(trained.loss[at]), 4), **config.model_dump()}
+        adapters.append(replace(
+            task.start, method="lora", theta=trained.theta[at], text_keys=catalogue.text_keys[task.read],
+            text_values=added, item_ids=(), item_values=np.zeros(0, np.float32), settings=settings, peft_folder=folder))
+    return adapters
 
 
 def adapt_lora(prefix: Prefix, prior: Prior, start: Adapter, items: np.ndarray, probabilities: np.ndarray,
                config: LoraConfig, peft_folder: Path | None = None) -> Adapter:
-    """Train one segment's LoRA and its direction θ, moving on from the closed form.
+    """Train one segment's LoRA and its direction θ, moving on from the closed form: a group of one.
 
     Args:
-        start: the closed form's groups and text tilt: the groups stay, θ starts from its tilt.
-        items: int32 [K] catalogue rows of the shots. probabilities: float32 [K, N] of the base there.
-        peft_folder: where the ordinary PEFT adapter folder is written; None while cross-validating.
-
-    Returns:
-        an adapter with the groups' values and a value per distinct text, θ·encoder_LoRA(text).
+        start, items, probabilities: as for `lora_task`. peft_folder: as for `adapt_lora_many`.
     """
-    import torch
-
-    torch.manual_seed(config.seed)
-    network = add_lora(prefix.encoder, LoraSettings(
-        rank=config.rank, alpha=2 * config.rank, dropout=0.0, freeze_layers=prefix.layer_index)).model
-    groups = start.parts(prior.catalogue)["segment_groups"]
-    rows, labels, correction, base = _candidates(prior, items, probabilities * np.exp(groups - groups.max()), config)
-    batch, layer = prefix.capture(rows), top_layer(network, prefix.layer_index)
-    device = prefix.encoder.device
-    tilt = torch.nn.Parameter(torch.tensor(start.theta, device=device))
-    weights = [p for p in network.parameters() if p.requires_grad]
-    optimizer = torch.optim.AdamW([{"params": weights, "weight_decay": config.weight_decay},
-                                   {"params": [tilt], "weight_decay": 0.0, "lr": config.learning_rate * 5}],
-                                  lr=config.learning_rate)
-    base, correction = torch.tensor(base, device=device), torch.tensor(correction, device=device)
-    labels = torch.tensor(labels, device=device)
-    ids = [prefix.ids[row] for row in rows]
-    for _ in range(config.steps):
-        vectors = prefix.replay(batch, layer) if prefix.replays_exactly else prefix.encoder.embed(ids, network)
-        loss = torch.nn.functional.cross_entropy(base + vectors @ tilt - correction, labels)
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    values = _values_of_texts(prefix, network, layer, tilt)
-    if peft_folder is not None:
-        network.save_pretrained(str(peft_folder), save_embedding_layers=False)  # auto would ask the hub
-    settings = {"shots": len(items), "final_loss": round(loss.item(), 4), **config.model_dump()}
-    return replace(start, method="lora", theta=np.zeros_like(start.theta), text_values=values,
-                   text_keys=prior.catalogue.text_keys, item_ids=(), item_values=np.zeros(0, np.float32),
-                   settings=settings, peft_folder=peft_folder)
-
-
-def _candidates(prior: Prior, items: np.ndarray, probabilities: np.ndarray, config: LoraConfig
-                ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Candidate texts [C], each shot's label among them [K], log expected counts [C], base log-probabilities [K, C]."""
-    rng = np.random.default_rng(config.seed)
-    text_of_item = prior.catalogue.text_of_item
-    shot_texts = text_of_item[items]
-    share = np.bincount(text_of_item, weights=prior.item_share, minlength=len(prior.components))
-    n = min(config.negatives, len(share))
-    sampled = rng.choice(len(share), n, replace=False, p=share / share.sum())
-    rows, labels = np.unique(np.r_[shot_texts, sampled], return_inverse=True)
-    correction = np.log(np.clip(n * share[rows], 1e-8, 1.0)).astype(np.float32)
-    members = np.flatnonzero(np.isin(text_of_item, rows))
-    column = np.searchsorted(rows, text_of_item[members])
-    order = np.argsort(column, kind="stable")
-    starts = np.searchsorted(column[order], np.arange(len(rows)))
-    base = np.log(np.add.reduceat(probabilities[:, members[order]], starts, axis=1) + 1e-30)
-    return rows, labels[:len(items)], correction, base.astype(np.float32)
-
-
-def _values_of_texts(prefix: Prefix, network, layer, tilt) -> np.ndarray:
-    """θ·v for every distinct text under the trained LoRA: float32 [M]."""
-    import torch
-
-    values = np.zeros(len(prefix.texts), np.float32)
-    with torch.no_grad():
-        if not prefix.replays_exactly:
-            for row, ids in enumerate(prefix.ids):
-                values[row] = float(prefix.encoder.embed([ids], network) @ tilt)
-            return values
-        for batch in prefix.batches:
-            values[batch.rows] = (prefix.replay(batch, layer) @ tilt).cpu().numpy()
-    return values
+    task = lora_task(prior, start, items, probabilities, config)
+    return adapt_lora_many(prefix, prior, [task], config, [peft_folder])[0]

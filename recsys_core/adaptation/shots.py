@@ -52,14 +52,45 @@ def is_support_user(user_ids: list[str], share: float, seed: int) -> np.ndarray:
                      for u in user_ids], dtype=bool)
 
 
+def per_user(k: int) -> int:
+    """Most shots of one user among K."""
+    return math.ceil(k / 8)
+
+
+def nth_of_user(users: np.ndarray) -> np.ndarray:
+    """int64 [n]: how many earlier entries the same user has.
+
+    >>> nth_of_user(np.array([7, 7, 3, 7])).tolist()
+    [0, 1, 0, 2]
+    """
+    by_user = np.argsort(users, kind="stable")
+    ordered = users[by_user]
+    first = np.r_[True, ordered[1:] != ordered[:-1]] if len(users) else np.zeros(0, bool)
+    nth = np.empty(len(users), np.int64)
+    nth[by_user] = np.arange(len(users)) - np.maximum.accumulate(np.where(first, np.arange(len(users)), 0))
+    return nth
+
+
+def count_shots(users: np.ndarray, cap: int) -> int:
+    """How many of these users' events [n] a draw could choose from, at most `cap` of one user.
+
+    >>> count_shots(np.array([7, 7, 7, 3]), cap=2)
+    3
+    """
+    return int(np.count_nonzero(nth_of_user(users) < cap))
+
+
 def draw_shots(interactions: Interactions, start: int, end: int, member: np.ndarray, config: ShotConfig,
-               rng: np.random.Generator, users: np.ndarray | None = None) -> Shots:
+               rng: np.random.Generator, users: np.ndarray | None = None,
+               replay: tuple[np.ndarray, float] | None = None) -> Shots:
     """Draw at most K shots from [start, end).
 
     Args:
         interactions: all events; histories are cut from them.
         member: bool [E], the events that may be shots (a segment's own, or a placebo's).
         users: bool [U] who may give shots; None for everybody (the adapter that ships).
+        replay: (rows of the interactions table, share): up to that share of the K shots is taken from these rows,
+            as far as they lie in the window.
     """
     pool = member & (interactions.timestamp >= start) & (interactions.timestamp < end)
     if users is not None:
@@ -69,13 +100,11 @@ def draw_shots(interactions: Interactions, start: int, end: int, member: np.ndar
     if config.strategy == "recent":
         order = order[np.argsort(-interactions.timestamp[rows[order]], kind="stable")]
     rows = rows[order]
-    # The n-th event of its user in drawing order; those beyond the cap are left out.
-    by_user = np.argsort(interactions.user[rows], kind="stable")
-    sorted_users = interactions.user[rows][by_user]
-    first = np.r_[True, sorted_users[1:] != sorted_users[:-1]] if len(rows) else np.zeros(0, bool)
-    nth = np.empty(len(rows), np.int64)
-    nth[by_user] = np.arange(len(rows)) - np.maximum.accumulate(np.where(first, np.arange(len(rows)), 0))
-    chosen = np.sort(rows[nth < math.ceil(config.k / 8)][:config.k])
+    if replay is not None:
+        again = np.isin(interactions.row[rows], replay[0])
+        again &= np.cumsum(again) <= replay[1] * config.k
+        rows = np.r_[rows[again], rows[~again]]
+    chosen = np.sort(rows[nth_of_user(interactions.user[rows]) < per_user(config.k)][:config.k])
     return shots_from_rows(interactions, chosen)
 
 

@@ -47,6 +47,12 @@ class Study:
             mask[self._members[segment]] = True
         return mask[self.events.row]
 
+    def givers(self, segment: str, window: Window) -> np.ndarray:
+        """int [n]: the user of each event that may be a shot of a window's support."""
+        events = self.events
+        inside = (events.timestamp >= window.support_start) & (events.timestamp < window.gate_start)
+        return events.user[inside & self.member(segment) & self.support_users[events.user]]
+
     def twin(self, window: Window) -> tuple[Ranker, Prior]:
         """The base as it was at a window's support start (the last one asked for stays loaded)."""
         if self._twin is None or self._twin[0] != window.support_start:

@@ -1,11 +1,10 @@
 """The text tilt: softmax regression of a few shots on the text components, its strength chosen by leaving users out.
 
-Two solvers of one problem, maximise Σ β·z_shot − K log Σ_t q_t exp(β·z_t) − λ|β|²/2. `solve_exactly` runs
-Newton to the end on every text. `solve_on_cells` is for requests: one step, on the cells' means, with
-the Hessian's diagonal (the components are uncorrelated under the base's popularity), all λ at once.
-
-A left-out user's likelihood takes one Newton step away from the full solution and the quadratic
-expansion of the log-partition there (approximate leave-one-out, Rad & Maleki 2020).
+Maximises Σ β·z_shot − K log Σ_t q_t exp(β·z_t) − λ|β|²/2 for many segments and every λ at once, on the
+catalogue's cells, in one Newton step. The components are uncorrelated under the base's popularity, so it takes
+the Hessian's diagonal; further steps, or all of it, rank no better (docs/experiments.md). A left-out user's
+likelihood takes one Newton step away from the full solution and the quadratic expansion of the log-partition
+there (approximate leave-one-out, Rad & Maleki 2020).
 """
 
 from __future__ import annotations
@@ -14,84 +13,56 @@ from dataclasses import dataclass
 
 import numpy as np
 
-NEGLIGIBLE = 1e-7  # share, relative to the largest, below which a text only costs time
+LARGEST_CHANGE = 1.0  # standard deviation of β·z over the cells: beyond it the quadratic model means nothing
 
 
 @dataclass(frozen=True)
-class Tilt:
-    """coefficients: float64 [r] of the text components; log_partition: log Σ_t q_t exp(β·z_t); strength: its λ."""
+class Tilts:
+    """One tilt per segment: coefficients float64 [S, r] (0 where none pays), log_partition [S], strength [S] (NaN: none)."""
 
     coefficients: np.ndarray
-    log_partition: float
-    strength: float
+    log_partition: np.ndarray
+    strength: np.ndarray
 
 
-def solve_exactly(z: np.ndarray, q: np.ndarray, shots: np.ndarray, user: np.ndarray,
-                  strengths: tuple[float, ...], evidence: float, newton_steps: int) -> Tilt | None:
-    """The tilt that best predicts left-out users, or None where none gains more than `evidence` (nats over all).
-
-    Args:
-        z: float [M, r], the texts. q: float64 [M], their share. shots: float [K, r]. user: int [K], from 0.
-    """
-    kept = q > NEGLIGIBLE * q.max()
-    z, q, shots = z[kept].astype(np.float64), q[kept] / q[kept].sum(), shots.astype(np.float64)
-    held, size = _by_user(shots, user)
-    if len(held) < 2:
-        return None
-    best, best_gain, beta = None, evidence, np.zeros(z.shape[1])
-    for strength in sorted(strengths, reverse=True):  # each λ starts from the stronger one's solution
-        for _ in range(newton_steps):
-            _, mean, covariance = _moments(z, q, beta)
-            gradient = shots.sum(axis=0) - len(shots) * mean - strength * beta
-            step = np.linalg.solve(len(shots) * covariance + strength * np.eye(len(beta)), gradient)
-            beta = beta + step * min(1.0, 2.0 / (np.ptp(z @ step) + 1e-12))
-            if np.abs(gradient).max() < 1e-3 * len(shots):
-                break
-        log_z, mean, covariance = _moments(z, q, beta)
-        hessian = len(shots) * covariance + strength * np.eye(len(beta))
-        delta = -np.linalg.solve(hessian, (held - size * mean).T).T
-        partition = log_z + delta @ mean + 0.5 * ((delta @ covariance) * delta).sum(axis=1)
-        gain = float(((beta + delta) * held).sum() - (size[:, 0] * partition).sum())
-        if gain > best_gain:
-            best, best_gain = Tilt(beta.copy(), log_z, strength), gain
-    return best
-
-
-def solve_on_cells(moments: np.ndarray, q: np.ndarray, shots: np.ndarray, user: np.ndarray,
-                   strengths: tuple[float, ...], evidence: float) -> Tilt | None:
-    """The same in one diagonal Newton step for every λ at once; see `solve_exactly`.
+def solve_tilts(moments: np.ndarray, q: np.ndarray, shots: np.ndarray, segment: np.ndarray, user: np.ndarray,
+                strengths: tuple[float, ...], evidence: float) -> Tilts:
+    """The tilts that best predict left-out users; none where the best gains no more than `evidence` nats over all shots.
 
     Args:
-        moments: float32 [U, 2r], each cell's means of z and of z². q: float64 [U], the cells' share.
+        moments: float32 [U, 2r], each cell's means of z and of z². q: float32 [S, U], the cells' share per segment,
+            rows sum to 1. shots: float32 [T, r]. segment: int [T] in [0, S). user: int [T] in [0, users); a user belongs
+            to one segment.
     """
-    r = shots.shape[1]
-    held, size = _by_user(shots, user)
-    if len(held) < 2:
-        return None
-    k, total = len(shots), held.sum(axis=0)
-    ridge = np.array(strengths)[:, None]
-    mean, variance = _spread(q.astype(np.float32) @ moments, r)
-    beta = (total - k * mean) / (k * variance + ridge)                     # [S, r]
-    logits = moments[:, :r] @ beta.T.astype(np.float32)                    # [U, S]
-    top = logits.max(axis=0)
-    weights = q.astype(np.float32)[:, None] * np.exp(logits - top)
-    mass = weights.sum(axis=0)
-    log_z = (top + np.log(mass)).astype(np.float64)
-    mean, variance = _spread((weights / mass).T @ moments, r)              # [S, r] each
-    hessian = k * variance + ridge
-    gradient = total - k * mean - ridge * beta
-    delta = (gradient[:, None] - held + size * mean[:, None]) / hessian[:, None]  # [S, users, r]
-    partition = log_z[:, None] + (delta * mean[:, None] + 0.5 * delta**2 * variance[:, None]).sum(axis=2)
-    gains = ((beta[:, None] + delta) * held).sum(axis=(1, 2)) - (size[:, 0] * partition).sum(axis=1)
-    best = int(gains.argmax())
-    return Tilt(beta[best], float(log_z[best]), float(strengths[best])) if gains[best] > evidence else None
+    segments, r = len(q), shots.shape[1]
+    held, ridge = _Held(shots, segment, user, segments), np.array(strengths)
+    total, k = held.sum[:, None], held.size[:, None, None]                   # [S, 1, r], [S, 1, 1]
+    mean, variance = (x[:, None] for x in _spread(q @ moments, r))
+    step = (total - k * mean) / (k * variance + ridge[:, None])
+    spread = np.sqrt((step**2 * variance).sum(axis=2, keepdims=True))
+    beta = step * np.minimum(1.0, LARGEST_CHANGE / (spread + 1e-12))
+    log_z, mean, variance = _tilted(q, moments, beta)
+    hessian = k * variance + ridge[:, None]
+    gradient = total - k * mean - ridge[:, None] * beta
+    gains = held.likelihood(beta, log_z, mean, variance, gradient, hessian)
+    best = np.where(held.users > 1, gains.argmax(axis=1), -1)
+    rows = np.arange(segments)
+    kept = (best >= 0) & (gains[rows, best] > evidence)
+    return Tilts(np.where(kept[:, None], beta[rows, best], 0.0), np.where(kept, log_z[rows, best], 0.0),
+                 np.where(kept, ridge[best], np.nan))
 
 
-def _by_user(shots: np.ndarray, user: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Per user the sum of their shots, float64 [users, r], and their number [users, 1]."""
-    held = np.zeros((int(user.max(initial=-1)) + 1, shots.shape[1]))
-    np.add.at(held, user, shots)
-    return held, np.bincount(user, minlength=len(held))[:, None]
+def _tilted(q: np.ndarray, moments: np.ndarray, beta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Log-partition [S, L], mean and variance [S, L, r] of z under q tilted by beta [S, L, r]."""
+    segments, strengths, r = beta.shape
+    logits = beta.reshape(-1, r).astype(np.float32) @ moments[:, :r].T
+    top = logits.max(axis=1, keepdims=True)
+    weights = np.exp(logits - top, out=logits).reshape(segments, strengths, -1)
+    weights *= q[:, None]
+    mass = weights.sum(axis=2)
+    mean, variance = _spread((weights.reshape(len(logits), -1) @ moments).reshape(segments, strengths, -1)
+                             / mass[:, :, None], r)
+    return top.reshape(segments, strengths) + np.log(mass.astype(np.float64)), mean, variance
 
 
 def _spread(moments: np.ndarray, r: int) -> tuple[np.ndarray, np.ndarray]:
@@ -100,12 +71,45 @@ def _spread(moments: np.ndarray, r: int) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.maximum(square - mean**2, 0.0)
 
 
-def _moments(z: np.ndarray, q: np.ndarray, beta: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-    """Log-partition, mean and covariance of z under q tilted by beta."""
-    logits = z @ beta
-    top = logits.max()
-    weights = q * np.exp(logits - top)
-    total = weights.sum()
-    weights /= total
-    mean = weights @ z
-    return float(top + np.log(total)), mean, (z * weights[:, None]).T @ z - np.outer(mean, mean)
+class _Held:
+    """Each segment's sums over its users of h (the sum of a user's shots) and n (their number), as the left-out
+    likelihood needs them: no user is ever looked at twice."""
+
+    def __init__(self, shots: np.ndarray, segment: np.ndarray, user: np.ndarray, segments: int) -> None:
+        order = np.argsort(user, kind="stable")
+        h, n, of_user = _sum_runs(shots[order].astype(np.float64), user[order])
+        of_user = segment[order][of_user]
+        present, first = np.unique(of_user, return_index=True)
+
+        def per_segment(values: np.ndarray) -> np.ndarray:
+            out = np.zeros((segments, values.shape[1]))
+            out[present] = np.add.reduceat(values, first, axis=0)
+            return out
+
+        self.users = np.bincount(of_user, minlength=segments)
+        self.size, n2, n3 = per_segment(n[:, None] ** np.arange(1, 4)).T
+        self._n = n2[:, None, None], n3[:, None, None]
+        n = n[:, None]
+        self.sum = per_segment(h)
+        self._h2, self._nh, self._nh2, self._n2h = (
+            per_segment(values)[:, None] for values in (h**2, n * h, n * h**2, n**2 * h))
+
+    def likelihood(self, beta: np.ndarray, log_z: np.ndarray, mean: np.ndarray, variance: np.ndarray,
+                   gradient: np.ndarray, hessian: np.ndarray) -> np.ndarray:
+        """Gain in nats over all shots, each user's predicted without it: float64 [S, L].
+
+        Σ_u (β + δ_u)·h_u − n_u (log Z + δ_u·μ + ½ δ_u²·v) with δ_u = (g + n_u μ − h_u) / H, multiplied out.
+        """
+        (n2, n3), n, h = self._n, self.size[:, None, None], self.sum[:, None]
+        delta_h = (gradient * h + mean * self._nh - self._h2) / hessian
+        delta_n = (gradient * n + mean * n2 - self._nh) / hessian
+        delta2_n = (gradient**2 * n + mean**2 * n3 + self._nh2 + 2 * gradient * mean * n2
+                    - 2 * gradient * self._nh - 2 * mean * self._n2h) / hessian**2
+        per_part = beta * h + delta_h - mean * delta_n - 0.5 * variance * delta2_n
+        return per_part.sum(axis=2) - self.size[:, None] * log_z
+
+
+def _sum_runs(rows: np.ndarray, key: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Sums of rows with equal keys (sorted), how many there are, and where each run starts."""
+    starts = np.flatnonzero(np.r_[True, key[1:] != key[:-1]])
+    return np.add.reduceat(rows, starts, axis=0), np.diff(np.r_[starts, len(key)]).astype(np.float64), starts

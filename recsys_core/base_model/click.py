@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 
@@ -34,7 +35,7 @@ class ClickConfig(BaseModel, frozen=True, extra="forbid"):
     prior_strength: float = Field(
         20.0, gt=0, description="impressions that the base rate counts for in an item's rate")
     calibration_share: float = Field(
-        0.2, gt=0, lt=1, description="newest share of rows, kept for calibration")
+        0.2, gt=0, lt=1, description="newest rows kept for calibration: the whole weeks that hold this share")
     min_positives: int = Field(5, gt=0, description="fewest positive labels to fit on")
     outcome: Literal["auto", "purchase", "click"] = Field(
         "auto", description="the event type behind labels and counts; auto: purchase where the shop has any")
@@ -153,7 +154,7 @@ def fit_click_model(exposures: pl.DataFrame, config: ClickConfig,
     if exposures.is_empty():
         raise ModelError("click model", "no exposures", "leave it out: this shop logs no impressions")
     rows = exposures.sort("timestamp", "event_id")
-    cut = rows["timestamp"][int(rows.height * (1 - config.calibration_share))]
+    cut = _calibration_start(rows["timestamp"], config.calibration_share)
     older, newer = rows.filter(pl.col("timestamp") < cut), rows.filter(pl.col("timestamp") >= cut)
     label = older["label"].to_numpy().astype(np.float64)
     if min(label.sum(), len(label) - label.sum()) < config.min_positives:
@@ -163,7 +164,7 @@ def fit_click_model(exposures: pl.DataFrame, config: ClickConfig,
     x = _matrix(older, names, label.mean(), config.prior_strength)
     mean = np.nan_to_num(np.nanmean(x, axis=0))
     scale = np.nan_to_num(np.nanstd(x, axis=0))
-    scale[scale == 0] = 1.0
+    scale[scale <= 1e-9 * np.abs(mean)] = 1.0  # a constant column's deviation is rounding, not always zero
     z = np.nan_to_num((x - mean) / scale)
     weights = _fit_logistic(z, label, np.full(len(names), config.ridge), np.zeros(len(names)))
     outcome = _outcome(item_features, config.outcome)
@@ -172,6 +173,18 @@ def fit_click_model(exposures: pl.DataFrame, config: ClickConfig,
         intercept=0.0, base_rate=float(label.mean()), prior_strength=config.prior_strength, outcome=outcome,
         item_counts=_item_counts(exposures, item_features, outcome))
     return _calibrated(model, newer)
+
+
+def _calibration_start(timestamps: pl.Series, share: float) -> datetime:
+    """When the newest whole weeks begin that hold `share` of the rows; half a week would set the level of its days.
+
+    Args:
+        timestamps: sorted. Where whole weeks would leave less than a third to fit on, the cut is at the share itself.
+    """
+    at = int(len(timestamps) * (1 - share))
+    weeks = (timestamps[-1] - timestamps[at]) // timedelta(weeks=1) + 1
+    start = timestamps[-1] - weeks * timedelta(weeks=1)
+    return start if timestamps.search_sorted(start) * 3 >= len(timestamps) else timestamps[at]
 
 
 def _calibrated(model: ClickModel, newer: pl.DataFrame) -> ClickModel:

@@ -25,6 +25,7 @@ from recsys_core.evaluation.metrics import (
     split_targets,
     top_items,
 )
+from recsys_core.evaluation.off_policy import OffPolicyConfig, policy_value, ranker_log
 from recsys_core.evaluation.outcome_metrics import (
     auc,
     calibration_error,
@@ -33,7 +34,7 @@ from recsys_core.evaluation.outcome_metrics import (
     user_auc,
     user_aucs,
 )
-from recsys_core.evaluation.results import ExposureMethod, Exposures, Gain, MethodResult, WindowFacts
+from recsys_core.evaluation.results import ExposureMethod, Exposures, Gain, MethodResult, PolicyResult, WindowFacts
 from recsys_core.evaluation.segments import EvaluationConfig, Rivals
 from recsys_core.evaluation.windows import BASE, Window
 
@@ -167,7 +168,19 @@ def evaluate_clicks(study: Study, exposures: pl.DataFrame, config: EvaluationCon
     return Exposures(first=first, last=last, rows=len(labels), users=len(np.unique(users)),
                      base_rate=float(labels.mean()), methods=methods,
                      uauc_gains=_uauc_gains(labels, found, users, config),
-                     reliability=[tuple(map(float, row)) for row in reliability(labels, found["click_model"])])
+                     reliability=[tuple(map(float, row)) for row in reliability(labels, found["click_model"])],
+                     policy=_base_policy(study, judged, config))
+
+
+def _base_policy(study: Study, judged: pl.DataFrame, config: EvaluationConfig) -> PolicyResult | None:
+    """What the twin would earn in the place of whatever chose these impressions; None without propensities."""
+    settings, rng = OffPolicyConfig(), np.random.default_rng([config.seed, 17])
+    shown = ranker_log(study.twin(study.base.plan[BASE])[0], study.events, judged, settings, rng)
+    if shown is None or not shown.probability.any():
+        return None
+    found = policy_value(shown, settings, rng)
+    return PolicyResult(logged=found.logged, ips=found.ips, snips=found.snips, effective_rows=found.effective_rows,
+                        mean_weight=found.mean_weight, clipped=found.clipped)
 
 
 def _within(probabilities: np.ndarray, rate: float) -> np.ndarray:

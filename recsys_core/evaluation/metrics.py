@@ -16,6 +16,7 @@ from recsys_core.base_model.data import Histories
 from recsys_core.errors import DataError
 
 UNRANKED = 2**40  # `greater` of a target that is not offered: beyond any k
+LIKELY = 1024  # items that decide most misses before the rest is looked at
 
 
 def expected_ranks(scores: np.ndarray, target_indptr: np.ndarray, targets: np.ndarray,
@@ -52,6 +53,42 @@ def expected_ranks(scores: np.ndarray, target_indptr: np.ndarray, targets: np.nd
             if own > -np.inf:
                 greater[at] = np.count_nonzero(values > own)
                 tied[at] = np.count_nonzero(values == own) - 1
+    return greater, tied
+
+
+def offset_ranks(scores: np.ndarray, offsets: np.ndarray, target_indptr: np.ndarray, targets: np.ndarray,
+                 k: int = 10) -> tuple[np.ndarray, np.ndarray]:
+    """What `expected_ranks(scores + offsets[v], …)` counts for many offset vectors at once, as far as metrics at `k` need.
+
+    A target that k of the likeliest items beat is a miss whatever the others score, so most targets never meet the
+    whole catalogue; their `greater` is then only known to be at least k.
+
+    Args:
+        scores: float32 [n, N], finite. offsets: float32 [V, N].
+
+    Returns:
+        greater, tied: int64 [V, nnz].
+
+    >>> [x.tolist() for x in offset_ranks(np.array([[3., 2., 1.]]), np.array([[0., 0., 0.], [0., 0., 2.]]),
+    ...                                   np.array([0, 1]), np.array([2]))]
+    [[[2], [0]], [[0], [1]]]
+    """
+    if not np.isfinite(scores).all():
+        raise DataError("ranking scores", "some are not finite", "check the model that scored them")
+    greater, tied = np.zeros((2, len(offsets), len(targets)), np.int64)
+    usual, likely = offsets.mean(axis=0), min(LIKELY, scores.shape[1])
+    for query, values in enumerate(scores):
+        near = np.argpartition(values + usual, -likely)[-likely:]
+        rivals = values[near] + offsets[:, near]
+        for at in range(target_indptr[query], target_indptr[query + 1]):
+            own = values[targets[at]] + offsets[:, targets[at]]
+            greater[:, at] = np.count_nonzero(rivals > own[:, None], axis=1)
+        wanted = slice(target_indptr[query], target_indptr[query + 1])
+        for row in np.flatnonzero((greater[:, wanted] < k).any(axis=1)):
+            moved = values + offsets[row]
+            for at in wanted.start + np.flatnonzero(greater[row, wanted] < k):
+                greater[row, at] = np.count_nonzero(moved > moved[targets[at]])
+                tied[row, at] = np.count_nonzero(moved == moved[targets[at]]) - 1
     return greater, tied
 
 

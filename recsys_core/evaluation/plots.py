@@ -1,4 +1,4 @@
-"""The report's four plots, drawn without a display, each for a light and for a dark page.
+"""The report's plots, drawn without a display, each for a light and for a dark page.
 
 Colours are told apart by colour-blind readers, and every distinction they make is made twice (fill,
 marker or position beside colour).
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SHOWN_SEGMENTS = 60  # a forest of more is unreadable: the best and the worst are kept
+SHOWN_CURVES = 24  # likewise
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,15 @@ def draw_plots(results: Results, theme: Theme = LIGHT) -> dict[str, bytes]:
     """Draw whichever of the plots there is data for.
 
     Returns:
-        PNG bytes of "ranking", "segments", "reliability" and "training".
+        PNG bytes of "ranking", "segments", "shots", "reliability" and "training".
     """
     drawn: dict[str, Callable[[Results, Theme], Figure]] = {}
     if any(results.metric in metrics for m in results.methods for metrics in m.metrics.values()):
         drawn["ranking"] = draw_ranking
     if any(segment.gain for segment in results.segments):
         drawn["segments"] = draw_segments
+    if any(segment.curve and segment.curve.points for segment in results.segments):
+        drawn["shots"] = draw_shots
     if results.exposures and results.exposures.reliability:
         drawn["reliability"] = draw_reliability
     if results.curves:
@@ -122,6 +125,50 @@ def draw_segments(results: Results, theme: Theme) -> Figure:
     ax.legend(handles=marks, loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, fontsize=8.5,
               labelcolor=theme.text)
     return figure
+
+
+def draw_shots(results: Results, theme: Theme) -> Figure:
+    """One panel per segment: the gain at each number of shots, the placebo's dashed, the break-even marked."""
+    segments = sorted((s for s in results.segments if s.curve and s.curve.points),
+                      key=lambda s: -s.curve.points[-1].gain.mean)
+    left_out = max(len(segments) - SHOWN_CURVES, 0)
+    if left_out:
+        segments = segments[:SHOWN_CURVES // 2] + segments[-SHOWN_CURVES // 2:]
+    columns = min(len(segments), 4)
+    figure, axes = _figure(theme, 2.5 * columns + 0.6, 1.75 * -(-len(segments) // columns) + 0.7,
+                           -(-len(segments) // columns), columns)
+    panels = [ax for row in axes for ax in row]
+    for ax, segment in zip(panels, segments, strict=False):
+        _shot_panel(ax, segment, theme)
+    for ax in panels[len(segments):]:
+        ax.set_visible(False)
+    figure.supxlabel(f"shots; gain in {metric_name(results.metric)} over the base, 95% interval; dashed: placebo shots"
+                     + (f" ({left_out} segments in the middle left out)" if left_out else ""), fontsize=9, color=theme.soft)
+    return figure
+
+
+def _shot_panel(ax: Axes, segment: SegmentResult, theme: Theme) -> None:
+    points, pays = segment.curve.points, segment.break_even
+    at, gains = [point.k for point in points], [point.gain.mean for point in points]
+    placebos = [point.placebo.mean for point in points]
+    span = max(*gains, *placebos, 1e-3) - min(*gains, *placebos, 0.0)
+    low, high = min(*gains, *placebos, 0.0) - 0.6 * span, max(*gains, *placebos, 0.0) + 0.6 * span
+    colour = theme.refused if pays is None else theme.promoted
+    ax.axhline(0, color=theme.soft, linewidth=1)
+    ax.fill_between(at, [max(point.gain.low, low) for point in points], [min(point.gain.high, high) for point in points],
+                    color=colour, alpha=0.2, linewidth=0)
+    ax.plot(at, gains, "o-", color=colour, markersize=4, linewidth=1.6)
+    ax.plot(at, placebos, "x--", color=theme.placebo, markersize=4, linewidth=1.1)
+    if pays is not None:
+        ax.axvline(pays, color=colour, linewidth=1, linestyle=":")
+    ax.set_title(f"{segment.name}: {'never pays' if pays is None else f'pays from {pays}'}", loc="left", fontsize=8.5,
+                 color=theme.text)
+    ax.set_xscale("log", base=2)
+    ax.set_xticks(at, [str(k) for k in at])
+    ax.minorticks_off()
+    ax.set_ylim(low, high)
+    ax.locator_params(axis="y", nbins=4)
+    ax.grid(axis="y", color=theme.grid)
 
 
 def draw_reliability(results: Results, theme: Theme) -> Figure:

@@ -22,7 +22,6 @@ from recsys_core.evaluation.report_sections import (
     metric_name,
     ranking_section,
     reading_section,
-    segment_section,
     share,
     signed,
     student_section,
@@ -30,6 +29,7 @@ from recsys_core.evaluation.report_sections import (
     value,
     with_interval,
 )
+from recsys_core.evaluation.report_segments import segment_section
 from recsys_core.evaluation.results import Gain, Results, SegmentResult
 
 
@@ -156,6 +156,9 @@ def _segment_words(results: Results) -> list[str]:
     if refused:
         lines.append(f"**Adapting did not pay** in {len(refused)}, which serve the base: {_named(refused)}. "
                      f"{_later(refused, 'Their adapters on the later window:')}")
+    resting = [s.name for s in results.segments if s.rests]
+    if resting:
+        lines.append(f"**Skipped by the nightly job**, since its shots are too few to pay: {', '.join(resting)}.")
     if silent:
         lines.append(f"**No data** to judge {len(silent)}, which serve the base: {_named(silent)}.")
     return lines

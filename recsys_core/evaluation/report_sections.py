@@ -6,11 +6,7 @@ import math
 
 from recsys_core.evaluation.bootstrap import Interval
 from recsys_core.evaluation.document import Block, Bullets, Cell, Figure, Folded, Heading, Table, Text
-from recsys_core.evaluation.results import METHOD_NAMES, SLICE_NAMES, MethodResult, Results, SegmentResult
-
-DECISIONS = {"promoted": "promoted", "refused": "refused", "no data": "nodata"}
-SEGMENT_METHODS = ("base", "adapted", "placebo", "incumbent", "from_scratch", "segment_popularity",
-                   "popularity", "personal_frequency", "item_knn")
+from recsys_core.evaluation.results import METHOD_NAMES, SLICE_NAMES, MethodResult, Results
 
 
 def value(number: float | None, digits: int = 4) -> str:
@@ -135,60 +131,6 @@ def _method_table(results: Results, name: str) -> Table:
     return Table(headers, rows)
 
 
-def segment_section(results: Results, plots: set[str]) -> list[Block]:
-    """What adapting did, per segment: promoted first, then refused, then those without data."""
-    if not results.segments:
-        return []
-    order = sorted(results.segments, key=lambda s: (
-        list(DECISIONS).index(s.decision), -s.gain.mean if s.gain else 0.0, s.name))
-    blocks: list[Block] = [Heading("Segments"), Text(
-        "Decided on the gate window, measured on the later report window. A promoted adapter beat the base, "
-        "the placebo, a from-scratch model of the same shots and the segment's popularity; all other "
-        "segments serve the base.")]
-    if "segments" in plots:
-        blocks.append(Figure("segments", "gain of each segment's adapter over the base, with intervals"))
-    rows = [[s.name, s.kind, Cell(s.decision, DECISIONS[s.decision]), s.method or "–", count(s.shots),
-             gain_cell(s.gain), gain_cell(s.placebo_gain), value(s.minimum_detectable), p_value(s.p_holm),
-             count(s.queries), count(s.users), s.reason] for s in order]
-    headers = ["segment", "kind", "decision", "method", "K", "gain", "placebo's gain", "detectable",
-               "p (Holm)", "queries", "users", "reason"]
-    blocks.append(Table(headers, rows, words=4, last_is_words=True))
-    details = [each for each in _segment_details(order) if each[2].rows]
-    return blocks + [Folded(title, [Text(words), table]) for title, words, table in details]
-
-
-def _segment_details(segments: list[SegmentResult]) -> list[tuple[str, str, Table]]:
-    slices = [name for name in SLICE_NAMES if any(name in s.gain_by_slice for s in segments)]
-    by_slice = Table(["segment", *(SLICE_NAMES[name] for name in slices)],
-                     [[s.name, *(gain_cell(s.gain_by_slice.get(name)) for name in slices)]
-                      for s in segments if s.gain_by_slice])
-    windows = Table(["segment", "support", "gate", "report", "gain on the gate window"],
-                    [[s.name, s.support or "–", s.gate or "–", s.report or "–", gain_cell(s.gate_gain)]
-                     for s in segments if s.support or s.gate or s.report], words=4)
-    return [
-        ("Gains by kind of target", "Adapted minus base, NDCG@10 on the report window.", by_slice),
-        ("NDCG@10 of every method, full catalogue", "The best of each segment is bold.",
-         _levels([(s.name, s.ndcg) for s in segments])),
-        ("NDCG@10 ranking only the segment's own items", "Domain-restricted; the gate does not use it.",
-         _levels([(s.name, s.in_domain) for s in segments])),
-        ("Windows of each segment", "Each window ends where the next one starts.", windows)]
-
-
-def _levels(levels: list[tuple[str, dict[str, float | None]]]) -> Table:
-    """Segments by methods, the best bold."""
-    levels = [(name, {m: v for m, v in found.items() if v is not None}) for name, found in levels]
-    named = {method for _, found in levels for method in found}
-    methods = [*(m for m in SEGMENT_METHODS if m in named), *sorted(named - set(SEGMENT_METHODS))]
-    rows = []
-    for name, found in levels:
-        if found:
-            best = max(found.values())
-            cells = [value(found.get(m), 3) for m in methods]
-            rows.append([name, *(f"**{cell}**" if found.get(m) == best else cell
-                                 for m, cell in zip(methods, cells, strict=True))])
-    return Table(["segment", *map(method_name, methods)], rows)
-
-
 def exposure_section(results: Results, plots: set[str]) -> list[Block]:
     exposures = results.exposures
     if exposures is None:
@@ -202,6 +144,12 @@ def exposure_section(results: Results, plots: set[str]) -> list[Block]:
              f" … {exposures.last}; {share(exposures.base_rate)} led to the positive event."),
         Table(["method", "pooled AUC", "user AUC", "log-loss", "calibration error", "our user AUC minus its"],
               rows)]
+    if policy := exposures.policy:
+        blocks.append(Text(
+            f"Off-policy, from the logged propensities: what was shown earned {with_interval(policy.logged, 4)} per "
+            f"impression; drawn from the base's ranking instead {with_interval(policy.snips, 4)} (SNIPS; IPS "
+            f"{with_interval(policy.ips, 4)}), on {count(round(policy.effective_rows))} effective rows, mean weight "
+            f"{value(policy.mean_weight, 2)} (1 where propensities are right and cover the base's choices)."))
     if "reliability" in plots:
         blocks.append(Figure("reliability", "predicted against observed probability"))
     return blocks
@@ -282,6 +230,8 @@ def reading_section(results: Results) -> list[Block]:
         "**Gain:** adapted minus base on the same queries. **Placebo:** as many shots of the same window "
         "from outside the segment; an adapter that gains no more has learned nothing about its segment.",
         "**Detectable:** the smallest true gain that these rows would show, with 80% power.",
+        "**Break-even K:** the fewest shots from which on, at every larger number measured, adapting beats the base "
+        "(interval above zero) and the placebo; each number is the mean of several draws on gate questions.",
         "**p (Holm):** of the gate's hardest comparison, corrected over all segments judged.",
         "**User AUC** asks only whether each user's own exposures are ordered well; pooled AUC also rewards "
         "knowing who buys. **Calibration error:** mean gap between probability and rate, in bins of equal "

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer
 
 from recsys_core.evaluation.bootstrap import Interval
+from recsys_core.evaluation.curve import ShotCurve
 from recsys_core.evaluation.leakage import Certificate
 
 METHOD_NAMES = {
@@ -38,6 +39,7 @@ def _read_as(kind: type) -> BeforeValidator:
 
 Measured = Annotated[float | None, BeforeValidator(_none_if_nan)]
 StoredInterval = Annotated[Interval, _read_as(Interval), PlainSerializer(Interval.to_json)]
+StoredCurve = Annotated[ShotCurve, _read_as(ShotCurve), PlainSerializer(ShotCurve.to_json)]
 StoredCertificate = Annotated[Certificate, _read_as(Certificate), PlainSerializer(Certificate.to_json)]
 
 
@@ -108,6 +110,17 @@ class ExposureMethod(Record):
     calibration_error: Measured = Field(None, description="expected calibration error, equal-mass bins")
 
 
+class PolicyResult(Record):
+    """What the base would earn per impression, from a log with propensities."""
+
+    logged: StoredInterval = Field(description="mean outcome of what was shown")
+    ips: StoredInterval
+    snips: StoredInterval
+    effective_rows: float = Field(description="rows of the base's own that the log is worth")
+    mean_weight: float = Field(description="near 1 where the propensities are right and cover the base's choices")
+    clipped: float
+
+
 class Exposures(Record):
     """Click or purchase probability on impressions. reliability: rows of (mean p, rate, rows)."""
 
@@ -119,6 +132,7 @@ class Exposures(Record):
     methods: list[ExposureMethod]
     uauc_gains: dict[str, StoredInterval] = Field({}, description="baseline → our UAUC minus its, per user")
     reliability: list[tuple[float, float, float]] = []
+    policy: PolicyResult | None = Field(None, description="where the shop logs propensities")
 
 
 class SegmentResult(Record):
@@ -133,6 +147,7 @@ class SegmentResult(Record):
     decision: Literal["promoted", "refused", "no data"]
     reason: str
     shots: int = 0
+    available: int = Field(0, description="shots its support window holds now, under the cap per user")
     method: str = ""
     support: str = Field("", description="support window as shown, such as 2017-10-01 … 2017-10-28")
     gate: str = ""
@@ -147,6 +162,13 @@ class SegmentResult(Record):
     gate_gain: StoredInterval | None = None
     minimum_detectable: Measured = Field(None, description="NDCG@10 difference found with 80% power")
     p_holm: Measured = Field(None, description="of the gate, Holm-corrected over segments")
+    curve: StoredCurve | None = Field(None, description="gain by K on gate questions, beside the placebo's")
+    rests: str = Field("", description="why the nightly job leaves it as it is; empty where it does not")
+
+    @property
+    def break_even(self) -> int | None:
+        """Shots from which on adapting pays, where measured."""
+        return self.curve.break_even if self.curve else None
 
 
 class Curve(Record):

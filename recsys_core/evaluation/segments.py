@@ -1,6 +1,6 @@
 """Judge one segment's adapter: the gate window decides, the later report window is what is told.
 
-Folder: evaluation.json (trial, certificate, report), queries.parquet (one row per query, contestant
+Folder: evaluation.json (trial, curve over K, certificate, report), queries.parquet (one row per query, contestant
 and slice).
 """
 
@@ -15,8 +15,10 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, Field
 
+from recsys_core.adaptation.adapt import AdaptationConfig
 from recsys_core.adaptation.adapter import Adapter
-from recsys_core.adaptation.segment import JUDGED, PLACEBO, load_adapter
+from recsys_core.adaptation.continual import JUDGED, PLACEBO
+from recsys_core.adaptation.segment import load_adapter
 from recsys_core.adaptation.shots import Shots, shots_from_rows
 from recsys_core.adaptation.study import Study
 from recsys_core.artefacts import read_json, write_json
@@ -31,6 +33,7 @@ from recsys_core.evaluation.baselines import (
 )
 from recsys_core.evaluation.bootstrap import paired_bootstrap
 from recsys_core.evaluation.contest import Contest, Scorer, run_contest
+from recsys_core.evaluation.curve import CurveConfig, measure_curve
 from recsys_core.evaluation.gate import GateConfig, no_trial, try_adapter
 from recsys_core.evaluation.leakage import SHOWN_ROWS, Certificate, Check, WindowRows, leakage_certificate
 from recsys_core.evaluation.windows import Window
@@ -43,6 +46,7 @@ class EvaluationConfig(BaseModel, frozen=True, extra="forbid"):
     """How segments and the base are judged."""
 
     gate: GateConfig = GateConfig()
+    curve: CurveConfig = CurveConfig()
     max_queries: int = Field(300, ge=10, description="steps asked per segment and window")
     base_queries: int = Field(800, ge=10, description="steps asked of the base on the report window")
     k: int = Field(10, ge=1)
@@ -103,8 +107,11 @@ class SegmentJudge:
         else:
             scores = {name: slices["all"][self.config.gate.metric] for name, slices in contest.items() if slices}
             trial = try_adapter(segment, scores, queries.user, self.config.gate, rng)
-        result |= {"trial": trial.to_dict(), "certificate": certificate.to_json(),
-                   "report": summarise(*contests["report"], self.config.gate.metric, rng)}
+        curve = measure_curve(self.study, segment, window, shots, AdaptationConfig(**about["config"]), self.config.curve,
+                              k=self.config.k, seed=self.config.seed)
+        proven = trial.p_value <= self.config.gate.level
+        result |= {"trial": trial.to_dict(), "curve": curve.to_json(), "adapt_from": curve.adapt_from(proven=proven),
+                   "certificate": certificate.to_json(), "report": summarise(*contests["report"], self.config.gate.metric, rng)}
         asked = [_long(name, *found) for name, found in contests.items() if len(found[0])]
         if asked:
             pl.concat(asked).write_parquet(folder / "queries.parquet")
@@ -229,7 +236,8 @@ def judge_segments(folders: dict[str, Path], study: Study, adapters: dict[str, P
 def unjudged(folder: Path, segment: str, reason: str) -> dict:
     """Write the evaluation of a segment that cannot be judged; it serves the base."""
     result = {"segment": segment, "method": "base", "shots": 0, "window": None,
-              "trial": no_trial(segment, reason).to_dict(), "certificate": None, "report": None}
+              "trial": no_trial(segment, reason).to_dict(), "curve": None, "adapt_from": 0, "certificate": None,
+              "report": None}
     write_json(folder / "evaluation.json", result)
     return result
 

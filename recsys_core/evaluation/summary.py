@@ -8,11 +8,14 @@ from pathlib import Path
 
 import polars as pl
 
+from recsys_core.adaptation.shots import count_shots
+from recsys_core.adaptation.stale import rests
 from recsys_core.adaptation.study import Study
 from recsys_core.artefacts import read_json
 from recsys_core.base_model.tune import TextEncoderArtefact
 from recsys_core.evaluation.base import certify_base, describe_window, evaluate_base, evaluate_clicks, show_span
 from recsys_core.evaluation.bootstrap import Interval
+from recsys_core.evaluation.curve import ShotCurve
 from recsys_core.evaluation.gate import Trial, decide
 from recsys_core.evaluation.leakage import Certificate
 from recsys_core.evaluation.results import Curve, Results, SegmentResult, ShopFacts, StudentResult
@@ -57,6 +60,7 @@ def make_results(study: Study, evidence: Evidence, shop: ShopConfig, profile: st
         methods=methods, gains=gains,
         exposures=evaluate_clicks(study, evidence.exposures, config, shop.time_zone),
         segments=[_segment(name, kinds[name], found, decisions[name], shop, config.gate.metric)
+                  .model_copy(update=_curve(study, name, found))
                   for name, found in evaluations.items() if name in kinds],
         certificates=[certificate] + [Certificate.from_json(found["certificate"]) for found in evaluations.values()
                       if found["certificate"]],
@@ -98,6 +102,15 @@ def _segment(name: str, kind: str, found: dict, decision: dict, shop: ShopConfig
         placebo_gain=gains.get("placebo", {}).get("all"),
         gate_gain=Interval(gate["gain"], gate["low"], gate["high"], gate["p"], trial.n, trial.users) if gate else None,
         minimum_detectable=trial.minimum_detectable, p_holm=decision["p_holm"])
+
+
+def _curve(study: Study, name: str, found: dict) -> dict:
+    """The last curve, and whether the shots that the present window holds are enough to adapt again."""
+    if found["curve"] is None or name not in study.base.plan:
+        return {}
+    curve = ShotCurve.from_json(found["curve"])
+    available = count_shots(study.givers(name, study.base.plan[name]), curve.cap)
+    return {"curve": curve, "available": available, "rests": rests(found, available)}
 
 
 def _method(found: dict) -> str:

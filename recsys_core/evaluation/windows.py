@@ -39,6 +39,11 @@ class Window:
     report_start: int
     report_end: int
 
+    @property
+    def bounds(self) -> tuple[int, int, int, int, int]:
+        """All five cuts, ascending."""
+        return self.validation_start, self.support_start, self.gate_start, self.report_start, self.report_end
+
     def to_dict(self) -> dict:
         return asdict(self)
 
@@ -59,7 +64,7 @@ def plan_windows(first: int, last: int, segments: list[SegmentSpec], config: Win
         # the one before that gives the shots.
         end = last + 1
         common = Window(BASE, end - 4, end - 3, end - 2, end - 1, end)
-        return {BASE: common} | {s.name: Window(s.name, *_bounds(common)) for s in segments if s.kind != "scene"}
+        return {BASE: common} | {s.name: Window(s.name, *common.bounds) for s in segments if s.kind != "scene"}
     zone = ZoneInfo(time_zone)
     start = datetime.fromtimestamp(first, zone).date()
     end = datetime.fromtimestamp(last, zone).date() + timedelta(days=1)
@@ -70,16 +75,11 @@ def plan_windows(first: int, last: int, segments: list[SegmentSpec], config: Win
     opens = end - report - gate - support
     plan = {BASE: _window(BASE, zone, opens - validation, opens, opens + support, end - report, end)}
     for segment in segments:
-        window = Window(segment.name, *_bounds(plan[BASE])) if segment.kind != "scene" \
+        window = Window(segment.name, *plan[BASE].bounds) if segment.kind != "scene" \
             else _scene_window(segment, start, end, validation, zone)
         if window is not None:
             plan[segment.name] = window
     return plan
-
-
-def _bounds(window: Window) -> tuple[int, int, int, int, int]:
-    return (window.validation_start, window.support_start, window.gate_start, window.report_start,
-            window.report_end)
 
 
 def _scene_window(segment: SegmentSpec, start: date, end: date, validation: timedelta,

@@ -211,7 +211,7 @@ class Bundle:
         # Every event is left out by itself when the strength is chosen: it is one shopper's history.
         prior = self.parts.prior
         shots = Support(np.array(known, np.int32), np.arange(len(known)))
-        return adapt_closed_form(prior, REQUEST, shots, REQUEST_CONFIG)
+        return adapt_closed_form(prior, {REQUEST: shots}, REQUEST_CONFIG)[REQUEST]
 
     def _history_scores(self, requests: Sequence[Request]) -> np.ndarray:
         """Logits float32 [n, N] without a query: the ranker's and the segment's.

@@ -5,23 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recsys_core.adaptation.adapt import (
-    AdaptationConfig,
-    adapt_segment,
-    choose_method,
-    closed_form_methods,
-    lora_methods,
-    view_base,
-)
+from recsys_core.adaptation.adapt import AdaptationConfig, adapt_segment, choose_method, view_base
 from recsys_core.adaptation.adapter import Adapter
 from recsys_core.adaptation.closed_form import prepare
 from recsys_core.adaptation.lora import LoraConfig, Prefix
+from recsys_core.adaptation.methods import Task, closed_form_methods, lora_methods
 from recsys_core.adaptation.shots import ShotConfig, draw_shots
 from recsys_core.base_model.encoder import EncoderConfig, load_encoder, weights_hash
 from tests.adaptation.planted import DAY, LOCK, PopularityRanker, gain, likes, make_catalogue, make_events
 from tests.base_model.tiny_encoder import write_tiny_bert
 
-METHODS = ["groups", "groups+text", "groups+text+items", "lora"]
+METHODS = ["closed_form", "from other", "from other+shots", "lora"]
 CONFIG = AdaptationConfig(shots=ShotConfig(k=64), lora=LoraConfig(steps=6, negatives=32))
 
 
@@ -63,16 +57,23 @@ def shots(taste):
 
 
 @pytest.fixture(scope="module")
-def make(encoder, shop, prior, ranker, shots, tmp_path_factory):
+def other(shop, prior, ranker):
+    """The adapter of another segment with a taste that is close."""
+    shots = draw(likes(shop, word="red", factor=20), seed=9)
+    return adapt_segment(prior, ranker, "other", shots, CONFIG, np.random.default_rng(0), only=("closed_form", 1.0))
+
+
+@pytest.fixture(scope="module")
+def make(encoder, shop, prior, ranker, shots, other, tmp_path_factory):
     """Fit one method on the planted shots, at its full scale."""
     prefix = Prefix(encoder, shop.texts)
 
     def adapt(name: str, config: AdaptationConfig = CONFIG) -> Adapter:
         methods = closed_form_methods
         if name == "lora":
-            methods = lora_methods(prefix, tmp_path_factory.mktemp("lora") / "peft")
+            methods = lora_methods(prefix, config.lora, tmp_path_factory.mktemp("lora") / "peft")
         return adapt_segment(prior, ranker, "s", shots, config, np.random.default_rng(0), methods=methods,
-                             only=(name, 1.0))
+                             starts={"other": other}, only=(name, 1.0))
 
     return adapt
 
@@ -121,7 +122,7 @@ def test_the_offline_view_adds_up(ranker, shots, prior):
 def test_cross_validation_finds_the_planted_taste_and_reports_every_method(prior, ranker, shots):
     adapter = adapt_segment(prior, ranker, "s", shots, CONFIG, np.random.default_rng(0))
     gains = adapter.settings["cv_gain_nats"]
-    assert set(gains) == {f"{name}@{scale}" for name in METHODS[:3] for scale in (0.5, 1.0)}
+    assert set(gains) == {f"closed_form@{scale}" for scale in (0.5, 1.0)}
     assert f"{adapter.settings['method']}@{adapter.settings['scale']}" == max(gains, key=gains.get)
     assert max(gains.values()) > 0.3
 
@@ -139,9 +140,9 @@ def test_shuffled_labels_fall_back_to_the_base(prior, ranker, taste):
 
 
 def test_a_chosen_method_is_not_chosen_again(prior, ranker, shots):
-    adapter = adapt_segment(prior, ranker, "s", shots, CONFIG, np.random.default_rng(0), only=("groups", 0.5))
-    whole = adapt_segment(prior, ranker, "s", shots, CONFIG, np.random.default_rng(1), only=("groups", 1.0))
-    assert adapter.settings["method"] == "groups" and adapter.settings["cv_gain_nats"] == {}
+    adapter = adapt_segment(prior, ranker, "s", shots, CONFIG, np.random.default_rng(0), only=("closed_form", 0.5))
+    whole = adapt_segment(prior, ranker, "s", shots, CONFIG, np.random.default_rng(1), only=("closed_form", 1.0))
+    assert adapter.settings["method"] == "closed_form" and adapter.settings["cv_gain_nats"] == {}
     np.testing.assert_allclose(adapter.offsets(prior.catalogue), 0.5 * whole.offsets(prior.catalogue), atol=1e-6)
 
 
@@ -149,18 +150,20 @@ def test_too_few_shots_stay_on_the_base(prior, ranker, taste):
     few = draw(taste, k=3)
     assert adapt_segment(prior, ranker, "s", few, CONFIG, np.random.default_rng(0)) is None
     assert adapt_segment(prior, ranker, "s", draw(taste, k=4), CONFIG, np.random.default_rng(0),
-                         only=("groups", 1.0)) is not None
+                         only=("closed_form", 1.0)) is not None
 
 
 def test_a_user_is_never_on_both_sides_of_a_fold(prior, ranker, shots):
-    def watch(train: np.ndarray) -> dict[str, Adapter]:
-        held = np.setdiff1d(np.arange(len(shots)), train)
-        assert not set(shots.users[train]) & set(shots.users[held])
-        seen.append(held)
-        return {"zero": Adapter("s", "zero", LOCK, np.zeros(32, np.float32))}
+    def watch(task: Task, subsets: list[np.ndarray]) -> list[dict[str, Adapter]]:
+        for train in subsets:
+            held = np.setdiff1d(np.arange(len(shots)), train)
+            assert not set(shots.users[train]) & set(shots.users[held])
+            seen.append(held)
+        return [{"zero": Adapter("s", "zero", LOCK, np.zeros(32, np.float32))} for _ in subsets]
 
     seen: list[np.ndarray] = []
-    name, scale, gains = choose_method(watch, prior, shots, view_base(ranker, shots), CONFIG, np.random.default_rng(0))
+    task = Task(prior, "s", shots, view_base(ranker, shots), CONFIG.closed_form)
+    name, scale, gains = choose_method(watch, task, CONFIG, np.random.default_rng(0))
     assert (name, scale) == ("base", 0.0) and gains["zero@1.0"] == pytest.approx(0, abs=1e-5)
     assert sorted(np.concatenate(seen)) == list(range(len(shots)))
 
@@ -168,3 +171,11 @@ def test_a_user_is_never_on_both_sides_of_a_fold(prior, ranker, shots):
 def test_one_shopper_cannot_be_cross_validated(prior, ranker, shots):
     alone = replace(shots, users=np.zeros_like(shots.users))
     assert adapt_segment(prior, ranker, "s", alone, CONFIG, np.random.default_rng(0)) is None
+
+
+def test_a_start_that_does_not_fit_is_left_alone(shop, prior, ranker, other, taste):
+    other_taste = likes(shop, category="kitchen", factor=20)
+    adapter = adapt_segment(prior, ranker, "s", draw(other_taste), CONFIG, np.random.default_rng(0),
+                            starts={"other": other})
+    assert adapter.settings["method"] != "from other"
+    assert gain(other_taste, prior.item_share, adapter.offsets(shop)) > 0.3

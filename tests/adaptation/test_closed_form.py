@@ -1,19 +1,19 @@
 """The closed form: finds what was planted, stays with the base where nothing was, and answers requests fast."""
 
 import time
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 import pytest
 
 from recsys_core.adaptation.closed_form import (
-    STAGES,
     ClosedFormConfig,
     Support,
     adapt_closed_form,
-    first_stages,
     prepare,
 )
+from recsys_core.adaptation.tilt import _Held
 from recsys_core.base_model.data import Catalogue
 from tests.adaptation.planted import LOCK, gain, likes, make_catalogue, word_vectors
 
@@ -27,7 +27,7 @@ CONFIG = ClosedFormConfig()
 def adapt(taste: np.ndarray, k: int, seed: int = 0, share=EXACT, users: np.ndarray | None = None):
     items = np.random.default_rng(seed).choice(len(taste), k, p=taste)
     users = np.arange(k) if users is None else users
-    return adapt_closed_form(PRIOR, "s", Support(items, users, share), CONFIG)
+    return adapt_closed_form(PRIOR, {"s": Support(items, users, share)}, CONFIG)["s"]
 
 
 def mean_gain(taste: np.ndarray, k: int, share=EXACT, seeds: int = 10) -> float:
@@ -73,7 +73,7 @@ def test_liked_single_items_are_found_as_items():
     taste = likes(SHOP, items=favourites, factor=60)
     found = adapt(taste, 128)
     assert sorted(np.argsort(-found.offsets(SHOP))[:3]) == favourites
-    without = first_stages(found, STAGES[:2])
+    without = replace(found, item_ids=(), item_values=np.zeros(0, np.float32))
     assert gain(taste, BASE, found.offsets(SHOP)) > gain(taste, BASE, without.offsets(SHOP)) + 0.2
 
 
@@ -97,7 +97,7 @@ def test_noise_costs_next_to_nothing():
 @pytest.mark.parametrize("items", [[5], [5, 5], [5] * 40, [5, 9, 5, 9]])
 def test_any_shots_give_finite_values(share, items):
     for users in (np.arange(len(items)), np.zeros(len(items), int)):
-        found = adapt_closed_form(PRIOR, "s", Support(np.array(items), users, share), CONFIG)
+        found = adapt_closed_form(PRIOR, {"s": Support(np.array(items), users, share)}, CONFIG)["s"]
         assert np.isfinite(found.offsets(SHOP)).all()
 
 
@@ -114,16 +114,45 @@ def test_a_shop_without_groups_and_two_texts_can_be_adapted():
     shop = Catalogue(items, np.array([0, 1], np.int32), word_vectors(["milk", "tea"]))
     prior = prepare(shop, np.ones(2), LOCK)
     for share in (None, prior.item_share):
-        found = adapt_closed_form(prior, "s", Support(np.zeros(20, int), np.arange(20), share), CONFIG)
+        found = adapt_closed_form(prior, {"s": Support(np.zeros(20, int), np.arange(20), share)}, CONFIG)["s"]
         assert found.offsets(shop)[0] > found.offsets(shop)[1] + 0.5
 
 
-def test_stages_cut_short_leave_the_earlier_ones_as_they_are():
-    whole = adapt(likes(SHOP, word="red", category="dairy"), 64)
-    groups, text = first_stages(whole, STAGES[:1]), first_stages(whole, STAGES[:2])
-    assert groups.groups == text.groups == whole.groups != {}
-    assert not groups.theta.any() and np.array_equal(text.theta, whole.theta)
-    assert text.item_ids == () and first_stages(whole, STAGES).item_ids == whole.item_ids
+def test_segments_solved_together_are_solved_as_if_alone():
+    """Including one without shots that pay, users with many shots, and more segments than are solved in one go."""
+    rng, supports = np.random.default_rng(0), {}
+    for n in range(70):
+        taste = (likes(SHOP, word="red"), likes(SHOP, category="dairy"), BASE)[n % 3]
+        k = (64, 9, 1)[n % 3]
+        supports[f"s{n}"] = Support(rng.choice(len(taste), k, p=taste), rng.integers(0, k, k), (EXACT, REQUEST)[n % 2])
+    together = adapt_closed_form(PRIOR, supports, CONFIG)
+    assert list(together) == list(supports)
+    for name in ("s0", "s1", "s2", "s63", "s64", "s69"):
+        alone = adapt_closed_form(PRIOR, {name: supports[name]}, CONFIG)[name]
+        np.testing.assert_allclose(together[name].offsets(SHOP), alone.offsets(SHOP), atol=2e-4)
+        assert together[name].settings == alone.settings and together[name].item_ids == alone.item_ids
+
+
+def test_no_segments_no_adapters():
+    assert adapt_closed_form(PRIOR, {}, CONFIG) == {}
+
+
+def test_the_left_out_likelihood_is_the_sum_over_left_out_users():
+    """Multiplied out over all users, against the same quantity user by user."""
+    rng = np.random.default_rng(0)
+    shots, user = rng.normal(size=(12, 3)).astype(np.float32), np.array([0, 0, 0, 1, 2, 2, 3, 4, 5, 5, 6, 6])
+    segment = np.where(user < 4, 0, 1)
+    held = _Held(shots, segment, user, 2)
+    beta, mean = rng.normal(size=(2, 2, 3)), rng.normal(size=(2, 2, 3))
+    variance, hessian, gradient = rng.random((2, 2, 3)), 1 + rng.random((2, 2, 3)), rng.normal(size=(2, 2, 3))
+    log_z = rng.normal(size=(2, 2))
+    expected = np.zeros((2, 2))
+    for u in range(7):
+        s, h, n = segment[user == u][0], shots[user == u].astype(float).sum(axis=0), (user == u).sum()
+        delta = (gradient[s] + n * mean[s] - h) / hessian[s]
+        partition = log_z[s] + (delta * mean[s] + 0.5 * delta**2 * variance[s]).sum(axis=1)
+        expected[s] += ((beta[s] + delta) * h).sum(axis=1) - n * partition
+    np.testing.assert_allclose(held.likelihood(beta, log_z, mean, variance, gradient, hessian), expected, rtol=1e-6)
 
 
 def test_the_same_shots_give_the_same_adapter_and_leave_the_base_alone():
@@ -148,11 +177,11 @@ def test_a_request_never_touches_every_item():
         shop = Catalogue(items, np.tile(SHOP.text_of_item, copies), SHOP.vectors)
         prior = prepare(shop, np.ones(len(shop)), LOCK)
         support = Support(np.array([1, 2, 30, 50]), np.arange(4))
-        adapt_closed_form(prior, "s", support, CONFIG)
+        adapt_closed_form(prior, {"s": support}, CONFIG)["s"]
         times = []
         for _ in range(20):
             start = time.perf_counter()
-            adapt_closed_form(prior, "s", support, CONFIG)
+            adapt_closed_form(prior, {"s": support}, CONFIG)["s"]
             times.append(time.perf_counter() - start)
         return min(times)
 

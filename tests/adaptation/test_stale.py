@@ -5,7 +5,7 @@ import shutil
 import polars as pl
 import pytest
 
-from recsys_core.adaptation.stale import segment_fingerprints, stale_adapters
+from recsys_core.adaptation.stale import resting_segments, rests, segment_fingerprints, stale_adapters
 from recsys_core.artefacts import read_json, write_json
 from tests.adaptation.built import SEGMENTS, built_shop
 
@@ -18,6 +18,7 @@ def built():
 @pytest.fixture
 def place(built, tmp_path):
     shutil.copytree(built.root / "features", tmp_path / "features")
+    built.tables["interactions"].write_parquet(tmp_path / "features" / "interactions.parquet")
     (tmp_path / "base").mkdir()
     shutil.copy(built.base.folder / "base.json", tmp_path / "base" / "base.json")
     return tmp_path
@@ -52,3 +53,27 @@ def test_fingerprints_know_events_not_their_order():
     assert found == segment_fingerprints(events.reverse(), ["a", "b", "none"])
     assert len(set(found.values())) == 3
     assert segment_fingerprints(events.filter(pl.col("event_id") != "2"), ["a"])["a"] == found["b"]
+
+
+def resting(built, place, curve: dict, adapt_from: int) -> dict[str, str]:
+    write_json(place / "evaluations" / "toys" / "evaluation.json", {"curve": curve, "adapt_from": adapt_from})
+    return resting_segments(built.root / "adapters", place / "evaluations", place / "base", place / "features", ["toys"])
+
+
+def test_a_segment_that_did_not_pay_rests_until_its_shots_have_doubled(built, place):
+    now = built.judged["toys"]["curve"]["available"]
+    never = {"available": now, "break_even": None, "cap": 4}
+    assert resting(built, place, never, 2 * now) == {
+        "toys": f"adapting did not pay with {now} shots: not again before it has {2 * now}, it has {now}"}
+    assert resting(built, place, never | {"available": now // 2}, 2 * (now // 2)) == {}
+
+
+def test_a_segment_rests_below_its_break_even_only(built, place):
+    now = built.judged["toys"]["curve"]["available"]
+    pays = {"available": 2 * now, "break_even": now + 1, "cap": 4}
+    assert resting(built, place, pays, now + 1) == {"toys": f"adapting pays from {now + 1} shots on, it has {now}"}
+    assert resting(built, place, pays | {"break_even": now}, now) == {}
+
+
+def test_what_was_not_measured_never_rests():
+    assert rests({"curve": None, "adapt_from": 0}, 0) == ""

@@ -26,7 +26,7 @@ def exposures(seed: int = 0, n: int = N, shift: float = 0.0) -> pl.DataFrame:
     start = datetime(2024, 6, 1, tzinfo=UTC)
     return pl.DataFrame({
         "event_id": [f"e{k:06d}" for k in range(n)], "user_id": "u", "item_id": [f"i{k}" for k in popular],
-        "timestamp": [start + timedelta(minutes=k) for k in range(n)],
+        "timestamp": [start + timedelta(minutes=5 * k) for k in range(n)],  # N of them: 69 days
         "label": rng.random(n) < 1 / (1 + np.exp(-logit)), "position": position, "propensity": 1.0,
         "user_item_purchases": bought, "user_purchases": bought * 3, "item_purchases": popular,
         "item_impressions": 100, "item_conversions": 10, "truth": 1 / (1 + np.exp(-logit)),
@@ -59,6 +59,17 @@ def test_calibration_holds_in_every_tenth() -> None:
 def test_the_newest_rows_calibrate_the_level() -> None:
     moved = fit(exposures(shift=1.0)).predict(exposures(seed=1)).mean()
     assert moved > fit(exposures()).predict(exposures(seed=1)).mean() * 1.5
+
+
+def test_a_weekly_rhythm_does_not_set_the_level() -> None:
+    """Of seven weekdays two sell tenfold; data that end with them are calibrated on whole weeks all the same."""
+    rng = np.random.default_rng(4)
+    for days in (23, 27):  # end on a Sunday and on a Thursday
+        rows = exposures(n=days * 288)
+        loud = (rows["timestamp"].dt.weekday() >= 6).to_numpy()
+        rows = rows.with_columns(pl.Series("label", rng.random(rows.height) < np.where(loud, 0.2, 0.02)).cast(pl.Int8))
+        weeks = rows.filter(pl.int_range(pl.len()) >= rows.height - 14 * 288)
+        assert abs(fit(rows).predict(weeks).mean() / weeks["label"].mean() - 1) < 0.15
 
 
 def test_a_ranker_score_is_used_where_the_rows_have_one() -> None:

@@ -1,6 +1,7 @@
 """A full set of planted results: 5 segments that win, lose and lack data, and every optional part."""
 
 from recsys_core.evaluation.bootstrap import Interval
+from recsys_core.evaluation.curve import CurvePoint, ShotCurve
 from recsys_core.evaluation.leakage import Certificate, Check
 from recsys_core.evaluation.results import (
     ClassificationResult,
@@ -9,6 +10,7 @@ from recsys_core.evaluation.results import (
     Exposures,
     Gain,
     MethodResult,
+    PolicyResult,
     Results,
     SegmentResult,
     ShopFacts,
@@ -28,11 +30,18 @@ def method(name: str, level: float, repeat: float, first: float, **extra: object
         for part, x in (("all", level), ("repeat", repeat), ("first_time", first))}, **extra)
 
 
+def curve(gain: float) -> ShotCurve:
+    points = [CurvePoint(k, interval(gain * share, 0.008), interval(gain * share * 0.1, 0.006), share, 0.0087)
+              for k, share in ((4, 0.1), (16, 0.4), (64, 0.8), (256, 1.0))]
+    return ShotCurve(412, 32, 10, 100, 80, tuple(points))
+
+
 def segment(name: str, kind: str, decision: str, gain: float | None, reason: str) -> SegmentResult:
     if gain is None:
         return SegmentResult(name=name, kind=kind, decision=decision, reason=reason)
     return SegmentResult(
-        name=name, kind=kind, decision=decision, reason=reason, shots=256, method="closed form",
+        name=name, kind=kind, decision=decision, reason=reason, shots=256, method="closed form", available=412,
+        curve=curve(gain), rests="" if gain > 0.002 else "adapting did not pay with 412 shots: not again before it has 824",
         support="2017-10-20 … 2017-11-16", gate="2017-11-17 … 2017-11-30", report="2017-12-01 … 2017-12-14",
         queries=300, users=211, gain=interval(gain, 0.008), placebo_gain=interval(gain * 0.1, 0.006),
         gain_by_slice={"repeat": interval(gain / 2, 0.01), "first_time": interval(gain * 1.4, 0.01)},
@@ -73,7 +82,9 @@ def sample_results() -> Results:
                      ExposureMethod(method="like_ratio", auc=0.622, uauc=0.5, log_loss=0.107,
                                     calibration_error=0.0042)],
             uauc_gains={"like_ratio": interval(0.212, 0.02), "item_rate": interval(0.004, 0.01)},
-            reliability=[(0.002 * 1.8**i, 0.0021 * 1.78**i, 4023) for i in range(8)]),
+            reliability=[(0.002 * 1.8**i, 0.0021 * 1.78**i, 4023) for i in range(8)],
+            policy=PolicyResult(logged=interval(0.0231, 0.001), ips=interval(0.0262, 0.004), snips=interval(0.0258, 0.003),
+                                effective_rows=1412.4, mean_weight=1.013, clipped=0.002)),
         segments=[segment("floral", "domain", "promoted", 0.062, pays),
                   segment("new households", "new_users", "promoted", 0.011, pays),
                   segment("deli", "domain", "promoted", -0.009, pays),

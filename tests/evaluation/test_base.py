@@ -99,6 +99,11 @@ def test_clicks_are_judged_beside_base_rates_on_the_report_window(built, monkeyp
     auc = {method.method: method.auc for method in found.methods}
     assert auc["click_model"] > 0.75 > max(auc["like_ratio"], auc["item_rate"]) and auc["base_rate"] == 0.5
     assert found.uauc_gains["item_rate"].low > 0
+    # items were shown at random, so the plain mean is an estimate of any policy's value that ignores them
+    assert found.policy.logged.mean == pytest.approx(found.base_rate)
+    assert abs(found.policy.snips.mean - found.base_rate) < 0.05 and 0 < found.policy.effective_rows < found.rows
+    unlogged = table.with_columns(propensity=pl.lit(None, pl.Float64))
+    assert evaluate_clicks(built.study, unlogged, EVALUATION, "UTC").policy is None
 
 
 def test_a_shop_without_clicks_has_no_click_section(built):

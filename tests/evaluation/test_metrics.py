@@ -17,6 +17,7 @@ from recsys_core.evaluation.metrics import (
     long_tail,
     metrics_from_ranks,
     novelty,
+    offset_ranks,
     ranking_metrics,
     slice_targets,
     split_targets,
@@ -55,6 +56,23 @@ def test_metrics_are_the_mean_over_every_order_of_the_ties(seed):
             wanted = enumerate_orders(scores[row], set(targets[row].tolist()), k)
             for name in NAMES:
                 assert found[f"{name}@{k}"][row] == pytest.approx(wanted[name], abs=1e-12), (name, k, row)
+
+
+@pytest.mark.parametrize("likely", [3, 20, 1000])
+def test_ranks_under_many_offsets_give_the_metrics_of_each_one_alone(monkeypatch, likely):
+    monkeypatch.setattr("recsys_core.evaluation.metrics.LIKELY", likely)
+    rng = np.random.default_rng(likely)
+    scores = rng.integers(0, 12, (5, 60)).astype(np.float32)  # full of ties
+    offsets = np.array([np.zeros(60), *rng.integers(0, 8, (6, 60))], np.float32)
+    targets = [np.sort(rng.choice(60, rng.integers(1, 6), replace=False)) for _ in range(5)]
+    indptr, flat = np.r_[0, np.cumsum([len(t) for t in targets])], np.concatenate(targets)
+    greater, tied = offset_ranks(scores, offsets, indptr, flat, k=10)
+    for row, offset in enumerate(offsets):
+        found, wanted = metrics_from_ranks(greater[row], tied[row], indptr, 10), ranking_metrics(scores + offset, indptr, flat)
+        assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
+    scores[3, 7] = np.nan
+    with pytest.raises(DataError, match="not finite"):
+        offset_ranks(scores, offsets, indptr, flat)
 
 
 def test_a_constant_ranker_has_the_metrics_of_chance():

@@ -8,20 +8,22 @@ from recsys_core.evaluation.bootstrap import Interval
 from recsys_core.evaluation.plots import (
     DARK,
     LIGHT,
+    SHOWN_CURVES,
     SHOWN_SEGMENTS,
     draw_plots,
     draw_ranking,
     draw_reliability,
     draw_segments,
+    draw_shots,
     draw_training,
 )
 from recsys_core.evaluation.results import SegmentResult
-from tests.evaluation.sample import interval, sample_results
+from tests.evaluation.sample import curve, interval, sample_results
 
 
 def test_every_plot_is_a_png_of_readable_size_and_differs_by_theme():
     light, dark = draw_plots(sample_results(), LIGHT), draw_plots(sample_results(), DARK)
-    assert set(light) == {"ranking", "segments", "reliability", "training"}
+    assert set(light) == {"ranking", "segments", "shots", "reliability", "training"}
     for name, png in light.items():
         assert png[:8] == b"\x89PNG\r\n\x1a\n"
         width, height = struct.unpack(">II", png[16:24])
@@ -34,7 +36,7 @@ def test_the_same_results_draw_the_same_bytes():
 
 
 @pytest.mark.parametrize("field, empty, plot", [
-    ("methods", [], "ranking"), ("segments", [], "segments"), ("exposures", None, "reliability"),
+    ("methods", [], "ranking"), ("segments", [], "segments"), ("segments", [], "shots"), ("exposures", None, "reliability"),
     ("curves", [], "training")])
 def test_without_data_there_is_no_plot(field, empty, plot):
     assert plot not in draw_plots(sample_results().model_copy(update={field: empty}))
@@ -74,6 +76,27 @@ def test_a_forest_of_many_keeps_the_best_and_the_worst_and_says_so():
     names = [label.get_text() for label in ax.get_yticklabels()]
     assert len(names) == SHOWN_SEGMENTS and names[0] == "s0" and names[-1] == "s99"
     assert "40 segments in the middle left out" in ax.get_xlabel()
+
+
+def test_the_curves_show_gain_placebo_and_where_it_starts_to_pay():
+    figure = draw_shots(sample_results(), LIGHT)
+    panels = [ax for ax in figure.axes if ax.get_visible()]
+    assert [ax.get_title(loc="left") for ax in panels] == [
+        "floral: pays from 16", "new households: pays from 64", "easter|scene: never pays", "deli: never pays",
+        "parents <45: never pays"]
+    gain, placebo = (next(line for line in panels[0].lines if line.get_marker() == mark) for mark in "ox")
+    assert list(gain.get_xdata()) == [4, 16, 64, 256] and gain.get_ydata()[-1] == pytest.approx(0.062)
+    assert placebo.get_ydata()[-1] == pytest.approx(0.0062)
+    assert any(list(line.get_xdata()) == [16, 16] for line in panels[0].lines)
+
+
+def test_many_curves_keep_the_best_and_the_worst_and_say_so():
+    one = sample_results().segments[0]
+    many = [one.model_copy(update={"name": f"s{at:02d}", "curve": curve(0.05 - at / 1000)}) for at in range(40)]
+    figure = draw_shots(sample_results().model_copy(update={"segments": many}), LIGHT)
+    titles = [ax.get_title(loc="left") for ax in figure.axes]
+    assert len(titles) == SHOWN_CURVES and titles[0].startswith("s00") and titles[-1].startswith("s39")
+    assert "16 segments in the middle left out" in figure.get_supxlabel()
 
 
 def test_reliability_shows_every_bin_inside_square_axes():

@@ -57,7 +57,7 @@ def page(written):
 
 def test_the_folder_holds_both_formats_the_plots_and_the_metrics(written):
     assert sorted(path.relative_to(written).as_posix() for path in written.rglob("*") if path.is_file()) == [
-        "metrics.json", *(f"plots/{name}.png" for name in ("ranking", "reliability", "segments", "training")),
+        "metrics.json", *(f"plots/{name}.png" for name in ("ranking", "reliability", "segments", "shots", "training")),
         "report.html", "report.md"]
 
 
@@ -75,7 +75,7 @@ def test_both_formats_say_the_same(markdown, page):
 
 def test_every_plot_that_markdown_points_to_exists(written, markdown):
     targets = re.findall(r"!\[.*?\]\((.*?)\)", markdown)
-    assert len(targets) == 4 and all((written / target).is_file() for target in targets)
+    assert len(targets) == 5 and all((written / target).is_file() for target in targets)
 
 
 def test_the_summary_comes_first_and_names_gains_losses_and_refusals(markdown):
@@ -96,6 +96,21 @@ def test_segments_are_ordered_by_decision_then_gain(markdown):
     assert "does not pay: not proven better than placebo" in table and "3 shots, needs 4" in table
 
 
+def test_each_segment_tells_from_how_many_shots_on_it_pays_and_what_the_night_skips(markdown):
+    section = markdown.split("## Segments")[1]
+    rows = [[cell.strip() for cell in line.split(" | ")] for line in section.split("**Skipped")[0].splitlines()
+            if line.startswith("| ")]
+    heads = [head.strip("| ") for head in rows[0]]
+    found = {row[0].strip("| "): dict(zip(heads, row, strict=True)) for row in rows[2:]}
+    assert {name: row["break-even K"] for name, row in found.items()} == {
+        "floral": "16", "new households": "64", "deli": "none", "easter\\|scene": "none", "parents <45": "none",
+        "christmas": "–"}
+    assert found["floral"]["shots available"] == "412" and found["floral"]["K"] == "256"
+    assert "- **deli:** adapting did not pay with 412 shots: not again before it has 824." in section
+    assert "**Skipped by the nightly job**" in markdown.split("## Ranking")[0]
+    assert "| floral | 64 | +0.0496 [+0.0416, +0.0576] | +0.0050 [−0.0010, +0.0110] | 80% | 0.0087 |" in section
+
+
 def test_names_from_the_shop_cannot_become_markup(written, markdown):
     html = (written / "report.html").read_text(encoding="utf-8")
     assert "Corner &amp; Sons" in html and "parents &lt;45" in html and "parents <45" not in html
@@ -110,6 +125,13 @@ def test_metrics_json_is_the_results_and_what_is_not_measured_is_null(written):
 
 def told(results: Results) -> str:
     return to_markdown("Evaluation", build_report(results, set()))
+
+
+def test_the_off_policy_value_is_told_only_where_there_is_one():
+    results = sample_results()
+    assert "instead 0.0258 [0.0228, 0.0288] (SNIPS" in told(results)
+    unlogged = results.exposures.model_copy(update={"policy": None})
+    assert "Off-policy" not in told(results.model_copy(update={"exposures": unlogged}))
 
 
 def test_a_worse_base_is_said_to_be_worse():

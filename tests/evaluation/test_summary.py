@@ -34,10 +34,12 @@ def test_a_decided_segment_tells_its_windows_and_what_it_gained(built):
     toys = next(segment for segment in built.results.segments if segment.name == "toys")
     assert (toys.support, toys.gate, toys.report) == (
         "2024-03-18 … 2024-03-30", "2024-03-31 … 2024-04-05", "2024-04-06 … 2024-04-11")
-    assert toys.shots == 32 and toys.method.startswith("groups")
+    assert toys.shots == 32 and toys.method == "closed_form"
     assert toys.gain.mean == pytest.approx(toys.ndcg["adapted"] - toys.ndcg["base"])
     assert toys.placebo_gain.mean < toys.gain.low
     assert toys.gate_gain.low > 0 and toys.p_holm <= 0.05
+    assert toys.curve.to_json() == built.judged["toys"]["curve"] and toys.available == toys.curve.available
+    assert toys.break_even <= 32 and not toys.rests
     assert {"all", "repeat", "first_time", "in_domain"} == set(toys.gain_by_slice)
 
 

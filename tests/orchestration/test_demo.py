@@ -7,12 +7,14 @@ from orchestration.demo import main, summary
 from recsys_core.artefacts import write_json
 from recsys_core.deployment.bundle import write_bundle
 from recsys_core.evaluation.results import SegmentResult
-from tests.evaluation.sample import sample_results
+from tests.evaluation.sample import curve, interval, sample_results
 from tests.serving.tiny import tiny_arguments, tiny_events, use_word_encoder
 
 
 def segment(name: str, decision: str, reason: str, shots: int) -> SegmentResult:
-    return SegmentResult(name=name, kind="domain", decision=decision, reason=reason, shots=shots)
+    return SegmentResult(name=name, kind="domain", decision=decision, reason=reason, shots=shots, method="closed_form",
+                         gain=interval(0.062 if decision == "promoted" else 0.001, 0.008),
+                         curve=curve(0.062 if decision == "promoted" else 0.001))
 
 
 @pytest.fixture
@@ -37,8 +39,8 @@ def below(lines: list[str], heading: str, count: int) -> list[str]:
 
 def test_it_says_what_was_promoted_and_what_was_refused_and_why(lines) -> None:
     assert "Segments: 1 of 2 promoted." in lines
-    assert any(line.startswith("  promoted: deli (64 shots): pays") for line in lines)
-    assert any(line.startswith("  refused: toys (32 shots): does not pay") for line in lines)
+    assert ("  promoted: deli (K = 64, closed_form, NDCG@10 +0.0620 [+0.0540, +0.0700], pays from K = 16 on): pays") in lines
+    assert ("  refused: toys (K = 32, closed_form, NDCG@10 +0.0010 [-0.0070, +0.0090], pays at no K): does not pay") in lines
 
 
 def test_adapting_changes_the_shoppers_list(lines) -> None:

@@ -24,6 +24,7 @@ from orchestration.freshness import (
     STAGES,
     Freshness,
 )
+from recsys_core.adaptation.stale import NEW_EVENTS
 from tests.assets.runs import DAYS as ALL_DAYS
 
 NAMES = ["toys", "stationery", "spring-fair", "new-shoppers", "nobody"]
@@ -169,6 +170,26 @@ def test_segments_are_stale_by_base_by_files_and_by_failure(state, adapted) -> N
     assert state.stale_segments() == ["toys", "nobody"]
     record(state, SEGMENTS, ["stationery"], success=False)
     assert state.stale_segments() == ["toys", "stationery", "nobody"]
+
+
+def test_new_events_of_a_segment_that_does_not_pay_wait(state, adapted, monkeypatch, caplog) -> None:
+    asked = []
+
+    def resting(adapters, evaluations, base_model, features, names):
+        asked.append((evaluations.name, names))
+        return {"toys": "adapting did not pay with 40 shots"} if "toys" in names else {}
+
+    monkeypatch.setattr("recsys_core.adaptation.stale.resting_segments", resting)
+    adapted |= {"toys": NEW_EVENTS, "stationery": NEW_EVENTS, "nobody": "the base has another encoder"}
+    with caplog.at_level("INFO", "orchestration.freshness"):
+        assert state.stale_segments() == ["stationery", "nobody"]
+    assert "segment toys is skipped: adapting did not pay with 40 shots" in caplog.text
+    assert asked == [("segment_evaluation", ["toys", "stationery"])]
+    adapted["toys"] = "the base has another encoder"  # another base: measured anew
+    assert state.stale_segments() == ["toys", "stationery", "nobody"]
+    adapted["toys"] = NEW_EVENTS
+    record(state, SEGMENTS, ["toys"], success=False)  # what failed is not left half done
+    assert "toys" in state.stale_segments()
 
 
 def test_publishing_reads_every_adapter(state, adapted) -> None:

@@ -1,0 +1,47 @@
+"""Few-shot adaptation: what it costs beside peft, scikit-learn and SetFit, and what it gains: `make bench-adaptation`.
+
+Finished parts are kept below var/bench: an interrupted run goes on. Single-threaded processes, contestants in turns.
+Public data are looked for in RECSYS_DATA (default ../shared/data); `make bench-peers` makes the peers' environments.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from benchmarks.adaptations import classes, cost, lora, quality
+from benchmarks.adaptations.segments import prepare_segments
+from benchmarks.rankings.questions import PLACE
+from benchmarks.record import ROOT, Parts, show, versions, write_results
+from recsys_core.adaptation.adapt import AdaptationConfig
+
+NAME = "adaptation"
+SETFIT = "1.1.3"
+
+
+def main() -> None:
+    import torch
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+    torch.set_num_threads(1)
+    parts = Parts(PLACE / "parts", [ROOT / "recsys_core", ROOT / "benchmarks"])
+    prepared: list = []
+
+    def study():
+        prepared.append(prepare_segments()) if not prepared else None
+        return prepared[0]
+
+    loop = parts.get("lora", lambda: lora.run(study()))
+    costs = parts.get("cost", lambda: cost.run(study()))
+    prepared.clear()
+    gains = parts.get("quality", quality.run)
+    texts = parts.get("classes", classes.run)
+    bars = [*cost.bars(costs, loop), *lora.bars(loop), *quality.bars(gains), *classes.bars(texts)]
+    tables = {"Seconds": lora.table(loop), "Milliseconds": cost.table(costs), "Gains by shots": quality.curve_rows(gains),
+              "The gate": quality.gate_rows(gains)}
+    path = write_results(NAME, bars, seed=0, settings={"adaptation": AdaptationConfig().model_dump()}, tables=tables,
+                         peers={**versions(["peft", "scikit-learn", "torch", "transformers"]), "setfit": SETFIT})
+    print(show(path))
+
+
+if __name__ == "__main__":
+    main()

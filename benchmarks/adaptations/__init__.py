@@ -1,0 +1,1 @@
+"""The parts of the adaptation benchmark, one cost or quality claim per module."""

@@ -1,0 +1,83 @@
+"""A shop taken through cleaning and features as the chain does it, without folders of its own; kept on disk."""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from benchmarks.rankings.questions import PLACE, frozen_catalogue
+from recsys_core.artefacts import staged_folder
+from recsys_core.base_model.data import Catalogue, Interactions, make_interactions
+from recsys_core.cleaning.days import clean_days
+from recsys_core.cleaning.events import CleaningConfig
+from recsys_core.cleaning.items import clean_items
+from recsys_core.features.segments import domain_items
+from recsys_core.features.store import FeatureConfig, build_features
+from recsys_core.ingestion.config import SegmentSpec
+from recsys_core.ingestion.shop import open_shop
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CleanShop:
+    """A shop's catalogue (frozen vectors), events and members of its segments.
+
+    Args:
+        items: clean items. interactions, segment_events: feature tables. segments: their specifications.
+    """
+
+    items: pl.DataFrame
+    interactions: pl.DataFrame
+    segment_events: pl.DataFrame
+    segments: tuple[SegmentSpec, ...]
+    time_zone: str
+
+    @cached_property
+    def catalogue(self) -> Catalogue:
+        return frozen_catalogue(self.items)
+
+    @cached_property
+    def events(self) -> Interactions:
+        return make_interactions(self.interactions, self.catalogue)
+
+    def member(self, segment: str) -> np.ndarray:
+        """bool [E]: the events of a segment."""
+        ids = self.segment_events.filter(pl.col("segment") == segment)["event_id"]
+        return self.interactions["event_id"].is_in(ids.implode()).to_numpy()[self.events.row]
+
+    @cached_property
+    def domains(self) -> dict[str, np.ndarray]:
+        """bool [N] per domain: its items."""
+        return domain_items(self.items, self.segments)
+
+
+def clean_shop(folder: Path | None, extra: tuple[SegmentSpec, ...] = ()) -> CleanShop:
+    """Read, clean and compute the tables of a shop.
+
+    Args:
+        folder: with a shop.yaml; None for the embedded shop. extra: segments beside the shop's own.
+    """
+    shop = open_shop(folder)
+    config, items = shop.config, clean_items(shop.items())
+    segments = (*config.segments, *extra)
+    place = PLACE / "shops" / config.name
+    if not place.is_dir():
+        log.info("%s: cleaning and features", config.name)
+        cleaning = CleaningConfig(time_zone=config.time_zone, lateness_days=config.lateness_days,
+                                  order_only=config.order_only)
+        raw = {drop.day.isoformat(): drop.events.lazy() for drop in shop.events()}
+        clean = pl.concat(day.events.lazy() for _, day in clean_days(raw, list(raw), items["item_id"], cleaning))
+        with tempfile.TemporaryDirectory() as scratch, staged_folder(place) as staging:
+            tables = build_features(Path(scratch) / "features.duckdb", clean, items, shop.users(), segments,
+                                    FeatureConfig(order_only=config.order_only))
+            for name in ("interactions", "segment_events"):
+                tables[name].write_parquet(staging / f"{name}.parquet")
+    return CleanShop(items, *(pl.read_parquet(place / f"{name}.parquet") for name in ("interactions", "segment_events")),
+                     segments, config.time_zone)

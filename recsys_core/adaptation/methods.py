@@ -1,0 +1,126 @@
+"""The methods a segment chooses from, each fitted on any subsets of its shots (the folds of a cross-validation) at once.
+
+- `closed_form`: groups, text and items, each stage only where it predicts left-out users (`closed_form`).
+- `from X`: the adapter X as it is. X is this segment's last adapter, or the nearest by data of the scenes that are
+  over (zero-shot transfer; last year's of the same scene is one). `from X+shots`: the closed form of what X leaves
+  over, added to X.
+- `lora`: PEFT LoRA on the encoder's top layer, moving on from the closed form's groups and text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+
+from recsys_core.adaptation.adapter import Adapter
+from recsys_core.adaptation.closed_form import ClosedFormConfig, Prior, Support, adapt_closed_form
+from recsys_core.adaptation.lora import LoraConfig, adapt_lora_many, lora_task
+from recsys_core.adaptation.prefix import Prefix
+from recsys_core.adaptation.shots import Shots
+
+CLOSED_FORM, LORA = "closed_form", "lora"
+FROM, AND_SHOTS = "from ", "+shots"
+LAST = "last"  # the start that is the segment's own last adapter
+
+
+@dataclass(frozen=True)
+class BaseView:
+    """The base's distribution over the catalogue at K shots: float32 [K, N], rows sum to 1."""
+
+    probabilities: np.ndarray
+
+    def share(self, rows: np.ndarray) -> np.ndarray:
+        """The mean distribution at some shots, float64 [N], all > 0."""
+        mean = self.probabilities[rows].mean(axis=0, dtype=np.float64) + 1e-12
+        return mean / mean.sum()
+
+    def gains(self, rows: np.ndarray, items: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+        """What offsets [N] add to the log-likelihood of the shots at `rows`: float64 [len(rows)].
+
+        log p'(i) − log p(i) = o_i − log Σ_j p(j) exp(o_j): a matrix–vector product, no new softmax.
+        """
+        top = offsets.max()
+        return offsets[items] - top - np.log(self.probabilities[rows] @ np.exp(offsets - top))
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a method is fitted on.
+
+    Args:
+        view: the base at the shots. starts: name → adapter that may be moved on from. fresh: bool [K], the shots that
+            no start has learned from: only they can judge it; None without starts.
+    """
+
+    prior: Prior
+    segment: str
+    shots: Shots
+    view: BaseView
+    closed_form: ClosedFormConfig
+    starts: Mapping[str, Adapter] = field(default_factory=dict)
+    fresh: np.ndarray | None = None
+
+
+Subsets = Sequence[np.ndarray]  # positions of the shots to learn from, one array per fit
+Methods = Callable[[Task, Subsets], list[dict[str, Adapter]]]  # adapters by method name, one dictionary per subset
+
+
+def closed_form_methods(task: Task, subsets: Subsets) -> list[dict[str, Adapter]]:
+    """The closed form, and every start as it is and moved on from."""
+    starts = {name: start.offsets(task.prior.catalogue).astype(np.float64) for name, start in task.starts.items()}
+    supports = {}
+    for at, positions in enumerate(subsets):
+        items, users, share = task.shots.items[positions], task.shots.users[positions], task.view.share(positions)
+        supports[f"{at}"] = Support(items, users, share)
+        for name, offsets in starts.items():
+            tilted = share * np.exp(offsets - offsets.max()) + 1e-12
+            supports[f"{at} {name}"] = Support(items, users, tilted / tilted.sum())
+    solved = adapt_closed_form(task.prior, supports, task.closed_form)
+    found = []
+    for at in range(len(subsets)):
+        methods = {CLOSED_FORM: solved[f"{at}"].for_segment(task.segment)}
+        for name, start in task.starts.items():
+            methods[FROM + name] = start.for_segment(task.segment)
+            methods[FROM + name + AND_SHOTS] = add_adapters(start, solved[f"{at} {name}"].for_segment(task.segment))
+        found.append(methods)
+    return found
+
+
+def add_adapters(first: Adapter, second: Adapter) -> Adapter:
+    """One adapter whose offsets are the sum of two; name, method and settings are the second's."""
+    groups = {key: _group(first, key) + _group(second, key) for key in {**first.groups, **second.groups}}
+    items = _merge(zip(first.item_ids, first.item_values.tolist(), strict=True),
+                   zip(second.item_ids, second.item_values.tolist(), strict=True))
+    texts = _merge(*(zip(a.text_keys.tolist(), a.text_values.tolist(), strict=True) for a in (first, second)))
+    return replace(second, theta=first.theta + second.theta, groups=groups, item_ids=tuple(items),
+                   item_values=np.array(list(items.values()), np.float32),
+                   text_keys=np.array(list(texts), np.int64), text_values=np.array(list(texts.values()), np.float32))
+
+
+def _group(adapter: Adapter, key: str) -> float:
+    """A group that an adapter does not name has the value of its level."""
+    return adapter.groups.get(key, adapter.groups.get(key.partition("|")[0], 0.0))
+
+
+def _merge(first: Iterable[tuple], second: Iterable[tuple]) -> dict:
+    values = dict(first)
+    for key, value in second:
+        values[key] = values.get(key, 0.0) + value
+    return values
+
+
+def lora_methods(prefix: Prefix, lora: LoraConfig, peft_folder: Path) -> Methods:
+    """The closed form's methods and PEFT LoRA; the last subset's LoRA is written to `peft_folder`."""
+    def methods(task: Task, subsets: Subsets) -> list[dict[str, Adapter]]:
+        found = closed_form_methods(task, subsets)
+        tasks = [lora_task(task.prior, adapters[CLOSED_FORM], task.shots.items[rows], task.view.probabilities[rows], lora)
+                 for rows, adapters in zip(subsets, found, strict=True)]
+        folders = [None] * (len(tasks) - 1) + [peft_folder]
+        for adapters, made in zip(found, adapt_lora_many(prefix, task.prior, tasks, lora, folders), strict=True):
+            adapters[LORA] = made
+        return found
+
+    return methods

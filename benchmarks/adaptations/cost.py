@@ -138,8 +138,9 @@ def bars(part: dict, lora: dict) -> list[Bar]:
             float((ridge / warm).max()), len(warm), f"RidgeCV per segment on {k} shots and {k} sampled items, the same "
             f"strengths: {np.median(ridge) / n * 1e3:.2f} ms a segment; median, least and most of the turns"),
         Bar("adaptation.ndcg_delta_vs_peft_low", quality["low"], ">=", -0.005, quality["low"], quality["high"],
-            quality["clusters"], "NDCG@10 within the segment, closed form as timed minus peft (the leanest loop, given the base): mean "
-            f"{quality['mean']:+.4f}; the value is the lower end of the interval over users"),
+            quality["clusters"], "NDCG@10 within the segment, closed form as timed minus "
+            f"the leanest peft loop, which is given the base: mean {quality['mean']:+.4f}; the value is the lower end of the "
+            "interval over users"),
         Bar("adaptation.peak_gib_10000_segments", many["peak_gib"], "<=", 4, n=1,
             note=f"one process, {many['peak_gib_before']:.2f} GiB before the first segment; {per_segment}: slope "
                  f"{slope * 1e3:.2f} ms a segment")]

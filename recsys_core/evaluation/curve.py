@@ -1,8 +1,9 @@
 """Does adapting pay, and from how many shots on? A segment's gain at growing K, its placebo beside it.
 
 One pool of support shots is scored once by the base. From it many subsets per K are drawn, each adapted as the
-product adapts it (closed form, its scale cross-validated), and all adapters are asked the same gate questions of
-shoppers who gave no shots. As many shots from outside the segment, fitted at the same scale, are the placebo.
+product adapts it (closed form, its scale cross-validated, no earlier adapter to move on from), and all adapters are
+asked the same gate questions of shoppers who gave no shots. As many shots from outside the segment, fitted at the
+same scale, are the placebo. K = 0 is the base: every gain is measured from there.
 """
 
 from __future__ import annotations
@@ -41,7 +42,8 @@ class CurvePoint:
     """What K shots are worth.
 
     Args:
-        gain, placebo: NDCG over the base's, paired per question, the mean over the subsets.
+        gain, placebo: NDCG over the base's, paired per question, the mean over the subsets (at the size of the
+            pool they differ only in the folds of their vote); intervals are over users.
         adapted: share of the subsets that got an adapter; the others' votes were for the base.
         detectable: smallest true gain that these questions would find; None where nothing was adapted.
     """
@@ -145,15 +147,16 @@ class ShotPool:
     def choose_scales(self, fits: Sequence[Fit], config: AdaptationConfig) -> dict[Fit, float]:
         """How far each draw's own left-out users trust its adapter, as `adapt.choose_method`; draws for the base are absent."""
         owner, tests, trains = [], [], []
-        for fit in fits:
-            positions = self.subset(fit)
+        for fit, positions in self._large_enough(fits, config).items():
             fold = split_users(self.shots.users[positions], config.folds, np.random.default_rng([self.seed, 3, *fit]))
             for held in range(config.folds):
                 if 0 < np.count_nonzero(fold == held) < len(fold):
                     owner.append(fit)
                     tests.append(positions[fold == held])
                     trains.append(positions[fold != held])
-        gains = {fit: np.zeros(len(config.scales)) for fit in fits}
+        if not owner:
+            return {}
+        gains = {fit: np.zeros(len(config.scales)) for fit in owner}
         for fit, gain in zip(owner, self._held_out(self.solve(trains, config), tests, config.scales), strict=True):
             gains[fit] += gain
         return {fit: config.scales[gain.argmax()] for fit, gain in gains.items() if gain.max() > config.evidence}
@@ -172,10 +175,14 @@ class ShotPool:
 
     def fit(self, scales: Mapping[Fit, float], config: AdaptationConfig) -> dict[Fit, np.ndarray]:
         """The offsets of each draw at the scale it was given, float32 [N]."""
-        if not scales or len(self.shots) < config.shots.min_shots:
-            return {}
-        offsets = self.solve([self.subset(fit) for fit in scales], config)
-        return {fit: np.float32(scale) * row for (fit, scale), row in zip(scales.items(), offsets, strict=True)}
+        subsets = self._large_enough(scales, config)
+        offsets = self.solve(list(subsets.values()), config) if subsets else ()
+        return {fit: np.float32(scales[fit]) * row for fit, row in zip(subsets, offsets, strict=True)}
+
+    def _large_enough(self, fits: Iterable[Fit], config: AdaptationConfig) -> dict[Fit, np.ndarray]:
+        """The subsets of the draws that the product would adapt to; the cap per user can leave too few."""
+        subsets = {fit: self.subset(fit) for fit in fits}
+        return {fit: positions for fit, positions in subsets.items() if len(positions) >= config.shots.min_shots}
 
 
 def measure_curve(study: Study, segment: str, window: Window, shots: Shots, adaptation: AdaptationConfig,
@@ -193,11 +200,10 @@ def measure_curve(study: Study, segment: str, window: Window, shots: Shots, adap
     if len(shots) < adaptation.shots.min_shots or not len(queries):
         return ShotCurve(*facts)
     ranker, prior = study.twin(window)
-    ks = [size for size in config.ks if size < len(shots)] + [min(len(shots), max(config.ks))]
+    ks = sorted({min(size, len(shots)) for size in config.ks})
     pool, scales = ShotPool(prior, ranker, shots, seed), {}
-    for size in ks:
-        if size >= adaptation.shots.min_shots:
-            scales |= pool.choose_scales([(size, draw) for draw in range(config.seeds)], adaptation)
+    for size in ks:  # one K's offsets are held at a time
+        scales |= pool.choose_scales([(size, draw) for draw in range(config.seeds)], adaptation)
     adapted, placebo = pool.fit(scales, adaptation), {}
     if adapted:
         outside = draw_placebo(study, window, member, adaptation, len(shots))

@@ -135,7 +135,7 @@ def draw_shots(results: Results, theme: Theme) -> Figure:
     if left_out:
         segments = segments[:SHOWN_CURVES // 2] + segments[-SHOWN_CURVES // 2:]
     columns = min(len(segments), 4)
-    figure, axes = _figure(theme, 2.5 * columns + 0.6, 1.75 * -(-len(segments) // columns) + 0.7,
+    figure, axes = _figure(theme, 2.5 * columns + 0.6, 1.85 * -(-len(segments) // columns) + 0.7,
                            -(-len(segments) // columns), columns)
     panels = [ax for row in axes for ax in row]
     for ax, segment in zip(panels, segments, strict=False):
@@ -161,10 +161,10 @@ def _shot_panel(ax: Axes, segment: SegmentResult, theme: Theme) -> None:
     ax.plot(at, placebos, "x--", color=theme.placebo, markersize=4, linewidth=1.1)
     if pays is not None:
         ax.axvline(pays, color=colour, linewidth=1, linestyle=":")
-    ax.set_title(f"{segment.name}: {'never pays' if pays is None else f'pays from {pays}'}", loc="left", fontsize=8.5,
+    ax.set_title(f"{segment.name}\n{'pays at no K' if pays is None else f'pays from {pays}'}", loc="left", fontsize=8.5,
                  color=theme.text)
     ax.set_xscale("log", base=2)
-    ax.set_xticks(at, [str(k) for k in at])
+    ax.set_xticks(at, [str(k) if k == at[-1] or 1.6 * k < at[-1] else "" for k in at])
     ax.minorticks_off()
     ax.set_ylim(low, high)
     ax.locator_params(axis="y", nbins=4)

@@ -115,6 +115,13 @@ def test_too_few_shots_give_no_points(built):
     assert found.points == () and found.questions == 60 and found.adapt_from(proven=False) == 2 * found.available
 
 
+def test_one_shoppers_shots_are_no_evidence(built, shots):
+    alone = replace(shots, users=np.zeros_like(shots.users))
+    found = measured(built, alone)
+    assert [p.k for p in found.points] == [2, 4, 16, 32] and not any(p.adapted for p in found.points)
+    assert found.break_even is None
+
+
 def point(k: int, gain: float, low: float, placebo: float = 0.0) -> CurvePoint:
     return CurvePoint(k, Interval(gain, low, 2 * gain - low, 0.01, 100, 50),
                       Interval(placebo, placebo - 0.01, placebo + 0.01, 0.5, 100, 50), 1.0, 0.02)

@@ -82,8 +82,8 @@ def test_the_curves_show_gain_placebo_and_where_it_starts_to_pay():
     figure = draw_shots(sample_results(), LIGHT)
     panels = [ax for ax in figure.axes if ax.get_visible()]
     assert [ax.get_title(loc="left") for ax in panels] == [
-        "floral: pays from 16", "new households: pays from 64", "easter|scene: never pays", "deli: never pays",
-        "parents <45: never pays"]
+        "floral\npays from 16", "new households\npays from 64", "easter|scene\npays at no K", "deli\npays at no K",
+        "parents <45\npays at no K"]
     gain, placebo = (next(line for line in panels[0].lines if line.get_marker() == mark) for mark in "ox")
     assert list(gain.get_xdata()) == [4, 16, 64, 256] and gain.get_ydata()[-1] == pytest.approx(0.062)
     assert placebo.get_ydata()[-1] == pytest.approx(0.0062)

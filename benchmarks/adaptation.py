@@ -7,6 +7,7 @@ Public data are looked for in RECSYS_DATA (default ../shared/data); `make bench-
 from __future__ import annotations
 
 import logging
+from functools import cache
 
 from benchmarks.adaptations import classes, cost, lora, quality
 from benchmarks.adaptations.segments import prepare_segments
@@ -15,7 +16,7 @@ from benchmarks.record import ROOT, Parts, show, versions, write_results
 from recsys_core.adaptation.adapt import AdaptationConfig
 
 NAME = "adaptation"
-SETFIT = "1.1.3"
+SETFIT = "1.2.0"
 
 
 def main() -> None:
@@ -24,20 +25,14 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     torch.set_num_threads(1)
     parts = Parts(PLACE / "parts", [ROOT / "recsys_core", ROOT / "benchmarks"])
-    prepared: list = []
-
-    def study():
-        prepared.append(prepare_segments()) if not prepared else None
-        return prepared[0]
-
+    study = cache(prepare_segments)
+    gains = parts.get("quality", quality.run)
+    texts = parts.get("classes", classes.run) if not classes.missing() else None
     loop = parts.get("lora", lambda: lora.run(study()))
     costs = parts.get("cost", lambda: cost.run(study()))
-    prepared.clear()
-    gains = parts.get("quality", quality.run)
-    texts = parts.get("classes", classes.run)
-    bars = [*cost.bars(costs, loop), *lora.bars(loop), *quality.bars(gains), *classes.bars(texts)]
+    bars = [*cost.bars(costs, loop), *lora.bars(loop), *quality.bars(gains), *classes.bars(texts, classes.missing())]
     tables = {"Seconds": lora.table(loop), "Milliseconds": cost.table(costs), "Gains by shots": quality.curve_rows(gains),
-              "The gate": quality.gate_rows(gains)}
+              "The gate": quality.gate_rows(gains), "Text classes": texts["rows"] if texts else []}
     path = write_results(NAME, bars, seed=0, settings={"adaptation": AdaptationConfig().model_dump()}, tables=tables,
                          peers={**versions(["peft", "scikit-learn", "torch", "transformers"]), "setfit": SETFIT})
     print(show(path))

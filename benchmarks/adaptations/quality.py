@@ -68,10 +68,10 @@ def measure_curve(trial: Trial) -> dict | None:
 
     log.info("%s: %d questions", trial.segment, kept.sum())
     return {"segment": trial.segment, "group": trial.group, "base": float(ndcg["base"][kept].mean()),
-            "users": asked.user[kept].tolist(), "shots": {k: float(np.mean(used[k])) for k in KS},
-            "base_chosen": {k: chosen[k].count("base") / SEEDS for k in KS},
-            "gain": {k: mean_gain("adapted", k).tolist() for k in KS},
-            "placebo": {k: mean_gain("placebo", k).tolist() for k in KS}}
+            "users": asked.user[kept].tolist(), "shots": {str(k): float(np.mean(used[k])) for k in KS},
+            "base_chosen": {str(k): chosen[k].count("base") / SEEDS for k in KS},
+            "gain": {str(k): mean_gain("adapted", k).tolist() for k in KS},
+            "placebo": {str(k): mean_gain("placebo", k).tolist() for k in KS}}
 
 
 def judge(trials: Iterable[Trial]) -> list[dict]:

@@ -13,7 +13,6 @@ from dataclasses import replace
 
 import numpy as np
 from pydantic import BaseModel, Field
-from scipy.special import softmax
 
 from recsys_core.adaptation.adapter import Adapter
 from recsys_core.adaptation.closed_form import ClosedFormConfig, Prior
@@ -54,8 +53,11 @@ def view_base(ranker: Ranker, shots: Shots) -> BaseView:
     """Score the whole catalogue at every shot."""
     view = np.empty((len(shots), len(ranker.catalogue)), np.float32)
     for low in range(0, len(shots), CHUNK):
-        rows = slice(low, min(low + CHUNK, len(shots)))
-        view[rows] = softmax(ranker.score(shots.queries.histories[rows]), axis=1)
+        block = view[low:low + CHUNK]
+        block[:] = ranker.score(shots.queries.histories[low:low + CHUNK])
+        block -= block.max(axis=1, keepdims=True)
+        np.exp(block, out=block)
+        block /= block.sum(axis=1, keepdims=True)
     return BaseView(view)
 
 

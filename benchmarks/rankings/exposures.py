@@ -17,7 +17,7 @@ from benchmarks.record import ROOT, Bar
 from recsys_core.features.responses import ENTITIES, ROW_COLUMNS, ResponseConfig, ResponseSources, build_responses
 
 STORES = (298, 370, 391, 412)  # each met about three million promotions
-REPEATS = 3
+REPEATS = 5
 
 
 def run(sources: ResponseSources) -> dict:

@@ -67,5 +67,6 @@ def base_model(context: dg.AssetExecutionContext, home: Home, tracking: dg.Resou
     tracking.log(params={"items": summary["items"], "users": summary["users"]},
                  metrics={f"weight/{name}": value for name, value in summary["weights"].items()})
     context.add_output_metadata({"weights": summary["weights"], "lock": summary["lock"],
-                                 "distinct_texts": summary["distinct_texts"]})
+                                 "distinct_texts": summary["distinct_texts"],
+                                 "unknown_tokens": summary["unknown_share"]})
     return folder

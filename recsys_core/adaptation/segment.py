@@ -166,7 +166,7 @@ def adapt_segments(folders: dict[str, Path], study: Study, encoder: TextEncoderA
     """
     plan = study.base.plan
     events = {name: int(study.member(name).sum()) for name in folders if name in plan}
-    richest = sorted(events, key=lambda name: (-events[name], name))[:config.lora_segments]
+    richest = sorted(events, key=lambda name: (-events[name], name))[:config.lora_segments if study.base.reads_texts else 0]
     prefix = Prefix(encoder.load(), study.base.catalogue.texts) if richest else None
     made = {}
     # Segments of one cut-off follow each other, so that each twin is loaded once; a scene follows last year's.

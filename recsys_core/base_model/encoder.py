@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+UNKNOWN_LIMIT = 0.1  # share of unknown tokens above which the vectors cannot tell a shop's texts apart
+
 
 class EncoderConfig(BaseModel, frozen=True, extra="forbid"):
     """Which pretrained model reads the shop's texts, and how."""
@@ -105,11 +107,13 @@ class TextEncoder:
         return [row.ids or [self.pad_id] for row in self._rules.encode_batch_fast(texts)]
 
     def unknown_share(self, texts: list[str]) -> float:
-        """Share of the texts' tokens the vocabulary does not know, 0–1 (another script nears 1)."""
+        """Share of the texts' tokens the vocabulary does not know, 0–1 (another script nears 1).
+
+        A tokenizer that has no unknown token, or never gives it because it reads bytes, has 0.
+        """
         unknown = self.tokenizer.unk_token_id
-        rows = self._rules.encode_batch_fast(texts, add_special_tokens=False)
-        tokens = [token for row in rows for token in row.ids]
-        return tokens.count(unknown) / len(tokens) if tokens and unknown is not None else 0.0
+        rows = [row.ids for row in self._rules.encode_batch_fast(texts, add_special_tokens=False)]
+        return sum(row.count(unknown) for row in rows) / max(sum(map(len, rows)), 1)
 
     def encode(self, texts: list[str], progress: bool = False) -> np.ndarray:
         """Encode texts, each distinct one once, longest first, in batches of `batch_tokens`.
@@ -215,6 +219,18 @@ def load_encoder(config: EncoderConfig) -> TextEncoder:
     log.info("encoder %s: %d-d, %s pooling, %s on %s", config.model, encoder.dim, pooling, encoder.dtype,
              encoder.device)
     return encoder
+
+
+def check_reading(encoder: TextEncoder, texts: list[str]) -> float:
+    """Share of unknown tokens in a shop's distinct texts, 0–1; warns where it is above `UNKNOWN_LIMIT`."""
+    share = encoder.unknown_share(texts)
+    if share > UNKNOWN_LIMIT:
+        example = next(text for text in texts if encoder.unknown_share([text]) > UNKNOWN_LIMIT)
+        log.warning("%.0f%% of the item texts' tokens are unknown to %s (an example: %r): search and text "
+                    "vectors go by words and character pairs instead. Fix: set the text_encoder's `model` to a "
+                    "multilingual one, such as sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2",
+                    100 * share, encoder.source, example[:80])
+    return share
 
 
 def pool(states: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> torch.Tensor:

@@ -21,9 +21,10 @@ from pydantic import BaseModel, Field
 from recsys_core.artefacts import read_json, write_json
 from recsys_core.base_model.click import ClickConfig, ClickModel, fit_click_model
 from recsys_core.base_model.data import Catalogue, Interactions, make_interactions, make_queries
-from recsys_core.base_model.encoder import TextEncoder
+from recsys_core.base_model.encoder import UNKNOWN_LIMIT, TextEncoder, check_reading
+from recsys_core.base_model.ngrams import NgramReader
 from recsys_core.base_model.ranker import Ranker, RankerConfig, fit_ranker
-from recsys_core.base_model.vectors import VectorCache, cached_encode
+from recsys_core.base_model.vectors import Encodes, VectorCache, cached_encode
 from recsys_core.errors import DataError, LeakageError, ModelError
 from recsys_core.evaluation.windows import BASE, Window, WindowConfig, plan_windows
 from recsys_core.ingestion.config import SegmentSpec
@@ -59,7 +60,7 @@ class BaseModelArtefact:
 
     @cached_property
     def summary(self) -> dict:
-        """Plan, lock, encoder cut-off and sizes, as written by `build_base`."""
+        """Plan, lock, encoder cut-off, sizes and the share of unknown tokens, as written by `build_base`."""
         return read_json(self.folder / "base.json")
 
     @property
@@ -69,6 +70,11 @@ class BaseModelArtefact:
     @property
     def plan(self) -> dict[str, Window]:
         return {name: Window(**window) for name, window in self.summary["plan"].items()}
+
+    @property
+    def reads_texts(self) -> bool:
+        """Whether the item vectors are the encoder's; hashed words and character pairs otherwise."""
+        return self.summary["unknown_share"] <= UNKNOWN_LIMIT
 
     def twin(self, window: Window) -> Ranker:
         """The ranker that has seen nothing from the window's support on."""
@@ -84,7 +90,7 @@ class BaseModelArtefact:
         return ClickModel.load(place) if place.is_dir() else None
 
 
-def make_catalogue(items: pl.DataFrame, encoder: TextEncoder, cache: VectorCache) -> Catalogue:
+def make_catalogue(items: pl.DataFrame, encoder: Encodes, cache: VectorCache) -> Catalogue:
     """Encode every distinct item text once; N items share M ≤ N vectors."""
     texts = items["text"].unique().sort()
     rows = pl.DataFrame({"text": texts}).with_row_index("row")
@@ -93,7 +99,7 @@ def make_catalogue(items: pl.DataFrame, encoder: TextEncoder, cache: VectorCache
     return Catalogue(items, text_of_item.to_numpy().astype(np.int32), vectors)
 
 
-def make_lock(encoder: TextEncoder, part_names: tuple[str, ...]) -> dict[str, str]:
+def make_lock(encoder: Encodes, part_names: tuple[str, ...]) -> dict[str, str]:
     """What an adapter is locked to: the encoder's weights and reading, the tokenizer, the features."""
     fingerprint = dict(encoder.fingerprint)
     tokenizer = fingerprint.pop("tokenizer")
@@ -123,6 +129,7 @@ def build_base(folder: Path, *, encoder: TextEncoder, encoder_cutoff: int, items
     """Fit every twin and what ships, and write them below `folder`.
 
     Args:
+        encoder: where its vocabulary lacks the shop's words, hashed words and character pairs take its place.
         encoder_cutoff: seconds; the encoder was fine-tuned on nothing from there on.
 
     Returns:
@@ -135,7 +142,9 @@ def build_base(folder: Path, *, encoder: TextEncoder, encoder_cutoff: int, items
     if encoder_cutoff > earliest:
         raise LeakageError("text encoder", f"was tuned on days up to {encoder_cutoff}, but a window starts at "
                            f"{earliest}", "fine-tune it again (materialize text_encoder)")
-    catalogue = make_catalogue(items, encoder, cache)
+    unknown = check_reading(encoder, items["text"].unique().sort().to_list())
+    reader = encoder if unknown <= UNKNOWN_LIMIT else NgramReader(encoder)
+    catalogue = make_catalogue(items, reader, cache)
     events = make_interactions(interactions, catalogue)
     twins = {}
     for cutoff in sorted({w.support_start for w in plan.values()}):
@@ -148,9 +157,10 @@ def build_base(folder: Path, *, encoder: TextEncoder, encoder_cutoff: int, items
     _fit_clicks(folder, exposures, item_features, plan[BASE], config)
     write_catalogue(folder, catalogue)
     summary = {
-        "lock": make_lock(encoder, serving.part_names), "encoder_cutoff": encoder_cutoff,
+        "lock": make_lock(reader, serving.part_names), "encoder_cutoff": encoder_cutoff,
         "plan": {name: window.to_dict() for name, window in plan.items()},
-        "items": len(catalogue), "distinct_texts": len(catalogue.vectors), "events": len(events),
+        "items": len(catalogue), "distinct_texts": len(catalogue.vectors),
+        "unknown_share": unknown, "events": len(events),
         "users": len(events.user_ids), "through": int(events.timestamp.max()),
         "weights": {n: round(float(w), 4) for n, w in zip(serving.part_names, serving.weights, strict=True)},
     }

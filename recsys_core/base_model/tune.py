@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,14 +10,10 @@ import polars as pl
 
 from recsys_core.artefacts import read_json, write_json
 from recsys_core.base_model.data import Catalogue, make_interactions
-from recsys_core.base_model.encoder import EncoderConfig, TextEncoder, load_encoder
+from recsys_core.base_model.encoder import EncoderConfig, TextEncoder, check_reading, load_encoder
 from recsys_core.base_model.finetune import FinetuneConfig, finetune_encoder
 from recsys_core.base_model.pairs import PairConfig, make_pairs
 from recsys_core.evaluation.windows import Window
-
-log = logging.getLogger(__name__)
-
-UNKNOWN_LIMIT = 0.1  # share of unknown tokens above which the encoder cannot read the shop's texts
 
 
 @dataclass(frozen=True)
@@ -45,11 +40,7 @@ def build_text_encoder(folder: Path, *, items: pl.DataFrame, interactions: pl.Da
     """
     cutoff = min(window.support_start for window in plan.values())
     pretrained = load_encoder(encoder)
-    texts = items["text"].unique().sort().to_list()
-    unknown = pretrained.unknown_share(texts)
-    if unknown > UNKNOWN_LIMIT:
-        log.warning("%.0f%% of the item texts' tokens are unknown to %s: ranking leans on behaviour, search on "
-                    "character n-grams; a multilingual encoder would help", 100 * unknown, encoder.model)
+    unknown = check_reading(pretrained, items["text"].unique().sort().to_list())
     events = make_interactions(interactions, Catalogue(items, np.zeros(len(items), np.int32), np.zeros((1, 1))))
     drawn = make_pairs(events, items, cutoff, pairs, np.random.default_rng(seed))
     result = finetune_encoder(pretrained, drawn, finetune, seed)

@@ -15,6 +15,7 @@ from recsys_core.evaluation.results import Results, SegmentResult
 from recsys_core.evaluation.windows import BASE
 from recsys_core.ingestion.config import SegmentSpec, ShopConfig
 from recsys_core.schema import POSITIVE_EVENTS
+from recsys_core.serving.search import SearchConfig
 
 LICENCES = {"code": "this project's own", "encoder": "that of the pretrained model named in lineage.encoder",
             "data": "the shop's; nothing but item rows and learned numbers is in the bundle"}
@@ -43,7 +44,8 @@ def build_bundle(folder: Path, *, study: Study, student: Path, adapters: Mapping
         student_folder=student / "onnx", adapters=shipped, routing=routes, lock=base.lock, metrics=_headline(results),
         lineage={"shop": shop.name, "first_day": results.shop.first_day, "last_day": results.shop.last_day, **lineage},
         licences=LICENCES, windows={"judged": window.to_dict(), "shipped_through": base.summary["through"]},
-        config=BundleConfig(time_zone=shop.time_zone, segment_order=shop.segment_order,
+        config=BundleConfig(search=SearchConfig() if base.reads_texts else SearchConfig(text=0.0),
+                            time_zone=shop.time_zone, segment_order=shop.segment_order,
                             default_event_type=_usual_event(study)),
         click_folder=click if click.is_dir() else None, users=users)
 

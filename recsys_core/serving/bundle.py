@@ -240,7 +240,8 @@ class Bundle:
     def _search_parts(self, query: str, request: Request) -> tuple[dict[str, np.ndarray], str | None]:
         own = self.parts
         query = clean_query(query)
-        parts, note = query_parts(query, own.catalogue, own.log_share, own.encoder, own.lexical, own.search)
+        encoder = own.encoder if own.search.text else None
+        parts, note = query_parts(query, own.catalogue, own.log_share, encoder, own.lexical, own.search)
         if len(request.history.items):
             taste = own.ranker.score(join_histories([request.history]), request.now)[0]
             parts["taste"] = taste_part(taste, own.search)

@@ -22,7 +22,7 @@ TASTE_LIMIT = 5.0  # standard deviations; one favourite must not drown the query
 class SearchConfig(BaseModel, frozen=True, extra="forbid"):
     """Weights of the parts, in logits."""
 
-    text: float = Field(20.0, ge=0, description="per unit of cosine between query and item")
+    text: float = Field(20.0, ge=0, description="per unit of cosine between query and item; 0 leaves meaning out")
     words: float = Field(15.0, ge=0, description="for the best lexical match any text could be")
     popularity: float = Field(0.2, ge=0, description="per unit of log popularity share")
     taste: float = Field(0.5, ge=0, description="per standard deviation of the shopper's ranking score")
@@ -55,24 +55,27 @@ def clean_query(query: str) -> str:
     return text
 
 
-def query_parts(query: str, catalogue: Catalogue, log_share: np.ndarray, encoder: EncodesQueries,
+def query_parts(query: str, catalogue: Catalogue, log_share: np.ndarray, encoder: EncodesQueries | None,
                 lexical: LexicalIndex, config: SearchConfig) -> tuple[dict[str, np.ndarray], str | None]:
     """Score every item for a clean query.
 
     Args:
         log_share: float32 [N], log popularity, 0 for the least popular item.
+        encoder: None leaves meaning out, where it cannot read the shop's script.
 
     Returns:
         named parts float32 [N], and a phrase where no word of the query is in the catalogue.
     """
-    vector = encoder.encode([query])[0]
-    text = np.float32(config.text) * (catalogue.vectors @ vector)
+    parts = {}
+    if encoder is not None:
+        text = np.float32(config.text) * (catalogue.vectors @ encoder.encode([query])[0])
+        parts["text"] = text[catalogue.text_of_item]
     words = lexical.scores(query)
-    parts = {"text": text[catalogue.text_of_item]}
     if words is not None:
         parts["words"] = (np.float32(config.words) * words)[catalogue.text_of_item]
     parts["popularity"] = np.float32(config.popularity) * log_share
-    return parts, None if words is not None else "no word of the query is in the catalogue: ranked by meaning"
+    left = "by meaning" if encoder is not None else "without it"
+    return parts, None if words is not None else f"no word of the query is in the catalogue: ranked {left}"
 
 
 def taste_part(scores: np.ndarray, config: SearchConfig) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from recsys_core.base_model.encoder import EncoderConfig, TextEncoder, load_encoder
+from recsys_core.base_model.encoder import EncoderConfig, TextEncoder, check_reading, load_encoder
 from recsys_core.base_model.pretrained import PACKAGED_MODEL
 from recsys_core.errors import ModelError
 from tests.base_model.tiny_encoder import write_tiny_bert, write_tiny_llama
@@ -101,6 +101,24 @@ def test_unknown_share_counts_tokens_outside_the_vocabulary(encoder):
     assert encoder.unknown_share(["red mug", "blue lamp"]) == 0
     assert encoder.unknown_share(["red xylophone", "blue lamp"]) == 0.25
     assert encoder.unknown_share([]) == 0
+
+
+def test_a_tokenizer_that_reads_bytes_knows_every_script(encoder):
+    from tokenizers import Tokenizer, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    rules = Tokenizer(models.BPE({letter: row for row, letter in enumerate(pre_tokenizers.ByteLevel.alphabet())}, []))
+    rules.pre_tokenizer = pre_tokenizers.ByteLevel()
+    bytewise = TextEncoder(encoder.model, PreTrainedTokenizerFast(tokenizer_object=rules), pooling="mean", max_length=16)
+    assert bytewise.unknown_share(["木制火车"]) == 0 and encoder.unknown_share(["木制火车"]) == 1
+
+
+def test_unread_texts_are_warned_of_with_share_example_and_fix(encoder, caplog):
+    known = ["red mug", "blue lamp", "big green rug"]
+    assert check_reading(encoder, known) == 0 and not caplog.records
+    assert check_reading(encoder, [*known, "木制"]) == pytest.approx(2 / 9)
+    for part in ("22%", "'木制'", encoder.source, "multilingual"):
+        assert part in caplog.text
 
 
 def test_save_and_load_give_the_same_vectors_and_fingerprint(encoder, tmp_path):

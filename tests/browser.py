@@ -93,6 +93,10 @@ class Page:
         find, end = f"{FIND}({json.dumps(text)}, {json.dumps(row)})", time.monotonic() + seconds
         place = self.wait(find, seconds)
         while place is not True:
+            time.sleep(0.2)
+            if (settled := self.run(find)) != place:  # still moving: a dialog that opens is clicked beside, and closes
+                place = settled or self.wait(f"Boolean({until}) || {find}", end - time.monotonic())
+                continue
             for kind, button in (("mouseMoved", "none"), ("mousePressed", "left"), ("mouseReleased", "left")):
                 self.call("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], clickCount=1, button=button)
             with suppress(AssertionError):

@@ -186,8 +186,8 @@ def read_texts(prefix: Prefix, tasks: Sequence[LoraTask], trained: Trained, conf
     return found
 
 
-def adapt_lora_many(prefix: Prefix, prior: Prior, tasks: Sequence[LoraTask], config: LoraConfig,
-                    peft_folders: Sequence[Path | None] | None = None) -> list[Adapter]:
+def adapt_lora(prefix: Prefix, prior: Prior, tasks: Sequence[LoraTask], config: LoraConfig,
+               peft_folders: Sequence[Path | None] | None = None) -> list[Adapter]:
     """Train all tasks together; a task's result does not depend on the others.
 
     Args:
@@ -212,14 +212,3 @@ def adapt_lora_many(prefix: Prefix, prior: Prior, tasks: Sequence[LoraTask], con
             task.start, method="lora", theta=trained.theta[at], text_keys=catalogue.text_keys[task.read],
             text_values=added, item_ids=(), item_values=np.zeros(0, np.float32), settings=settings, peft_folder=folder))
     return adapters
-
-
-def adapt_lora(prefix: Prefix, prior: Prior, start: Adapter, items: np.ndarray, probabilities: np.ndarray,
-               config: LoraConfig, peft_folder: Path | None = None) -> Adapter:
-    """Train one segment's LoRA and its direction θ, moving on from the closed form: a group of one.
-
-    Args:
-        start, items, probabilities: as for `lora_task`. peft_folder: as for `adapt_lora_many`.
-    """
-    task = lora_task(prior, start, items, probabilities, config)
-    return adapt_lora_many(prefix, prior, [task], config, [peft_folder])[0]

@@ -17,7 +17,7 @@ import numpy as np
 
 from recsys_core.adaptation.adapter import Adapter
 from recsys_core.adaptation.closed_form import ClosedFormConfig, Prior, Support, adapt_closed_form
-from recsys_core.adaptation.lora import LoraConfig, adapt_lora_many, lora_task
+from recsys_core.adaptation.lora import LoraConfig, adapt_lora, lora_task
 from recsys_core.adaptation.prefix import Prefix
 from recsys_core.adaptation.shots import Shots
 
@@ -119,7 +119,7 @@ def lora_methods(prefix: Prefix, lora: LoraConfig, peft_folder: Path) -> Methods
         tasks = [lora_task(task.prior, adapters[CLOSED_FORM], task.shots.items[rows], task.view.probabilities[rows], lora)
                  for rows, adapters in zip(subsets, found, strict=True)]
         folders = [None] * (len(tasks) - 1) + [peft_folder]
-        for adapters, made in zip(found, adapt_lora_many(prefix, task.prior, tasks, lora, folders), strict=True):
+        for adapters, made in zip(found, adapt_lora(prefix, task.prior, tasks, lora, folders), strict=True):
             adapters[LORA] = made
         return found
 

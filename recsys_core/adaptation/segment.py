@@ -25,8 +25,8 @@ from recsys_core.adaptation.continual import (
     bound_forgetting,
     load_last,
 )
-from recsys_core.adaptation.lora import Prefix
 from recsys_core.adaptation.methods import CLOSED_FORM, LAST, LORA, Methods, closed_form_methods, lora_methods
+from recsys_core.adaptation.prefix import Prefix
 from recsys_core.adaptation.shots import Shots, draw_shots, shots_from_rows
 from recsys_core.adaptation.stale import segment_fingerprints
 from recsys_core.adaptation.study import Study

@@ -8,7 +8,7 @@ import pytest
 from recsys_core.adaptation import lora
 from recsys_core.adaptation.adapter import Adapter
 from recsys_core.adaptation.closed_form import prepare
-from recsys_core.adaptation.lora import LoraConfig, adapt_lora, adapt_lora_many, lora_task
+from recsys_core.adaptation.lora import LoraConfig, adapt_lora, lora_task
 from recsys_core.adaptation.prefix import Prefix
 from recsys_core.base_model.encoder import EncoderConfig, load_encoder
 from tests.adaptation.planted import LOCK, gain, likes, make_catalogue
@@ -54,7 +54,8 @@ def shots(prior, word="red", k=48, seed=0):
 
 
 def train(prefix, prior, start, peft_folder=None, **settings):
-    return adapt_lora(prefix, prior, start, *shots(prior), CONFIG.model_copy(update=settings), peft_folder)
+    config = CONFIG.model_copy(update=settings)
+    return adapt_lora(prefix, prior, [lora_task(prior, start, *shots(prior), config)], config, [peft_folder])[0]
 
 
 @pytest.fixture(scope="module")
@@ -95,10 +96,10 @@ def test_segments_trained_together_do_not_feel_each_other(encoder, shop, prior, 
     wanted = [("red", 48), ("mug", 5), ("big", 16)]
     tasks = [lora_task(prior, start, *shots(prior, word, k), CONFIG) for word, k in wanted]
     assert len({(task.base.shape) for task in tasks}) == 3
-    together = adapt_lora_many(prefix, prior, tasks, CONFIG)
-    in_turn = adapt_lora_many(prefix, prior, tasks, CONFIG.model_copy(update={"tokens": 1}))
+    together = adapt_lora(prefix, prior, tasks, CONFIG)
+    in_turn = adapt_lora(prefix, prior, tasks, CONFIG.model_copy(update={"tokens": 1}))
     for task, one, other in zip(tasks, together, in_turn, strict=True):
-        alone = adapt_lora_many(prefix, prior, [task], CONFIG)[0]
+        alone = adapt_lora(prefix, prior, [task], CONFIG)[0]
         for found in (one, other):
             np.testing.assert_allclose(found.theta, alone.theta, atol=1e-4)
             np.testing.assert_allclose(found.offsets(shop), alone.offsets(shop), atol=1e-3)

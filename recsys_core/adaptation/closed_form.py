@@ -2,13 +2,14 @@
 
 Model: p(i | history) ∝ exp(s_i + g_i + θ·v_i + o_i), with s the base's logits. Solved coarse to fine,
 each stage on what the stages before it leave over, against the base's mean distribution q at the
-shots (its popularity, where nothing better is known, as at request time):
+shots (at request time, where no base was scored, against its popularity):
 
 1. Groups g: for every level of the category path and the brand, counts of the shots with a Dirichlet
    prior of weight m centred on q: g = log((c + m q) / ((K + m) q)).
 2. Text θ: softmax regression on the vectors' leading principal components, ridge λ|θ|²/2 (`tilt`). The
    data term grows with K and the penalty does not, so few shots stay near zero.
-3. Items o: as groups, for the items among the shots; all others are left to groups and text.
+3. Items o: as groups, for the items among the shots; all others are left to groups and text. Not against
+   popularity: what a personal base expects of a single item is another thing, and its offset would count twice.
 
 Every m and λ is chosen by leaving one user's shots out; a stage that does not clearly predict the left-out
 shots better than its absence is dropped. With no stage left the adapter is the base.
@@ -72,7 +73,7 @@ class Support:
 
     Args:
         items, users: int [K]. share: float64 [N], the base's mean distribution at the shots, > 0; None
-            at request time: its popularity, for which everything is prepared.
+            at request time: its popularity, for which everything is prepared (and no single item is tilted).
     """
 
     items: np.ndarray
@@ -142,7 +143,8 @@ def _solve(prior: Prior, names: list[str], supports: list[Support], config: Clos
     z = prior.components[prior.catalogue.text_of_item[rows.item]]
     tilts = solve_tilts(cells.moments, q, z, rows.segment, rows.user, config.strengths, config.evidence)
     expected = expected * np.exp((z * tilts.coefficients[rows.segment]).sum(axis=1) - tilts.log_partition[rows.segment])
-    items = _solve_items(rows, expected, config)
+    scored = np.array([support.share is not None for support in supports], bool)
+    items = _solve_items(rows, np.where(scored[rows.segment], rows.item, -1), expected, config)
     return _assemble(prior, names, rows, levels, tilts, items)
 
 
@@ -239,13 +241,18 @@ def _count(rows: _Rows, member: np.ndarray, strength: np.ndarray) -> tuple[np.nd
     return key // width, key % width, count
 
 
-def _solve_items(rows: _Rows, expected: np.ndarray, config: ClosedFormConfig) -> _Values:
-    """Offsets of the shots' items; expected: float64 [T], the share of each shot's item after the stages before."""
-    strength, _ = _choose_prior(rows, rows.item, expected, config.item_priors, config.evidence)
-    segment, item, count = _count(rows, rows.item, strength)
-    width = int(rows.item.max(initial=0)) + 1
-    key, first = np.unique(rows.segment * width + rows.item, return_index=True)
-    share = expected[first[np.searchsorted(key, segment * width + item)]]
+def _solve_items(rows: _Rows, member: np.ndarray, expected: np.ndarray, config: ClosedFormConfig) -> _Values:
+    """Offsets of single items.
+
+    Args:
+        member: int [T], each shot's item, −1 where it is not to be tilted. expected: float64 [T], its share after the
+            stages before.
+    """
+    strength, _ = _choose_prior(rows, member, expected, config.item_priors, config.evidence)
+    segment, item, count = _count(rows, member, strength)
+    width, known = int(member.max(initial=0)) + 1, np.flatnonzero(member >= 0)
+    key, first = np.unique(rows.segment[known] * width + member[known], return_index=True)
+    share = expected[known[first[np.searchsorted(key, segment * width + item)]]]
     return _Values(segment, item, np.log1p(count / (strength[segment] * share)), strength)
 
 

@@ -193,8 +193,10 @@ class Bundle:
     def adapt(self, support: pl.DataFrame | Sequence[dict[str, Any]]) -> Adapter:
         """Adapt in memory to a handful of labelled events: a shopper's first clicks, a new shelf.
 
+        It tilts groups and texts; single items are the history's part, so give `recommend` the clicks as history too.
+
         Args:
-            support: rows with item_id and label (positive: taken), and the history they followed.
+            support: rows with item_id and label (positive: taken).
 
         Returns:
             an adapter for `recommend`, `search` and `click_probability`; one that changes nothing

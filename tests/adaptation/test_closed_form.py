@@ -77,6 +77,13 @@ def test_liked_single_items_are_found_as_items():
     assert gain(taste, BASE, found.offsets(SHOP)) > gain(taste, BASE, without.offsets(SHOP)) + 0.2
 
 
+def test_a_request_tilts_no_single_item():
+    """Its base is the popularity: a personal base already expects what this shopper buys again and again."""
+    taste = likes(SHOP, items=[3, 50, 77], factor=60)
+    found = adapt(taste, 128, share=REQUEST)
+    assert not found.item_ids and found.settings["strength"]["items"] is None
+
+
 def test_more_shots_say_more_and_two_say_little():
     taste = likes(SHOP, word="red", category="dairy")
     gains = [mean_gain(taste, k) for k in (2, 8, 32, 128)]

@@ -86,7 +86,7 @@ class _Adaptation:
         config, twin = self.config, self.study.twin(self.window)
         shots = draw_shots(self.study.events, self.window.support_start, self.window.gate_start, self.member,
                            config.shots, np.random.default_rng([config.shots.seed, 0]), self.study.support_users,
-                           self._replay(JUDGED))
+                           self._replay(JUDGED), self.study.strata)
         judged, drawn = self._fit(twin, shots, JUDGED, None), {JUDGED: shots}
         if judged is not None:
             method, scale = judged.settings["method"], judged.settings["scale"]
@@ -127,7 +127,7 @@ class _Adaptation:
         length = self.window.gate_start - self.window.support_start
         return draw_shots(self.study.events, self.window.report_end - length, self.window.report_end, self.member,
                           self.config.shots, np.random.default_rng([self.config.shots.seed, 2]),
-                          replay=self._replay(SERVING))
+                          replay=self._replay(SERVING), strata=self.study.strata)
 
     def _replay(self, use: str) -> tuple[np.ndarray, float] | None:
         return (self.last.rows[use], self.config.continual.replay) if self.last else None
@@ -141,7 +141,8 @@ def draw_placebo(study: Study, window: Window, member: np.ndarray, config: Adapt
     rng, limits = np.random.default_rng([config.shots.seed, 1]), config.shots.model_copy(update={"k": max(k, 1)})
     length = window.gate_start - window.support_start
     for start in (window.support_start, window.support_start - length):
-        shots = draw_shots(study.events, start, start + length, ~member, limits, rng, study.support_users)
+        shots = draw_shots(study.events, start, start + length, ~member, limits, rng, study.support_users,
+                           strata=study.strata)
         if len(shots) >= config.shots.min_shots:
             break
     return shots

@@ -18,7 +18,7 @@ from pydantic import BaseModel, Field
 from recsys_core.adaptation.adapt import AdaptationConfig, split_users, view_base
 from recsys_core.adaptation.closed_form import Prior, Support, adapt_closed_form
 from recsys_core.adaptation.segment import draw_placebo
-from recsys_core.adaptation.shots import Shots, count_shots, nth_of_user, per_user
+from recsys_core.adaptation.shots import Shots, count_shots, nth_occurrence, per_user
 from recsys_core.adaptation.study import Study
 from recsys_core.base_model.data import Queries, make_queries
 from recsys_core.base_model.ranker import Ranker
@@ -131,7 +131,7 @@ class ShotPool:
         if size >= len(self.shots):
             return np.arange(len(self.shots))
         order = np.random.default_rng([self.seed, 12, draw]).permutation(len(self.shots))
-        return np.sort(order[nth_of_user(self.shots.users[order]) < per_user(size)][:size])
+        return np.sort(order[nth_occurrence(self.shots.users[order]) < per_user(size)][:size])
 
     def solve(self, subsets: Sequence[np.ndarray], config: AdaptationConfig) -> np.ndarray:
         """The closed form's offsets for every subset, all solved together: float32 [S, N]."""

@@ -45,10 +45,11 @@ def taste(shop):
     return likes(shop, word="red", category="dairy", items=[3, 50], factor=20)
 
 
-def draw(taste, seed=0, k=64):
+def draw(taste, seed=0, k=64, **stratified):
     events = make_events(taste, seed)
     everything = np.ones(len(events), bool)
-    return draw_shots(events, 2 * DAY, 8 * DAY, everything, ShotConfig(k=k), np.random.default_rng(seed))
+    config = ShotConfig(k=k, strategy="stratified" if stratified else "random")
+    return draw_shots(events, 2 * DAY, 8 * DAY, everything, config, np.random.default_rng(seed), **stratified)
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +91,28 @@ def test_every_method_is_finite_live_and_better_than_the_base(name, made, shop, 
     assert offsets.shape == (len(shop),) and np.isfinite(offsets).all()
     assert made[name].is_live(shop)
     assert gain(taste, prior.item_share, offsets) > 0.3
+
+
+@pytest.mark.parametrize("name", ["closed_form", "lora"])
+def test_no_method_takes_stratified_shots_for_a_taste(name, encoder, shop, prior, ranker, tmp_path):
+    """Dealt in turns, a twelfth of the events is half of the shots; the base expects it, so there is nothing to learn."""
+    rare = (shop.items["brand"] == "acme").to_numpy()
+    share = np.where(rare, 1.0, 11.0)
+    share /= share.sum()
+    known, methods = prepare(shop, 2000 * share, LOCK), closed_form_methods
+    if name == "lora":
+        methods = lora_methods(Prefix(encoder, shop.texts), CONFIG.lora, tmp_path / "peft")
+    drawn = draw(share, seed=1, k=32, strata=rare.astype(int))
+    assert rare[drawn.items].mean() > 0.4
+
+    def lift(shots) -> float:
+        adapter = adapt_segment(known, PopularityRanker(shop, share), "s", shots, CONFIG, np.random.default_rng(0),
+                                methods=methods, only=(name, 1.0))
+        offsets = adapter.offsets(shop)
+        return float(offsets[rare].mean() - offsets[~rare].mean())
+
+    assert abs(lift(drawn)) < 0.2
+    assert lift(replace(drawn, chance=None)) > 1.0
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -25,9 +25,9 @@ def events() -> Interactions:
                         np.arange(len(order)), plain.user_ids)
 
 
-def draw(events, seed=0, member=None, users=None, **config):
+def draw(events, seed=0, member=None, users=None, strata=None, **config):
     member = np.ones(len(events), bool) if member is None else member
-    return draw_shots(events, START, END, member, ShotConfig(**config), np.random.default_rng(seed), users)
+    return draw_shots(events, START, END, member, ShotConfig(**config), np.random.default_rng(seed), users, strata=strata)
 
 
 @pytest.mark.parametrize("k", [1, 2, 8, 20, 64])
@@ -41,10 +41,10 @@ def test_a_lone_heavy_shopper_cannot_fill_the_support_set(events):
     assert len(draw(events, k=32, users=np.arange(40) == 0)) == 4
 
 
-@pytest.mark.parametrize("strategy", ["random", "recent"])
+@pytest.mark.parametrize("strategy", ["random", "recent", "stratified"])
 def test_shots_lie_strictly_inside_the_window_and_the_segment(events, strategy):
     member = events.item % 2 == 0
-    shots = draw(events, k=500, member=member, strategy=strategy)
+    shots = draw(events, k=500, member=member, strategy=strategy, strata=np.arange(50) % 3)
     inside = member & (events.timestamp >= START) & (events.timestamp < END)
     assert set(shots.rows) <= set(events.row[inside])
     assert len(shots) == min(np.bincount(events.user[inside]).clip(max=63).sum(), 500)
@@ -55,6 +55,27 @@ def test_recent_takes_the_newest_and_random_does_not(events):
     newest = draw(events, k=16, strategy="recent").queries.timestamp
     assert newest.min() == END - DAY
     assert draw(events, k=16).queries.timestamp.min() < END - DAY
+
+
+STRATA = (np.arange(50) > 3).astype(int) + (np.arange(50) > 48)  # 4, 45 and 1 items; each as likely as the others
+
+
+def test_stratified_takes_of_every_category_in_turns(events):
+    inside = (events.timestamp >= START) & (events.timestamp < END) & (events.user > 0)  # user 0 would meet the cap
+    k, there = 30, np.bincount(STRATA[events.item[inside]])
+    took = np.bincount(STRATA[draw(events, member=inside, k=k, strategy="stratified", strata=STRATA).items])
+    assert there.min() < k // 3 and all(took >= np.minimum(there, took.max() - 1)) and took.sum() == k
+    assert np.bincount(STRATA[draw(events, member=inside, k=k).items])[1] > 2 * k // 3
+
+
+def test_the_chance_of_a_stratified_shot_is_how_often_it_is_drawn(events):
+    inside = (events.timestamp >= START) & (events.timestamp < END) & (events.user > 0)  # user 0 would meet the cap
+    drawn = [draw(events, seed, inside, k=40, strategy="stratified", strata=STRATA) for seed in range(200)]
+    share = np.bincount(np.concatenate([shots.rows for shots in drawn]), minlength=len(events))[inside] / len(drawn)
+    for stratum in range(3):
+        rows = STRATA[events.item[inside]] == stratum
+        assert share[rows].mean() == pytest.approx(drawn[0].chance[stratum == STRATA][0], abs=0.01)
+    assert draw(events, k=40).chance is None
 
 
 def test_the_same_seed_draws_the_same_rows(events):

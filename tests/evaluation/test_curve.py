@@ -7,7 +7,7 @@ import pytest
 
 from recsys_core.adaptation.adapt import adapt_segment, choose_method, view_base
 from recsys_core.adaptation.methods import Task, closed_form_methods
-from recsys_core.adaptation.shots import draw_shots, nth_of_user, shots_from_rows
+from recsys_core.adaptation.shots import draw_shots, nth_occurrence, shots_from_rows
 from recsys_core.adaptation.study import Study
 from recsys_core.evaluation.bootstrap import Interval
 from recsys_core.evaluation.curve import CurveConfig, CurvePoint, ShotCurve, ShotPool, measure_curve
@@ -91,7 +91,7 @@ def test_every_subset_is_adapted_as_the_product_adapts_it(built, pool, fit):
 def test_draws_differ_keep_the_cap_per_user_and_end_at_the_whole_pool(pool):
     subsets = [pool.subset((16, draw)) for draw in range(3)]
     assert len({positions.tobytes() for positions in subsets}) == 3
-    assert all(nth_of_user(pool.shots.users[positions]).max() < 2 and len(positions) <= 16 for positions in subsets)
+    assert all(nth_occurrence(pool.shots.users[positions]).max() < 2 and len(positions) <= 16 for positions in subsets)
     assert pool.subset((32, 0)).tolist() == list(range(32)) == pool.subset((32, 1)).tolist()
 
 

@@ -62,22 +62,22 @@ class SegmentStudy:
         return rows, np.r_[0, np.cumsum(counts)].astype(np.int64), np.searchsorted(items, targets[inside])
 
 
-def prepare_segments(n: int = 256, k: int = 64, seed: int = 0, questions: int = 10_000) -> SegmentStudy:
+def prepare_segments(n: int = 256, k: int = 64, seed: int = 0, questions: int = 10_000, device: str = "cpu") -> SegmentStudy:
     """The n parts of the category path with most purchases among those with k shots and two texts.
 
     The base is fitted on all but the last six weeks, shots are drawn from the next four (at most ⌈k/8⌉ per
     shopper), questions from the last two. Parts with the same items as another count once.
 
     Args:
-        k: shots per segment. questions: baskets asked at most.
+        k: shots per segment. questions: baskets asked at most. device: the encoder's, "cpu" or "cuda".
     """
-    journey = open_journey()
+    encoder, journey = load_encoder(EncoderConfig(device=device)), open_journey()
     catalogue, events = journey.catalogue, journey.events
     end = int(events.timestamp.max()) + 1
     asked_from = int(end - ASKED_DAYS * SECONDS_PER_DAY)
     cutoff = int(asked_from - SUPPORT_DAYS * SECONDS_PER_DAY)
     support = is_support_user(events.user_ids, ShotConfig().support_users, seed)
-    ranker, encoder = fit_before(journey, cutoff), load_encoder(EncoderConfig())
+    ranker = fit_before(journey, cutoff)
     inside = support[events.user] & (events.timestamp >= cutoff) & (events.timestamp < asked_from)
     items, rows = _choose(catalogue, events.where(inside), ranker.counts.popularity, n, ShotConfig(k=k, seed=seed))
     shots = _with_histories(events.where(support[events.user]), rows, cutoff, asked_from)

@@ -130,6 +130,10 @@ class _Values:
     value: np.ndarray
     strength: np.ndarray
 
+    @classmethod
+    def of_none(cls, strength: np.ndarray) -> _Values:
+        return cls(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), strength)
+
 
 def _solve(prior: Prior, names: list[str], supports: list[Support], config: ClosedFormConfig) -> dict[str, Adapter]:
     rows, cells = _stack(supports), prior.cells
@@ -187,13 +191,13 @@ def _tilt_level(rows: _Rows, q: np.ndarray, cells: Cells, level: int, size: int,
     mass /= mass.sum(axis=1, keepdims=True)
     expected = mass[rows.segment, member]
     strength, shots = _choose_prior(rows, member, expected, config.group_priors, config.evidence)
+    if np.isnan(strength).all():  # the level says nothing of any segment: few shots mostly stop here
+        return _Values.of_none(strength), np.zeros(rows.segments), q
     segment, code, count = _count(rows, member, strength)
     m, n = strength[segment], shots[segment]
     share = mass[segment, code]
     value = np.log((count + m * share) / ((n + m) * share))
     rest = np.nan_to_num(np.log(strength / (shots + strength)))
-    if not len(segment):  # the level says nothing of any segment: few shots mostly stop here
-        return _Values(segment, code, value, strength), rest, q
     factor = np.repeat(np.exp(rest)[:, None], size + 1, axis=1).astype(np.float32)
     factor[:, 0] = 1.0
     factor[segment, code + 1] = np.exp(value)
@@ -249,6 +253,8 @@ def _solve_items(rows: _Rows, member: np.ndarray, expected: np.ndarray, config: 
             stages before.
     """
     strength, _ = _choose_prior(rows, member, expected, config.item_priors, config.evidence)
+    if np.isnan(strength).all():
+        return _Values.of_none(strength)
     segment, item, count = _count(rows, member, strength)
     width, known = int(member.max(initial=0)) + 1, np.flatnonzero(member >= 0)
     key, first = np.unique(rows.segment[known] * width + member[known], return_index=True)

@@ -17,7 +17,7 @@ class SegmentAdapterConfig(dg.Config):
     """What people change about adapting."""
 
     k: int = Field(ShotConfig().k, description="most shots per segment")
-    strategy: str = Field(ShotConfig().strategy, description="which events of the support window: random | recent")
+    strategy: str = Field(ShotConfig().strategy, description="which events of the support window: random | recent | stratified")
     lora_segments: int = Field(0 if profile == "quick" else AdaptationConfig().lora_segments,
                                description="segments per step that try LoRA too")
     seed: int = 0

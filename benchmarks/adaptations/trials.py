@@ -69,7 +69,7 @@ def embedded_trials(back_days: int = 0) -> Iterator[Trial]:
     """
     shop = clean_shop(None)
     events = shop.events.before(int(shop.events.timestamp.max() + 1 - back_days * SECONDS_PER_DAY))
-    givers = is_support_user(events.user_ids, ShotConfig().support_users, 0)
+    givers = is_support_user(events.user_ids, ShotConfig().support_users)
     plan = _plan(shop, events)
     window = plan[BASE]
     inside = (events.timestamp >= window.support_start) & (events.timestamp < window.gate_start) & givers[events.user]
@@ -107,7 +107,7 @@ def retail_trials(back_days: int = 0) -> Iterator[Trial]:
     if shop is None:
         return
     events = shop.events.before(int(shop.events.timestamp.max() + 1 - back_days * SECONDS_PER_DAY))
-    givers = is_support_user(events.user_ids, ShotConfig().support_users, 0)
+    givers = is_support_user(events.user_ids, ShotConfig().support_users)
     window = _plan(shop, events)[BASE]
     ranker, prior = _fit(shop, events, window)
     member = _own(shop, events, "new-customers")
@@ -132,7 +132,7 @@ def own_segments() -> Iterator[Trial]:
     """Every segment of both shops as the chain judges it: nothing withheld, all targets on the full catalogue."""
     retail = _retail()
     for shop in (clean_shop(None), *([retail] if retail else [])):
-        givers = is_support_user(shop.events.user_ids, ShotConfig().support_users, 0)
+        givers = is_support_user(shop.events.user_ids, ShotConfig().support_users)
         plan, fitted = _plan(shop, shop.events), {}
         for spec in shop.segments:
             if spec.name not in plan:

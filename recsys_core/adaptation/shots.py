@@ -52,8 +52,9 @@ class Shots:
         return len(self.items)
 
 
-def is_support_user(user_ids: list[str], share: float, seed: int) -> np.ndarray:
-    """bool [U]: a user's side of the support/query split, from a hash of the id, so that it never moves."""
+def is_support_user(user_ids: list[str], share: float, seed: int = 0) -> np.ndarray:
+    """bool [U]: a user's side of the support/query split, from a hash of the id, so that it never moves:
+    whatever seed the shots are drawn with, judges know who was never asked for one."""
     limit = int(share * 2**32)
     return np.array([int.from_bytes(hashlib.sha256(f"{seed}:{u}".encode()).digest()[:4], "little") < limit
                      for u in user_ids], dtype=bool)

@@ -73,7 +73,7 @@ def resting_segments(adapters: Path, evaluations: Path, base_model: Path, featur
         window = plan[name]
         givers = events.filter((pl.col("segment") == name) & (pl.col("timestamp") >= window["support_start"])
                                & (pl.col("timestamp") < window["gate_start"]))["user_id"]
-        supports = is_support_user(givers.to_list(), config.support_users, config.seed)
+        supports = is_support_user(givers.to_list(), config.support_users)
         reason = rests(found, count_shots(givers.rank("dense").to_numpy()[supports], found["curve"]["cap"]))
         if reason:
             resting[name] = reason

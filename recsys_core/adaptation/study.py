@@ -28,7 +28,7 @@ class Study:
                  shots: ShotConfig) -> None:
         self.base, self.table, self.segment_events = base, interactions, segment_events
         self.events: Interactions = make_interactions(interactions, base.catalogue)
-        self.support_users = is_support_user(self.events.user_ids, shots.support_users, shots.seed)
+        self.support_users = is_support_user(self.events.user_ids, shots.support_users)
         self._twin: tuple[int, Ranker, Prior] | None = None
 
     @cached_property

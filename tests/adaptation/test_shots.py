@@ -108,8 +108,8 @@ def test_nobody_in_the_window_gives_no_shots(events):
 
 def test_a_users_side_never_depends_on_other_users():
     ids = [f"user-{n}" for n in range(4000)]
-    whole = is_support_user(ids, 0.4, 0)
+    whole = is_support_user(ids, 0.4)
     assert abs(whole.mean() - 0.4) < 0.03
-    assert (is_support_user(ids[::-7], 0.4, 0) == whole[::-7]).all()
-    assert (whole <= is_support_user(ids, 0.6, 0)).all()  # a larger share only adds users
+    assert (is_support_user(ids[::-7], 0.4) == whole[::-7]).all()
+    assert (whole <= is_support_user(ids, 0.6)).all()  # a larger share only adds users
     assert (is_support_user(ids, 0.4, 1) != whole).any()

@@ -188,6 +188,16 @@ def test_stratified_shots_are_judged_as_they_were_drawn(built, judge, tmp_path):
     assert result["trial"]["gains"]["base"]["low"] > 0.2
 
 
+def test_shots_drawn_with_another_seed_are_of_the_same_shoppers(built, judge, tmp_path):
+    limits = ADAPTATION.shots.model_copy(update={"seed": 5})
+    made = make_segment_adapter(folder(tmp_path / "toys"), Study(built.base, built.tables["interactions"],
+                                built.tables["segment_events"], limits), "toys", built.plan["toys"],
+                                ADAPTATION.model_copy(update={"shots": limits}))
+    result = judge.judge(folder(tmp_path / "out"), "toys", tmp_path / "toys", None)
+    assert made["shots"] == 32 and result["certificate"]["holds"]
+    assert judge._shots(tmp_path / "toys").rows.tolist() != judge._shots(built.adapters()["toys"]).rows.tolist()
+
+
 def test_the_incumbent_is_a_rival_and_an_equal_one_keeps_its_place(built, domains, tmp_path):
     shutil.copytree(built.adapters()["toys"] / JUDGED, tmp_path / "bundle" / "adapters" / "toys")
     incumbent = load_incumbent(tmp_path / "bundle", "toys", built.base.lock)

@@ -20,6 +20,7 @@ from recsys_core.adaptation.closed_form import ClosedFormConfig, Prior, Support,
 from recsys_core.adaptation.lora import LoraConfig, adapt_lora, lora_task
 from recsys_core.adaptation.prefix import Prefix
 from recsys_core.adaptation.shots import Shots
+from recsys_core.evaluation.metrics import expected_ranks, metrics_from_ranks
 
 CLOSED_FORM, LORA = "closed_form", "lora"
 FROM, AND_SHOTS = "from ", "+shots"
@@ -44,6 +45,13 @@ class BaseView:
         """
         top = offsets.max()
         return offsets[items] - top - np.log(self.probabilities[rows] @ np.exp(offsets - top))
+
+    def list_gains(self, rows: np.ndarray, items: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+        """What offsets [N] add to the NDCG@10 of the shots at `rows`: float64 [len(rows)]."""
+        indptr, base = np.arange(len(rows) + 1), self.probabilities[rows]
+        before, after = (metrics_from_ranks(*expected_ranks(scores, indptr, items), indptr)["ndcg@10"]
+                         for scores in (base, base * np.exp(offsets - offsets.max()).astype(np.float32)))
+        return after - before
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import BaseModel, Field
 
-from recsys_core.adaptation.adapt import AdaptationConfig, split_users, view_base
+from recsys_core.adaptation.adapt import AdaptationConfig, helps_lists, split_users, view_base
 from recsys_core.adaptation.closed_form import Prior, Support, adapt_closed_form
 from recsys_core.adaptation.segment import draw_placebo
 from recsys_core.adaptation.shots import Shots, count_shots, nth_occurrence, per_user
@@ -156,10 +156,19 @@ class ShotPool:
                     trains.append(positions[fold != held])
         if not owner:
             return {}
-        gains = {fit: np.zeros(len(config.scales)) for fit in owner}
-        for fit, gain in zip(owner, self._held_out(self.solve(trains, config), tests, config.scales), strict=True):
-            gains[fit] += gain
-        return {fit: config.scales[gain.argmax()] for fit, gain in gains.items() if gain.max() > config.evidence}
+        offsets, splits = self.solve(trains, config), {}
+        for row, fit in enumerate(owner):
+            splits.setdefault(fit, []).append(row)
+        gains = self._held_out(offsets, tests, config.scales)
+        chosen = {}
+        for fit, rows in splits.items():
+            gain = gains[rows].sum(axis=0)
+            for at in np.argsort(-gain, kind="stable")[:np.count_nonzero(gain > config.evidence)]:
+                scale = config.scales[at]
+                if helps_lists(self.view, self.shots, [tests[row] for row in rows], scale * offsets[rows]):
+                    chosen[fit] = scale
+                    break
+        return chosen
 
     def _held_out(self, offsets: np.ndarray, tests: list[np.ndarray], scales: Iterable[float]) -> np.ndarray:
         """Log-likelihood that row r of the offsets, scaled, adds at the shots tests[r]: float64 [r, scales]."""

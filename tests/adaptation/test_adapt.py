@@ -5,12 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recsys_core.adaptation.adapt import AdaptationConfig, adapt_segment, choose_method, view_base
+from recsys_core.adaptation.adapt import (
+    AdaptationConfig,
+    adapt_segment,
+    choose_method,
+    helps_lists,
+    view_base,
+)
 from recsys_core.adaptation.adapter import Adapter
 from recsys_core.adaptation.closed_form import prepare
 from recsys_core.adaptation.lora import LoraConfig, Prefix
-from recsys_core.adaptation.methods import Task, closed_form_methods, lora_methods
-from recsys_core.adaptation.shots import ShotConfig, draw_shots
+from recsys_core.adaptation.methods import BaseView, Task, closed_form_methods, lora_methods
+from recsys_core.adaptation.shots import ShotConfig, Shots, draw_shots
 from recsys_core.base_model.encoder import EncoderConfig, load_encoder, weights_hash
 from tests.adaptation.planted import DAY, LOCK, PopularityRanker, gain, likes, make_catalogue, make_events
 from tests.base_model.tiny_encoder import write_tiny_bert
@@ -160,6 +166,27 @@ def test_shuffled_labels_fall_back_to_the_base(prior, ranker, taste):
         left.append(gain(prior.item_share, prior.item_share, offsets) if offsets.any() else 0.0)
     assert sum(value == 0.0 for value in left) >= 15
     assert np.mean(left) > -0.01
+
+
+def test_what_wins_by_likelihood_must_not_spoil_the_lists(shop):
+    """Lifting the tail explains seven of a shopper's eight choices, and drives the eighth out of the ten that are shown."""
+    share = np.r_[0.01, np.full(9, 0.1), np.full(len(shop) - 10, 1e-4)]
+    share /= share.sum()
+    users, top = np.repeat(np.arange(8), 8), np.tile(np.arange(8) == 0, 8)
+    rng = np.random.default_rng(0)
+    items = np.where(top, rng.integers(1, 10, 64), rng.integers(10, len(shop), 64)).astype(np.int32)
+    shots = Shots(None, items, users, np.arange(64))
+    view = BaseView(np.tile(share, (64, 1)).astype(np.float32))
+    lifted = np.where(np.arange(len(shop)) < 10, -8.0, 0.0)
+    every = [np.arange(64)]
+    assert view.gains(every[0], items, lifted).sum() > 2 * CONFIG.evidence
+    assert not helps_lists(view, shots, every, [lifted])
+    assert helps_lists(view, shots, every, [np.zeros(len(shop))])       # nothing moves
+    assert helps_lists(view, shots, every, [1e-3 * lifted])             # nothing moves in any list
+    better = np.zeros(len(shop))
+    better[np.unique(items[top])] = 1.0
+    assert helps_lists(view, shots, every, [better])
+    assert not helps_lists(view, replace(shots, users=np.zeros(64, int)), every, [better])  # one shopper proves nothing
 
 
 def test_a_chosen_method_is_not_chosen_again(prior, ranker, shots):

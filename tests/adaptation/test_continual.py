@@ -67,7 +67,7 @@ def test_the_sum_of_two_adapters_adds_their_offsets():
 def test_a_start_is_judged_by_shots_it_has_not_learned_from():
     shots, start = draw(RED), adapt(RED)
     fresh = np.zeros(len(shots), bool)
-    fresh[:10] = True
+    fresh[:32] = True
     found = adapt_segment(PRIOR, RANKER, "s", shots, AdaptationConfig(), np.random.default_rng(0), starts={"last": start},
                           fresh=fresh)
     everything = adapt_segment(PRIOR, RANKER, "s", shots, AdaptationConfig(), np.random.default_rng(0),

@@ -91,7 +91,7 @@ def count_shots(users: np.ndarray, cap: int) -> int:
 def chance_in_turns(pool: np.ndarray, strata: np.ndarray, k: int) -> np.ndarray:
     """Chance of an event to be among K that are dealt to the strata in turns, by its item: float64 [N], > 0.
 
-    Where the pool has no event of a stratum it is 1: one more would be drawn in the first turn.
+    Where the pool has no event of a stratum it is that of a first turn, in which one more would have been dealt to.
 
     Args:
         pool: int [n], the events' items. strata: int [N] ≥ 0, the stratum of every item.
@@ -102,12 +102,13 @@ def chance_in_turns(pool: np.ndarray, strata: np.ndarray, k: int) -> np.ndarray:
     size = np.bincount(strata[pool], minlength=strata.max() + 1)
     strata_left = np.bincount(nth_occurrence(strata[pool]))  # in each turn
     dealt = np.clip(k - np.r_[0, strata_left.cumsum()[:-1]], 0, strata_left) / strata_left
-    return np.where(size > 0, np.r_[0.0, dealt.cumsum()][size] / np.maximum(size, 1), 1.0)[strata]
+    drawn = np.r_[dealt[0], dealt.cumsum()][size]
+    return (drawn / np.maximum(size, 1))[strata]
 
 
 def draw_chance(items: np.ndarray, config: ShotConfig, strata: np.ndarray | None) -> np.ndarray | None:
     """`Shots.chance` of a draw from events with these items [n]."""
-    return chance_in_turns(items, strata, config.k) if config.strategy == "stratified" else None
+    return chance_in_turns(items, strata, config.k) if config.strategy == "stratified" and len(items) else None
 
 
 def shot_pool(interactions: Interactions, start: int, end: int, member: np.ndarray, users: np.ndarray | None) -> np.ndarray:

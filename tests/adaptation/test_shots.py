@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from recsys_core.adaptation.shots import ShotConfig, draw_shots, is_support_user, shots_from_rows
+from recsys_core.adaptation.shots import ShotConfig, chance_in_turns, draw_shots, is_support_user, shots_from_rows
 from recsys_core.base_model.data import Interactions
 from tests.adaptation.planted import DAY, make_events
 
@@ -76,6 +76,12 @@ def test_the_chance_of_a_stratified_shot_is_how_often_it_is_drawn(events):
         rows = STRATA[events.item[inside]] == stratum
         assert share[rows].mean() == pytest.approx(drawn[0].chance[stratum == STRATA][0], abs=0.01)
     assert draw(events, k=40).chance is None
+    assert len(draw(events, 0, np.zeros(len(events), bool), k=40, strategy="stratified", strata=STRATA)) == 0
+
+
+def test_with_more_categories_than_shots_an_unseen_one_is_as_unlikely_as_the_others():
+    chance = chance_in_turns(np.array([0, 1, 1, 2, 3]), np.arange(6), k=2)
+    assert chance.tolist() == [0.5, 0.25, 0.5, 0.5, 0.5, 0.5]
 
 
 def test_the_same_seed_draws_the_same_rows(events):

@@ -51,17 +51,15 @@ class AdaptationConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 def view_base(ranker: Ranker, shots: Shots) -> BaseView:
-    """Score the whole catalogue at every shot; where shots were stratified, as they are met there (see `shots`)."""
+    """Score the whole catalogue at every shot."""
     view = np.empty((len(shots), len(ranker.catalogue)), np.float32)
     for low in range(0, len(shots), CHUNK):
         block = view[low:low + CHUNK]
         block[:] = ranker.score(shots.queries.histories[low:low + CHUNK])
         block -= block.max(axis=1, keepdims=True)
         np.exp(block, out=block)
-        if shots.chance is not None:
-            block *= shots.chance
         block /= block.sum(axis=1, keepdims=True)
-    return BaseView(view)
+    return BaseView(view, shots.chance)
 
 
 def split_users(users: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:

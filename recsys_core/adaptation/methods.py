@@ -4,13 +4,15 @@
 - `from X`: the adapter X as it is. X is this segment's last adapter, or the nearest by data of the scenes that are
   over (zero-shot transfer; last year's of the same scene is one). `from X+shots`: the closed form of what X leaves
   over, added to X.
-- `lora`: PEFT LoRA on the encoder's top layer, moving on from the closed form's groups and text.
+- `lora`: PEFT LoRA on the encoder's top layer, moving on from the closed form's groups and text; and the closed form of
+  what it leaves over (single items, mostly: without them it keeps a quarter of a department's gain).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -29,9 +31,22 @@ LAST = "last"  # the start that is the segment's own last adapter
 
 @dataclass(frozen=True)
 class BaseView:
-    """The base's distribution over the catalogue at K shots: float32 [K, N], rows sum to 1."""
+    """The base at K shots.
 
-    probabilities: np.ndarray
+    Args:
+        listed: float32 [K, N], its distribution over the catalogue, rows sum to 1. chance: as in `Shots`.
+    """
+
+    listed: np.ndarray
+    chance: np.ndarray | None = None
+
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        """float32 [K, N]: its distribution of the shots, which differs where these were not drawn with equal chances."""
+        if self.chance is None:
+            return self.listed
+        met = self.listed * self.chance.astype(np.float32)
+        return met / met.sum(axis=1, keepdims=True)
 
     def share(self, rows: np.ndarray) -> np.ndarray:
         """The mean distribution at some shots, float64 [N], all > 0."""
@@ -47,11 +62,14 @@ class BaseView:
         return offsets[items] - top - np.log(self.probabilities[rows] @ np.exp(offsets - top))
 
     def list_gains(self, rows: np.ndarray, items: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-        """What offsets [N] add to the NDCG@10 of the shots at `rows`: float64 [len(rows)]."""
-        indptr, base = np.arange(len(rows) + 1), self.probabilities[rows]
+        """What offsets [N] add to the NDCG@10 of the shots at `rows`: float64 [len(rows)].
+
+        Stratified shots are asked for the list that shoppers see, and count by the inverse of their chance.
+        """
+        indptr, base = np.arange(len(rows) + 1), self.listed[rows]
         before, after = (metrics_from_ranks(*expected_ranks(scores, indptr, items), indptr)["ndcg@10"]
                          for scores in (base, base * np.exp(offsets - offsets.max()).astype(np.float32)))
-        return after - before
+        return after - before if self.chance is None else (after - before) / self.chance[items]
 
 
 @dataclass(frozen=True)
@@ -78,23 +96,25 @@ Methods = Callable[[Task, Subsets], list[dict[str, Adapter]]]  # adapters by met
 
 def closed_form_methods(task: Task, subsets: Subsets) -> list[dict[str, Adapter]]:
     """The closed form, and every start as it is and moved on from."""
-    starts = {name: start.offsets(task.prior.catalogue).astype(np.float64) for name, start in task.starts.items()}
-    supports = {}
-    for at, positions in enumerate(subsets):
-        items, users, share = task.shots.items[positions], task.shots.users[positions], task.view.share(positions)
-        supports[f"{at}"] = Support(items, users, share)
-        for name, offsets in starts.items():
-            tilted = share * np.exp(offsets - offsets.max()) + 1e-12
-            supports[f"{at} {name}"] = Support(items, users, tilted / tilted.sum())
-    solved = adapt_closed_form(task.prior, supports, task.closed_form)
-    found = []
-    for at in range(len(subsets)):
-        methods = {CLOSED_FORM: solved[f"{at}"].for_segment(task.segment)}
-        for name, start in task.starts.items():
-            methods[FROM + name] = start.for_segment(task.segment)
-            methods[FROM + name + AND_SHOTS] = add_adapters(start, solved[f"{at} {name}"].for_segment(task.segment))
-        found.append(methods)
+    supports = {f"{at}": Support(task.shots.items[rows], task.shots.users[rows], task.view.share(rows))
+                for at, rows in enumerate(subsets)}
+    found = [{CLOSED_FORM: adapter.for_segment(task.segment)}
+             for adapter in adapt_closed_form(task.prior, supports, task.closed_form).values()]
+    for name, start in task.starts.items():
+        for methods, moved in zip(found, move_on(task, subsets, [start] * len(subsets)), strict=True):
+            methods |= {FROM + name: start.for_segment(task.segment), FROM + name + AND_SHOTS: moved}
     return found
+
+
+def move_on(task: Task, subsets: Subsets, starts: Sequence[Adapter]) -> list[Adapter]:
+    """Per subset its start, and the closed form of what that leaves over, added up."""
+    supports = {}
+    for at, (rows, start) in enumerate(zip(subsets, starts, strict=True)):
+        offsets = start.offsets(task.prior.catalogue).astype(np.float64)
+        tilted = task.view.share(rows) * np.exp(offsets - offsets.max()) + 1e-12
+        supports[f"{at}"] = Support(task.shots.items[rows], task.shots.users[rows], tilted / tilted.sum())
+    rest = adapt_closed_form(task.prior, supports, task.closed_form)
+    return [add_adapters(start, rest[f"{at}"].for_segment(task.segment)) for at, start in enumerate(starts)]
 
 
 def add_adapters(first: Adapter, second: Adapter) -> Adapter:
@@ -127,8 +147,9 @@ def lora_methods(prefix: Prefix, lora: LoraConfig, peft_folder: Path) -> Methods
         tasks = [lora_task(task.prior, adapters[CLOSED_FORM], task.shots.items[rows], task.view.probabilities[rows], lora)
                  for rows, adapters in zip(subsets, found, strict=True)]
         folders = [None] * (len(tasks) - 1) + [peft_folder]
-        for adapters, made in zip(found, adapt_lora(prefix, task.prior, tasks, lora, folders), strict=True):
-            adapters[LORA] = made
+        trained = adapt_lora(prefix, task.prior, tasks, lora, folders)
+        for adapters, made, moved in zip(found, trained, move_on(task, subsets, trained), strict=True):
+            adapters[LORA] = replace(moved, method=made.method, settings=made.settings, peft_folder=made.peft_folder)
         return found
 
     return methods

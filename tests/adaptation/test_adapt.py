@@ -121,6 +121,12 @@ def test_no_method_takes_stratified_shots_for_a_taste(name, encoder, shop, prior
     assert lift(replace(drawn, chance=None)) > 1.0
 
 
+@pytest.mark.parametrize("name", ["closed_form", "from other+shots", "lora"])
+def test_every_method_that_learns_from_the_shots_finds_single_items(name, made, shop):
+    offsets = made[name].parts(shop)["segment_items"]
+    assert offsets.argmax() in (3, 50) and offsets.max() > 0.5
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_survives_its_files(name, made, shop, tmp_path):
     made[name].save(tmp_path / "s")
@@ -166,6 +172,16 @@ def test_shuffled_labels_fall_back_to_the_base(prior, ranker, taste):
         left.append(gain(prior.item_share, prior.item_share, offsets) if offsets.any() else 0.0)
     assert sum(value == 0.0 for value in left) >= 15
     assert np.mean(left) > -0.01
+
+
+def test_stratified_shots_are_asked_for_the_lists_that_shoppers_see(shop, ranker, shots):
+    """Whatever their chances, ranks are the base's; a shot that stands for more events counts for more."""
+    chance = np.where(shop.items["brand"] == "acme", 0.01, 1.0)
+    rows, offsets = np.arange(len(shots)), np.random.default_rng(0).normal(size=len(shop))
+    plain = view_base(ranker, shots).list_gains(rows, shots.items, offsets)
+    met = view_base(ranker, replace(shots, chance=chance)).list_gains(rows, shots.items, offsets)
+    assert plain.any()
+    np.testing.assert_allclose(met, plain / chance[shots.items], atol=1e-9)
 
 
 def test_what_wins_by_likelihood_must_not_spoil_the_lists(shop):

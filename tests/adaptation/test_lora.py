@@ -181,3 +181,13 @@ def test_an_encoder_whose_top_layer_is_not_its_last_state_runs_in_full(tmp_path,
     assert np.isfinite(found.text_values).all() and found.is_live(shop)
     taste = likes(shop, word="red", factor=30)
     assert gain(taste, prior.item_share, found.offsets(shop)) > 0
+
+
+@pytest.mark.gpu
+def test_cuda_trains_what_the_cpu_trains(folder, trained, shop, prior, start):
+    torch = pytest.importorskip("torch")
+    if not torch.cuda.is_available():
+        pytest.skip("no CUDA device")
+    on_gpu = load_encoder(EncoderConfig(model=str(folder), device="cuda", dtype="float32"))
+    found = train(Prefix(on_gpu, shop.texts), prior, start)
+    np.testing.assert_allclose(found.offsets(shop), trained.offsets(shop), atol=0.05)

@@ -151,6 +151,8 @@ def test_its_folder_is_an_ordinary_peft_adapter(trained, folder, encoder, shop):
     assert len(updates) == 2 and torch.stack(updates).min() > 0
     told = json.loads((trained.peft_folder / "adapter_config.json").read_text())
     assert told["layers_to_transform"] == [2] and told["base_model_name_or_path"] == encoder.source
+    merged = encoder.with_model(network.merge_and_unload()).encode(shop.texts)
+    np.testing.assert_allclose(merged, vectors, atol=1e-5)
 
 
 def test_a_lost_update_is_not_live(encoder, shop, prior, start, monkeypatch):

@@ -48,6 +48,8 @@ class AdaptationConfig(BaseModel, frozen=True, extra="forbid"):
     scales: tuple[float, ...] = Field((0.5, 1.0), description="how far to trust a method's offsets")
     evidence: float = Field(2.0, ge=0, description="nats over all left-out shots that a method must gain to be "
                                                    "preferred to the base")
+    list_evidence: float = Field(0.5, description="standard errors by which the left-out shots' NDCG@10 must rise, "
+                                                  "where the method moves their lists at all")
 
 
 def view_base(ranker: Ranker, shots: Shots) -> BaseView:
@@ -92,13 +94,14 @@ def choose_method(methods: Methods, task: Task, config: AdaptationConfig, rng: n
     for name, scale in sorted(gains, key=gains.get, reverse=True):
         if gains[name, scale] * asked <= config.evidence:
             break
-        if helps_lists(task.view, task.shots, tests, [scale * own for own in fitted[name]]):
+        if helps_lists(task.view, task.shots, tests, [scale * own for own in fitted[name]], config):
             return name, scale, told
     return "base", 0.0, told
 
 
-def helps_lists(view: BaseView, shots: Shots, tests: Sequence[np.ndarray], offsets: Sequence[np.ndarray]) -> bool:
-    """Whether the left-out shots' NDCG@10 stays as it is, or rises by more than one standard error over their users.
+def helps_lists(view: BaseView, shots: Shots, tests: Sequence[np.ndarray], offsets: Sequence[np.ndarray],
+                config: AdaptationConfig) -> bool:
+    """Whether the left-out shots' NDCG@10 stays as it is, or rises by more than `list_evidence` standard errors over users.
 
     Args:
         tests: positions of each split's left-out shots. offsets: [N], each split's.
@@ -108,7 +111,7 @@ def helps_lists(view: BaseView, shots: Shots, tests: Sequence[np.ndarray], offse
         return True
     _, user = np.unique(shots.users[np.concatenate(tests)], return_inverse=True)
     of_user = np.bincount(user, gains)
-    return len(of_user) > 1 and of_user.sum() > of_user.std(ddof=1) * np.sqrt(len(of_user))
+    return len(of_user) > 1 and of_user.sum() > config.list_evidence * of_user.std(ddof=1) * np.sqrt(len(of_user))
 
 
 def nearest_starts(task: Task, only: tuple[str, float] | None) -> Task:

@@ -165,7 +165,8 @@ class ShotPool:
             gain = gains[rows].sum(axis=0)
             for at in np.argsort(-gain, kind="stable")[:np.count_nonzero(gain > config.evidence)]:
                 scale = config.scales[at]
-                if helps_lists(self.view, self.shots, [tests[row] for row in rows], scale * offsets[rows]):
+                if helps_lists(self.view, self.shots, [tests[row] for row in rows], scale * offsets[rows],
+                               config):
                     chosen[fit] = scale
                     break
         return chosen

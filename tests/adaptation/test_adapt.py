@@ -196,13 +196,13 @@ def test_what_wins_by_likelihood_must_not_spoil_the_lists(shop):
     lifted = np.where(np.arange(len(shop)) < 10, -8.0, 0.0)
     every = [np.arange(64)]
     assert view.gains(every[0], items, lifted).sum() > 2 * CONFIG.evidence
-    assert not helps_lists(view, shots, every, [lifted])
-    assert helps_lists(view, shots, every, [np.zeros(len(shop))])       # nothing moves
-    assert helps_lists(view, shots, every, [1e-3 * lifted])             # nothing moves in any list
+    assert not helps_lists(view, shots, every, [lifted], CONFIG)
+    assert helps_lists(view, shots, every, [np.zeros(len(shop))], CONFIG)       # nothing moves
+    assert helps_lists(view, shots, every, [1e-3 * lifted], CONFIG)             # nothing moves in any list
     better = np.zeros(len(shop))
     better[np.unique(items[top])] = 1.0
-    assert helps_lists(view, shots, every, [better])
-    assert not helps_lists(view, replace(shots, users=np.zeros(64, int)), every, [better])  # one shopper proves nothing
+    assert helps_lists(view, shots, every, [better], CONFIG)
+    assert not helps_lists(view, replace(shots, users=np.zeros(64, int)), every, [better], CONFIG)  # one shopper proves nothing
 
 
 def test_a_chosen_method_is_not_chosen_again(prior, ranker, shots):

@@ -101,6 +101,12 @@ def _gpu() -> str | None:
     return found.splitlines()[0] if found else None
 
 
+def peak_gib() -> float:
+    """Most memory this process has held, in GiB. `ru_maxrss` would count what its parent held before it was started."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:")) / 2**20
+
+
 def versions(names: Iterable[str]) -> dict[str, str]:
     """Installed versions of packages."""
     return {name: version(name) for name in names}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 import subprocess
 import sys
 import time
@@ -13,7 +12,7 @@ import duckdb
 import numpy as np
 
 from benchmarks.rankings.questions import PLACE
-from benchmarks.record import ROOT, Bar
+from benchmarks.record import ROOT, Bar, peak_gib
 from recsys_core.features.responses import ENTITIES, ROW_COLUMNS, ResponseConfig, ResponseSources, build_responses
 
 STORES = (298, 370, 391, 412)  # each met about three million promotions
@@ -138,5 +137,4 @@ def table(part: dict) -> list[dict]:
 if __name__ == "__main__":
     start = time.perf_counter()
     result = build_responses(Path(sys.argv[1]), ResponseSources(*map(Path, sys.argv[2:5])), ResponseConfig())
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(json.dumps({**result, "seconds": time.perf_counter() - start, "peak_gib": peak}))
+    print(json.dumps({**result, "seconds": time.perf_counter() - start, "peak_gib": peak_gib()}))

@@ -1,12 +1,14 @@
 """Benchmark records: the format, `holds` computed and never typed, and a bar without a value there with its reason."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from benchmarks import record
-from benchmarks.record import Bar, Parts, show, write_results
+from benchmarks.record import ROOT, Bar, Parts, peak_gib, show, write_results
 from recsys_core.errors import RecsysError
 
 
@@ -73,3 +75,11 @@ def test_a_part_is_kept_for_its_commit_and_sources_only(tmp_path: Path, monkeypa
     assert get() == {"calls": 2}
     monkeypatch.setattr(record, "commit", lambda: "two")
     assert get() == {"calls": 3}
+
+
+def test_the_peak_is_this_process_own() -> None:
+    """A child of a large process starts small."""
+    held = b"x" * (300 * 2**20)
+    found = subprocess.run([sys.executable, "-c", "from benchmarks.record import peak_gib; print(peak_gib())"], check=True,
+                           capture_output=True, text=True, cwd=ROOT).stdout
+    assert len(held) / 2**30 < peak_gib() and 0 < float(found) < 0.2

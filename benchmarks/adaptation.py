@@ -17,6 +17,7 @@ from benchmarks.adaptations.segments import prepare_segments
 from benchmarks.rankings.questions import PLACE
 from benchmarks.record import ROOT, Parts, show, versions, write_results
 from recsys_core.adaptation.adapt import AdaptationConfig
+from recsys_core.errors import RecsysError
 
 NAME, ON_GPU = "adaptation", "adaptation_cuda"
 SETFIT = "1.2.0"
@@ -28,8 +29,10 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     torch.set_num_threads(1)
     parts = Parts(PLACE / "parts", [ROOT / "recsys_core", ROOT / "benchmarks"])
-    measure = {"cpu": on_cpu, "cuda": on_gpu}[os.environ.get("DEVICE", "cpu")]
-    print(show(measure(parts)))
+    device, ways = os.environ.get("DEVICE", "cpu"), {"cpu": on_cpu, "cuda": on_gpu}
+    if device not in ways:
+        raise RecsysError("DEVICE", f"is {device!r}", f"use one of {list(ways)}")
+    print(show(ways[device](parts)))
 
 
 def on_cpu(parts: Parts) -> Path:

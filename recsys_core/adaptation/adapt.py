@@ -48,7 +48,7 @@ class AdaptationConfig(BaseModel, frozen=True, extra="forbid"):
     scales: tuple[float, ...] = Field((0.5, 1.0), description="how far to trust a method's offsets")
     evidence: float = Field(2.0, ge=0, description="nats over all left-out shots that a method must gain to be "
                                                    "preferred to the base")
-    list_evidence: float = Field(0.5, description="standard errors by which the left-out shots' NDCG@10 must rise, "
+    list_evidence: float = Field(0.5, ge=0, description="standard errors by which the left-out shots' NDCG@10 must rise, "
                                                   "where the method moves their lists at all")
 
 
@@ -149,7 +149,7 @@ def adapt_segment(prior: Prior, ranker: Ranker, segment: str, shots: Shots, conf
             refit that ships).
 
     Returns:
-        the adapter, or None: too few shots, or no method beats the base on left-out users.
+        the adapter, or None: too few shots, or no method that beats the base on left-out users and helps their lists.
     """
     if len(shots) < config.shots.min_shots:
         log.info("%s: %d shots, fewer than %d: no adapter", segment, len(shots), config.shots.min_shots)

@@ -99,10 +99,10 @@ def prepare(catalogue: Catalogue, counts: np.ndarray, lock: dict[str, str], comp
 
 
 def adapt_closed_form(prior: Prior, supports: Mapping[str, Support], config: ClosedFormConfig) -> dict[str, Adapter]:
-    """Solve the adapters of any number of segments from their shots, all stages: a fraction of a millisecond each.
+    """Solve the adapters of any number of segments from their shots: a fraction of a millisecond each.
 
     Args:
-        supports: segment → its shots. Segments do not influence each other.
+        supports: segment → its shots. Segments do not influence each other. Single items only where a share is given.
     """
     names, found = list(supports), {}
     for low in range(0, len(names), TOGETHER):

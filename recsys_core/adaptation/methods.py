@@ -46,7 +46,8 @@ class BaseView:
         if self.chance is None:
             return self.listed
         met = self.listed * self.chance.astype(np.float32)
-        return met / met.sum(axis=1, keepdims=True)
+        met /= met.sum(axis=1, keepdims=True)
+        return met
 
     def share(self, rows: np.ndarray) -> np.ndarray:
         """The mean distribution at some shots, float64 [N], all > 0."""

@@ -102,8 +102,8 @@ class _Adaptation:
         if judged is not None:
             return {"shots": len(shots), "method": judged.settings["method"], "reason": "", "settings": judged.settings}
         enough = len(shots) >= config.shots.min_shots
-        return {"shots": len(shots), "reason": "no adapter: no method predicts left-out shoppers better than the base"
-                if enough else f"no adapter: {len(shots)} shots, needs {config.shots.min_shots}"}
+        return {"shots": len(shots), "reason": "no adapter: no method predicts left-out shoppers better than the base and "
+                "helps their lists" if enough else f"no adapter: {len(shots)} shots, needs {config.shots.min_shots}"}
 
     def _fit(self, base: tuple[Ranker, Prior], shots: Shots, use: str, only: tuple[str, float] | None) -> Adapter | None:
         """One adapter; what is judged or ships may move on from earlier ones, and forgets only so much of its last one."""

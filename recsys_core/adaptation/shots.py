@@ -91,7 +91,8 @@ def count_shots(users: np.ndarray, cap: int) -> int:
 def chance_in_turns(pool: np.ndarray, strata: np.ndarray, k: int) -> np.ndarray:
     """Chance of an event to be among K that are dealt to the strata in turns, by its item: float64 [N], > 0.
 
-    Where the pool has no event of a stratum it is that of a first turn, in which one more would have been dealt to.
+    Replayed shots and the cap per user are left out of account. Where the pool has no event of a stratum it is that of a
+    first turn, in which one more would have been dealt to.
 
     Args:
         pool: int [n], the events' items. strata: int [N] ≥ 0, the stratum of every item.
@@ -135,7 +136,8 @@ def draw_shots(interactions: Interactions, start: int, end: int, member: np.ndar
     if config.strategy == "recent":
         rows = rows[np.argsort(-interactions.timestamp[rows], kind="stable")]
     if config.strategy == "stratified":
-        rows = rows[np.argsort(nth_occurrence(strata[interactions.item[rows]]), kind="stable")]
+        turn = nth_occurrence(strata[interactions.item[rows]])
+        rows = rows[np.lexsort((rng.random(len(rows)), turn))]  # within a turn every stratum is as likely to come first
     if replay is not None:
         again = np.isin(interactions.row[rows], replay[0])
         again &= np.cumsum(again) <= replay[1] * config.k

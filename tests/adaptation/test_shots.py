@@ -84,6 +84,18 @@ def test_with_more_categories_than_shots_an_unseen_one_is_as_unlikely_as_the_oth
     assert chance.tolist() == [0.5, 0.25, 0.5, 0.5, 0.5, 0.5]
 
 
+@pytest.mark.parametrize("k", [2, 5])
+def test_a_large_category_is_no_sooner_dealt_to_than_a_small_one(k):
+    """Turns that end before everybody had one: what is drawn is still what the chances say."""
+    items = np.array([0, 1, 1, 1, 1, 1, 1, 2, 3])
+    shop = Interactions(np.arange(9, dtype=np.int32), items.astype(np.int32), np.full(9, DAY), np.zeros(9, np.int8), np.arange(9),
+                        [f"u{user}" for user in range(9)])
+    drawn = [draw_shots(shop, 0, 2 * DAY, np.ones(9, bool), ShotConfig(k=k, strategy="stratified"), np.random.default_rng(seed),
+                        strata=np.arange(4)) for seed in range(600)]
+    share = np.bincount(np.concatenate([shots.rows for shots in drawn]), minlength=9) / 600
+    np.testing.assert_allclose([share[items == item].mean() for item in range(4)], drawn[0].chance, atol=0.06)
+
+
 def test_the_same_seed_draws_the_same_rows(events):
     rows = [draw(events, seed=seed, k=16).rows.tolist() for seed in (5, 5, 6)]
     assert rows[0] == rows[1] != rows[2]

@@ -1,6 +1,7 @@
 """What adapting costs: the closed form for all segments against a peft loop and scikit-learn, and ten thousand segments.
 
-Every contestant is timed in turns on one thread, from the shots' rows to artefacts on disk, its strength selected.
+Every contestant is timed in turns on one thread, from the shots' rows to artefacts on disk, its strength selected. They are
+written below var, where adapters live: the same files take four times as long in the system's folder of temporary files.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 
 from benchmarks.adaptations.lora import AS_TIMED, NEWEST, fastest
 from benchmarks.adaptations.segments import SegmentStudy, prepare_segments
+from benchmarks.rankings.questions import PLACE
 from benchmarks.record import ROOT, Bar, peak_gib
 from recsys_core.adaptation.adapter import Adapter
 from recsys_core.adaptation.closed_form import ClosedFormConfig, Prior, Support, adapt_closed_form, prepare
@@ -60,7 +62,7 @@ def run(study: SegmentStudy) -> dict:
     asked, seconds = supports(study), {"warm": [], "RidgeCV": [], "first request": [], "request": []}
     few = [Support(support.items[:REQUEST_SHOTS], np.arange(REQUEST_SHOTS)) for support in list(asked.values())[:REQUESTS]]
     for repeat in range(REPEATS + 1):  # the first one warms up
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=PLACE) as folder:
             places = [Path(folder) / name for name in ("ours", "ridge")]
             for place in places:
                 place.mkdir()
@@ -86,7 +88,7 @@ def _cold(study: SegmentStudy, asked: dict[str, Support]) -> float:
     vectors = study.encoder.encode(study.catalogue.texts)
     catalogue = Catalogue(study.catalogue.items, study.catalogue.text_of_item, vectors)
     prior = prepare(catalogue, study.ranker.counts.popularity, study.prior.lock)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=PLACE) as folder:
         adapt_and_write(prior, asked, Path(folder))
     return time.perf_counter() - began
 
@@ -103,7 +105,7 @@ def adapt_many() -> dict:
             support = base[at % len(base)]
             rows = rng.integers(0, len(support.items), len(support.items))
             asked[f"segment-{at}"] = Support(support.items[rows], support.users[rows])
-        with tempfile.TemporaryDirectory() as folder:
+        with tempfile.TemporaryDirectory(dir=PLACE) as folder:
             began = time.perf_counter()
             adapt_and_write(study.prior, asked, Path(folder))
             seconds.append(time.perf_counter() - began)

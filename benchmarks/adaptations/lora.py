@@ -20,6 +20,7 @@ from benchmarks.adaptations.peft_loop import (
     adapt_with_peft,
 )
 from benchmarks.adaptations.segments import SegmentStudy
+from benchmarks.rankings.questions import PLACE
 from benchmarks.record import Bar
 from recsys_core.adaptation.closed_form import ClosedFormConfig, Support, adapt_closed_form
 from recsys_core.adaptation.lora import LoraConfig, LoraTask, Trained, lora_task, read_texts, train
@@ -108,7 +109,7 @@ def _train_turn(study: SegmentStudy, prefix: Prefix, probabilities: dict[str, np
 
     if study.encoder.device == "cuda":
         torch.cuda.reset_peak_memory_stats()
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=PLACE) as folder:
         began = time.perf_counter()
         supports = {name: Support(study.shots[name].items, study.shots[name].users, base.mean(axis=0, dtype=np.float64) + 1e-12)
                     for name, base in probabilities.items()}
@@ -128,7 +129,7 @@ def _train_peer(study: SegmentStudy, name: str, probabilities: np.ndarray, setti
     text_of_item = study.catalogue.text_of_item
     texts, column = np.unique(text_of_item[study.shots[name].items], return_inverse=True)
     base = np.stack([probabilities[:, text_of_item == text].sum(axis=1) for text in texts], axis=1)[:, column]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=PLACE) as folder:
         return adapt_with_peft(study.encoder, [study.catalogue.texts[text] for text in texts[column]],
                                np.log(base + 1e-30).astype(np.float32), Path(folder), 0, setting)
 
@@ -139,7 +140,7 @@ def _train_towers(study: SegmentStudy, name: str, dtype: str) -> None:
     shots, past = study.shots[name], study.shots[name].queries.histories
     queries = [" ; ".join(texts[text_of_item[item]] for item in past.items[max(low, high - NEWEST):high][::-1]) or "nothing yet"
                for low, high in zip(past.indptr[:-1], past.indptr[1:], strict=True)]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=PLACE) as folder:
         adapt_two_towers(study.encoder, queries, [texts[text_of_item[item]] for item in shots.items], Path(folder), 0, dtype)
 
 

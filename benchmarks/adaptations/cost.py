@@ -126,8 +126,8 @@ def bars(part: dict, lora: dict) -> list[Bar]:
         Bar("adaptation.warm_speedup_over_peft", float(np.median(peft) * n / np.median(warm)), ">=", 10_000,
             float(peft.min() * n / warm.max()), float(peft.max() * n / warm.min()), len(warm),
             f"{loop}; ours {np.median(warm) / n * 1e3:.2f} ms a segment, groups and text as a request solves them (no base "
-            f"scored, no single items), strengths selected, adapters written (to memory); medians, least and most. The leanest loop we "
-            f"could write (no history read, a batch's texts once: {leanest:.2f} s) is "
+            f"scored, no single items), strengths selected, adapters written (to memory); medians, least and most. The "
+            f"leanest loop we could write (no history read, a batch's texts once: {leanest:.2f} s) is "
             f"{leanest * n / np.median(warm):,.0f} times slower than ours"),
         Bar("adaptation.cold_speedup_over_peft", float(np.median(peft) * n / np.median(seconds["cold"])), ">=", 15, n=2,
             note=f"{loop}; ours with all {part['texts']:,} distinct texts of the catalogue encoded first: "

@@ -16,7 +16,7 @@ from recsys_core.evaluation.gate import Trial, decide
 from recsys_core.evaluation.report import write_report
 from recsys_core.evaluation.segments import EvaluationConfig, judge_segments
 from recsys_core.evaluation.summary import Evidence, make_results
-from recsys_core.features.segments import domain_items
+from recsys_core.features.segments import candidate_items
 
 
 class JudgeConfig(dg.Config):
@@ -46,7 +46,7 @@ def segment_evaluation(context: dg.AssetExecutionContext, home: Home, tracking: 
     """Each adapter against base, placebo, incumbent, from-scratch and popularity, on rows none has seen."""
     study, adapters = make_study(base_model, interactions, segment_events), as_partitions(context, segment_adapter)
     judged = judge_segments({name: home.staging(name) for name in requested(context)}, study, adapters,
-                            domain_items(study.base.catalogue.items, shop_config.segments), home.path / "champion",
+                            candidate_items(study.base.catalogue.items, shop_config.segments), home.path / "champion",
                             config.settings(), order_only=shop_config.order_only)
     decisions = decide_all(judged, home.path / "segment_evaluation", config.settings())
     for name, found in judged.items():

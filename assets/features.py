@@ -33,6 +33,7 @@ def features(home: Home, config: FeaturesConfig, clean_events: dict[str, pl.Lazy
     users = raw_users.collect()
     tables = build_features(
         home.path / "features" / "features.duckdb", pl.concat(clean_events.values()), clean_items.collect(),
-        users if users.width > 1 else None, shop_config.segments, config)
+        users if users.width > 1 else None, shop_config.segments, config,
+        shop_config.context)
     for name, table in tables.items():
         yield dg.Output(table, name)

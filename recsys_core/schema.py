@@ -29,7 +29,8 @@ POSITIVE_EVENTS = (VIEW, CLICK, CART, PURCHASE, RATING, REVIEW)
 RAW_EVENTS = {
     "event_id": pl.String, "user_id": pl.String, "timestamp": UTC, "event_type": pl.String,
     "item_id": pl.String, "query": pl.String, "session_id": pl.String, "price": pl.Float64,
-    "quantity": pl.Float64, "rating": pl.Float64, "review": pl.String, "scene": pl.String,
+    "quantity": pl.Float64, "rating": pl.Float64, "review": pl.String,
+    "context": pl.String,  # what a request says too: a JSON object text, sorted keys, no null values; null: nothing
     "position": pl.Int32, "propensity": pl.Float64,
     "source": pl.String,  # the drop the row came from, so that every row can be traced
 }
@@ -39,6 +40,13 @@ RAW_ITEMS = {
     "price": pl.Float64,
 }  # plus any other column of the shop, kept as it is for predicates and filters
 CATEGORY_SEPARATOR = " > "
+# What a shop offers, apart from what shoppers did. Days are local and inclusive; null leaves that side open.
+RAW_SHELVES = {"shelf": pl.String, "item_id": pl.String, "first_day": pl.Date, "last_day": pl.Date}
+RAW_PROMOTIONS = {
+    "item_id": pl.String, "first_day": pl.Date, "last_day": pl.Date, "placement": pl.String,
+    "context": pl.String,  # as that of events; null: everywhere
+}
+PROMOTED = "promoted"  # the placement of a promotion that names none
 
 CLEAN_EVENTS = {**RAW_EVENTS, "day": pl.Date}
 CLEAN_ITEMS = {**RAW_ITEMS, "text": pl.String}  # text: what the encoder reads
@@ -70,7 +78,7 @@ SESSION_FEATURES = {
 SEGMENT_EVENTS = {"segment": pl.String, "event_id": pl.String}
 INTERACTIONS = {  # one row per positive event, sorted by user, timestamp, item, event_id
     "event_id": pl.String, "user_id": pl.String, "item_id": pl.String, "timestamp": UTC,
-    "event_type": pl.String, "session_id": pl.String,
+    "event_type": pl.String, "session_id": pl.String, "context": pl.String,
 }
 EXPOSURES = {  # one row per impression with its outcome and what was known just before it
     "event_id": pl.String, "user_id": pl.String, "item_id": pl.String, "timestamp": UTC,

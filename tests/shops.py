@@ -7,7 +7,8 @@ What is planted (items are named `<department letter><two digits>`, e.g. `T07`):
   the whole segment moves from plush and plastic to wooden and magnetic toys. Words and behaviour of
   a few post-shift shots tell it; popularity alone cannot know the shopper's product types;
 - segment `stationery` (domain) is *noise*: uniformly random items, nothing can be learned;
-- segment `spring-fair` (scene, the last third of the days) adds gift lines; `new-shoppers` are new users;
+- segment `spring-fair` (scene, the last third of the days) adds gift lines, found on the page that the context
+  `scene` names; `new-shoppers` are new users;
 - segment `nobody` (custom) selects no event at all;
 - impressions show 5 uniformly random items with position and propensity; an item is clicked with chance
   `CLICK_IF_FAVOURITE` if it shares a favourite's department *and* material, else `CLICK_OTHERWISE`.
@@ -40,11 +41,12 @@ BEFORE_SHIFT, AFTER_SHIFT = ("plush", "plastic"), ("wooden", "magnetic")
 SHOP_YAML = """\
 name: planted
 time_zone: UTC
+context: [scene]
 segment_order: [toys, spring-fair, stationery, new-shoppers, nobody]
 segments:
   - {{name: toys, kind: domain, where: "items.department = 'Toys'"}}
   - {{name: stationery, kind: domain, where: "items.department = 'Stationery'"}}
-  - {{name: spring-fair, kind: scene, start: {start}, end: {end}, where: "events.scene = 'spring-fair'"}}
+  - {{name: spring-fair, kind: scene, start: {start}, end: {end}, where: "context.scene = 'spring-fair'"}}
   - {{name: new-shoppers, kind: new_users, first_days: 14}}
   - {{name: nobody, kind: custom, where: "users.region = 'atlantis'"}}
 """
@@ -138,8 +140,7 @@ def _session(rng: np.random.Generator, shopper: dict, today: date, days: int, it
         add("search", 120, query=by_id[basket[0][0]]["title"].lower())
         add("click", 130, item_id=basket[0][0])
     for item_id, scene in basket:
-        extra = {"scene": scene} if scene else {}
-        add("purchase", 300, item_id=item_id, price=by_id[item_id]["price"], quantity=1, **extra)
+        add("purchase", 300, item_id=item_id, price=by_id[item_id]["price"], quantity=1, scene=scene)
     return rows
 
 

@@ -17,7 +17,7 @@ from recsys_core.base_model.data import Catalogue, Interactions, make_interactio
 from recsys_core.cleaning.days import clean_days
 from recsys_core.cleaning.events import CleaningConfig
 from recsys_core.cleaning.items import clean_items
-from recsys_core.features.segments import domain_items
+from recsys_core.features.segments import candidate_items
 from recsys_core.features.store import FeatureConfig, build_features
 from recsys_core.ingestion.config import SegmentSpec
 from recsys_core.ingestion.shop import open_shop
@@ -55,7 +55,7 @@ class CleanShop:
     @cached_property
     def domains(self) -> dict[str, np.ndarray]:
         """bool [N] per domain: its items."""
-        return domain_items(self.items, self.segments)
+        return candidate_items(self.items, self.segments)
 
 
 def clean_shop(folder: Path | None, extra: tuple[SegmentSpec, ...] = ()) -> CleanShop:

@@ -117,7 +117,7 @@ def _checked(raw: pl.DataFrame) -> pl.DataFrame:
 def _normalise(raw: pl.DataFrame, config: CleaningConfig) -> pl.DataFrame:
     """One spelling per value, personal data masked, the local day added."""
     event_type = pl.col("event_type").str.strip_chars().str.to_lowercase().str.replace_all(r"[\s-]+", "_")
-    ids = (trim_id(name) for name in ("event_id", "user_id", "item_id", "session_id", "scene"))
+    ids = (trim_id(name) for name in ("event_id", "user_id", "item_id", "session_id"))
     finite = (pl.when(pl.col(name).is_finite()).then(pl.col(name)).alias(name)
               for name in ("rating", "propensity"))
     rows = raw.with_columns(*ids, *finite, event_type.replace(SYNONYMS).alias("event_type"),

@@ -1,4 +1,4 @@
-"""Which events belong to which segment: the shop's SQL predicates, evaluated in one pass."""
+"""Which events and which items belong to which segment: the shop's SQL conditions, evaluated in one pass."""
 
 from __future__ import annotations
 
@@ -10,27 +10,30 @@ import numpy as np
 import polars as pl
 
 from recsys_core.errors import DataError, ShopError
+from recsys_core.ingestion.conditions import split_condition
 from recsys_core.schema import SEGMENT_EVENTS
 
 if TYPE_CHECKING:
     from recsys_core.ingestion.config import SegmentSpec
 
 NEW_USERS, SCENE = "new_users", "scene"
-_FROM = ("FROM events LEFT JOIN users ON events.user_id = users.user_id "
-         "LEFT JOIN items ON events.item_id = items.item_id WHERE events._positive")
+_USERS = "LEFT JOIN users ON events.user_id = users.user_id"
+_ITEMS = "LEFT JOIN items ON events.item_id = items.item_id"
+_CONTEXT = "LEFT JOIN context ON events.context = context._text"
 
 
 def select_segment_events(connection: duckdb.DuckDBPyConnection, event_ids: pl.Series,
                           segments: Sequence[SegmentSpec], order_only: bool,
-                          new_user_events: int) -> pl.DataFrame:
-    """Evaluate every segment's predicate over its positive events, joined to users and items.
+                          new_user_events: int, has_context: bool = False) -> pl.DataFrame:
+    """Evaluate every segment's predicate over its positive events, joined to users, items and context.
 
     Args:
-        connection: holds tables events (with _row, _positive, _first_day, _rank), users
-            and items; users and items have unique keys.
+        connection: holds tables events (with _row, _positive, _first_day, _rank), users, items
+            and context (_text and a column per declared name); their keys are unique.
         event_ids: String [number of events], indexed by _row.
-        segments: predicates over the aliases events, users and items.
+        segments: predicates over the aliases events, users, items and context.
         order_only: the shop has no times: `new_users` then means a user's first `new_user_events`.
+        has_context: the shop declares `context`; without, there is no such alias.
 
     Returns:
         `schema.SEGMENT_EVENTS`, sorted by segment, then in the order of the events table.
@@ -41,17 +44,18 @@ def select_segment_events(connection: duckdb.DuckDBPyConnection, event_ids: pl.S
     """
     segments = sorted(segments, key=lambda segment: segment.name)
     conditions = [_condition(connection, segment, order_only, new_user_events) for segment in segments]
+    joined = f"FROM events {_USERS} {_ITEMS} {_CONTEXT if has_context else ''} WHERE events._positive"
     empty = pl.DataFrame(schema=SEGMENT_EVENTS)
     if not segments:
         return empty
     columns = ", ".join(f"coalesce(({condition}), false) AS s{n}" for n, condition in enumerate(conditions))
     try:
-        member = connection.execute(f"SELECT events._row, {columns} {_FROM}").pl().sort("_row")
+        member = connection.execute(f"SELECT events._row, {columns} {joined}").pl().sort("_row")
     except duckdb.Error as error:
-        raise _culprit(connection, segments, conditions, error) from None
+        raise _culprit(connection, segments, conditions, joined, error) from None
     expected = connection.execute("SELECT count(*) FROM events WHERE _positive").fetchone()[0]
     if member.height != expected or member["_row"].n_unique() != expected:
-        raise DataError("segment_events", f"joins to users and items made {member.height} rows of {expected}",
+        raise DataError("segment_events", f"joins to users, items and context made {member.height} rows of {expected}",
                         "make user_id in users and item_id in items unique")
     parts = [empty]
     for n, segment in enumerate(segments):
@@ -79,28 +83,42 @@ def _condition(connection: duckdb.DuckDBPyConnection, segment: SegmentSpec, orde
 
 
 def _culprit(connection: duckdb.DuckDBPyConnection, segments: Sequence[SegmentSpec],
-             conditions: Sequence[str], error: duckdb.Error) -> Exception:
+             conditions: Sequence[str], joined: str, error: duckdb.Error) -> Exception:
     """Evaluate the predicates one by one to name the segment that fails."""
     for segment, condition in zip(segments, conditions, strict=True):
         try:
-            connection.execute(f"SELECT count(*) FILTER ({condition}) {_FROM}").fetchone()
+            connection.execute(f"SELECT count(*) FILTER ({condition}) {joined}").fetchone()
         except duckdb.Error as alone:
             reason = str(alone).splitlines()[0]
             return ShopError(f"segment {segment.name!r}", f"its predicate {segment.where!r} fails: {reason}",
-                             "correct `where` in shop.yaml; it sees the aliases events, users and items")
+                             "correct `where` in shop.yaml; it sees the aliases events, users, items and context")
     return DataError("segment_events", str(error).splitlines()[0], "raise memory_limit or lower threads")
 
 
-def domain_items(items: pl.DataFrame, segments: Sequence[SegmentSpec]) -> dict[str, np.ndarray]:
-    """The items of every domain: bool [N] in the order of `items`; domains that speak of more are left out."""
+def candidate_items(items: pl.DataFrame, segments: Sequence[SegmentSpec]) -> dict[str, np.ndarray]:
+    """Which items each segment's requests may be answered with.
+
+    Args:
+        items: `schema.CLEAN_ITEMS` plus the shop's columns. segments: the shop's.
+
+    Returns:
+        segment → bool [N] in the order of `items`, for every segment whose condition says something of items.
+
+    Raises:
+        ShopError: the condition cannot be evaluated, or no request can meet it; names the segment.
+    """
     found = {}
     with duckdb.connect(":memory:") as connection:
         connection.register("items", items.with_row_index("_row"))
-        for segment in (s for s in segments if s.kind == "domain"):
+        for segment in segments:
+            candidates = split_condition(segment.where, segment.name).candidates
+            if candidates == "true":
+                continue
             try:
-                rows = connection.execute(f"SELECT _row FROM items WHERE ({segment.where})").fetchnumpy()["_row"]
-            except duckdb.Error:
-                continue  # its predicate needs events or users: no part of the catalogue is its own
+                rows = connection.execute(f"SELECT _row FROM items WHERE {candidates}").fetchnumpy()["_row"]
+            except duckdb.Error as error:
+                raise ShopError(f"segment {segment.name!r}", f"{candidates} fails: {str(error).splitlines()[0]}",
+                                "correct `where` in shop.yaml") from None
             found[segment.name] = np.zeros(items.height, bool)
             found[segment.name][rows.astype(np.int64)] = True
     return found

@@ -18,6 +18,7 @@ import polars as pl
 from pydantic import BaseModel, Field
 
 from recsys_core.errors import DataError
+from recsys_core.features.context import context_values
 from recsys_core.features.segments import select_segment_events
 from recsys_core.schema import CLEAN_EVENTS, CLICK, FEATURE_TABLES, IMPRESSION, POSITIVE_EVENTS, PURCHASE
 
@@ -41,7 +42,7 @@ class FeatureConfig(BaseModel, frozen=True, extra="forbid"):
 
 def build_features(database: Path, clean_events: pl.LazyFrame, clean_items: pl.DataFrame,
                    users: pl.DataFrame | None, segments: Sequence[SegmentSpec],
-                   config: FeatureConfig) -> dict[str, pl.DataFrame]:
+                   config: FeatureConfig, context: Sequence[str] = ()) -> dict[str, pl.DataFrame]:
     """Compute every table of `schema.FEATURE_TABLES` and replace them in the database at once.
 
     Args:
@@ -51,6 +52,7 @@ def build_features(database: Path, clean_events: pl.LazyFrame, clean_items: pl.D
         users: unique user_id and the shop's columns, or None.
         segments: the shop's segments.
         config: outcome of an impression, memory and threads.
+        context: the declared names that a segment's condition may speak of as context.<name>.
 
     Returns:
         Table name → frame with exactly the schema's columns, deterministically sorted.
@@ -66,12 +68,12 @@ def build_features(database: Path, clean_events: pl.LazyFrame, clean_items: pl.D
                            "SET TimeZone = 'UTC'")
         connection.execute("SET temp_directory = ?", [str(spill)])
         connection.execute("SET enable_external_access = false; SET lock_configuration = true")
-        event_ids, counts = _load(connection, clean_events, clean_items, users)
+        event_ids, counts = _load(connection, clean_events, clean_items, users, context)
         tables = {}
         for name in FEATURE_TABLES:
             if name == "segment_events":
                 table = select_segment_events(connection, event_ids, segments, config.order_only,
-                                              config.new_user_events)
+                                              config.new_user_events, has_context=bool(context))
             else:
                 table = _compute(connection, name, config.outcome)
             tables[name] = _as_contract(name, table)
@@ -82,8 +84,8 @@ def build_features(database: Path, clean_events: pl.LazyFrame, clean_items: pl.D
 
 
 def _load(connection: duckdb.DuckDBPyConnection, clean_events: pl.LazyFrame, clean_items: pl.DataFrame,
-          users: pl.DataFrame | None) -> tuple[pl.Series, dict[str, int]]:
-    """Make tables events, items and users; returns event ids by row and the row counts to expect."""
+          users: pl.DataFrame | None, context: Sequence[str]) -> tuple[pl.Series, dict[str, int]]:
+    """Make tables events, items, users and context; returns event ids by row and the row counts to expect."""
     events = clean_events.select(*CLEAN_EVENTS).collect(engine="in-memory")
     if events.is_empty():
         raise DataError("clean_events", "no data: the table is empty", "load days that have events")
@@ -113,7 +115,14 @@ def _load(connection: duckdb.DuckDBPyConnection, clean_events: pl.LazyFrame, cle
     connection.unregister("event_frame")
     connection.register("items", clean_items)
     connection.register("users", users)
+    connection.register("context", _contexts(events["context"], context))
     return events["event_id"], counts
+
+
+def _contexts(column: pl.Series, names: Sequence[str]) -> pl.DataFrame:
+    """One row per context that events carry: `_text`, and a String column per name."""
+    texts = column.drop_nulls().unique(maintain_order=True)
+    return pl.DataFrame([texts.alias("_text"), *(context_values(texts, name) for name in names)])
 
 
 def _check_unique(artefact: str, keys: pl.Series) -> None:

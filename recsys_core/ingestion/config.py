@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
 import yaml
@@ -16,29 +16,42 @@ from recsys_core import schema
 from recsys_core.errors import ShopError
 
 SHOP_FILE = "shop.yaml"
-Table = Literal["items", "events", "users", "judgments", "labels"]
+Table = Literal["items", "events", "users", "judgments", "labels", "shelves", "promotions"]
 CONTRACT: dict[str, list[str]] = {
     "items": list(schema.RAW_ITEMS),
-    "events": [name for name in schema.RAW_EVENTS if name != "source"],
+    "events": [name for name in schema.RAW_EVENTS if name not in ("source", "context")],
     "users": ["user_id"],
     "judgments": list(schema.JUDGMENTS),
     "labels": list(schema.LABELS),
+    "shelves": list(schema.RAW_SHELVES),
+    "promotions": [name for name in schema.RAW_PROMOTIONS if name != "context"],
 }
+WITH_CONTEXT = ("events", "promotions")  # these have a column per name of `context`, too
 OPEN_TABLES = ("items", "users")  # these may carry any other column under its own name
+SEGMENT_NAME = r"^[a-z0-9][a-z0-9_-]*$"
 
 
 class SegmentSpec(BaseModel, frozen=True, extra="forbid"):
     """One segment: which events belong to it."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]*$",
+    name: str = Field(pattern=SEGMENT_NAME,
                       description="partition key and folder name: lower case, digits, - and _")
     kind: Literal["new_users", "scene", "domain", "custom"] = Field(
         description="new_users: a user's first days; scene: a stretch of time; domain: a part of the "
                     "catalogue; custom: anything a predicate can say")
-    where: str = Field("true", description="SQL predicate over events.*, users.* and items.* columns")
+    where: str = Field("true", description="SQL condition over what a request knows (users.*, context.*, "
+                       "events.user_id, events.day, events.timestamp) and over the candidates (items.*)")
     start: date | None = Field(None, description="scene: its first local day")
     end: date | None = Field(None, description="scene: its last local day, included")
     first_days: int = Field(60, ge=1, description="new_users: days from a user's first event on")
+
+
+class FamilySpec(BaseModel, frozen=True, extra="forbid"):
+    """One entry that stands for many segments: one per value."""
+
+    name: str = Field(pattern=SEGMENT_NAME, description="unique among segments and families")
+    by: str = Field(pattern=r"^(context|users)\..+$",
+                    description="what tells its segments apart: context.<declared name> or users.<column>")
 
 
 class ShopConfig(BaseModel, frozen=True, extra="forbid"):
@@ -68,10 +81,18 @@ class ShopConfig(BaseModel, frozen=True, extra="forbid"):
         "(text: the most frequent value; price: the median positive value)")
     users_from_events: dict[str, str] = Field(
         default_factory=dict, description="without a users file: user column → column of the event files")
+    context: tuple[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], ...] = Field(
+        (), description="names of event columns that a request carries, too: who asks, and where")
     segments: tuple[SegmentSpec, ...] = Field((), description="the segments to adapt to")
-    segment_order: tuple[str, ...] = Field((), description="which segment `auto` prefers, best first")
+    families: tuple[FamilySpec, ...] = Field((), description="one segment per value of a column")
+    segment_order: tuple[str, ...] = Field((), description="which segment or family `auto` prefers, best first")
     lateness_days: int = Field(2, ge=0, description="events this many days late still re-make their day")
     order_only: bool = Field(False, description="events have an order (`position`) but no timestamps")
+
+
+def contract_columns(table: str, config: ShopConfig) -> list[str]:
+    """The columns of a table that have a meaning, by our names."""
+    return [*CONTRACT[table], *(config.context if table in WITH_CONTEXT else ())]
 
 
 def load_config(folder: Path) -> ShopConfig:
@@ -95,8 +116,8 @@ def make_config(settings: Mapping[str, Any], artefact: str) -> ShopConfig:
         config = ShopConfig.model_validate(settings)
     except ValidationError as error:
         raise _as_shop_error(error, artefact) from None
-    _check_consistency(config, artefact)
-    _check_segments(config, artefact)
+    for check in (_check_consistency, _check_context, _check_names, _check_segments):
+        check(config, artefact)
     return config
 
 
@@ -144,10 +165,10 @@ def _presets_folder() -> Path:
 def _overlay(preset: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
     """The shop's own fields win; `files` are merged by table and `columns` by table and column.
 
-    Segments of the shop replace the preset's, and with them the preset's order.
+    Segments or families of the shop replace the preset's, and with them the preset's order.
     """
     merged = {**preset, **settings}
-    if "segments" in settings and "segment_order" not in settings:
+    if {"segments", "families"} & set(settings) and "segment_order" not in settings:
         merged.pop("segment_order", None)
     for field in ("files", "event_types"):
         if isinstance(settings.get(field), dict):
@@ -165,7 +186,8 @@ def _as_shop_error(error: ValidationError, artefact: str) -> ShopError:
     place = [part for part in first["loc"] if part not in ("[key]", "str", "list[str]")]
     field, where = str(place[-1]), " → ".join(str(part) for part in place)
     if first["type"] == "extra_forbidden":
-        known = list((SegmentSpec if "segments" in place else ShopConfig).model_fields)
+        model = {"segments": SegmentSpec, "families": FamilySpec}.get(str(place[0]), ShopConfig)
+        known = list(model.model_fields)
         return ShopError(artefact, f"unknown field {where!r}{nearest(field, known)}",
                          f"use only {', '.join(known)}")
     return ShopError(artefact, f"field {where!r}: {first['msg']} (got {first.get('input')!r})",
@@ -174,11 +196,13 @@ def _as_shop_error(error: ValidationError, artefact: str) -> ShopError:
 
 def _check_consistency(config: ShopConfig, artefact: str) -> None:
     for table, mapping in config.columns.items():
+        known = contract_columns(table, config)
         for ours in mapping:
-            if table not in OPEN_TABLES and ours not in CONTRACT[table]:
+            if table not in OPEN_TABLES and ours not in known:
                 raise ShopError(
-                    artefact, f"columns → {table}: unknown column {ours!r}{nearest(ours, CONTRACT[table])}",
-                    f"map our names ({', '.join(CONTRACT[table])}) to yours, as `ours: theirs`")
+                    artefact, f"columns → {table}: unknown column {ours!r}{nearest(ours, known)}",
+                    f"map our names ({', '.join(known)}) to yours, as `ours: theirs`"
+                    + (", or declare the name in `context`" if table in WITH_CONTEXT else ""))
     try:
         ZoneInfo(config.time_zone)
     except (KeyError, ValueError, OSError):
@@ -198,12 +222,31 @@ def _check_consistency(config: ShopConfig, artefact: str) -> None:
                             f"use one of {', '.join(schema.EVENT_TYPES)}")
 
 
-def _check_segments(config: ShopConfig, artefact: str) -> None:
-    """What a segment declares must fit its kind; names are unique."""
-    names = [segment.name for segment in config.segments]
+def _check_context(config: ShopConfig, artefact: str) -> None:
+    """Every declared name stands for one column, and for none that has a meaning already."""
+    taken = {*schema.CLEAN_EVENTS, *schema.RAW_PROMOTIONS, *schema.RAW_SHELVES}
+    for name in config.context:
+        if name in taken:
+            raise ShopError(artefact, f"context names {name!r}, a column of the contract", "give it another name "
+                            f"and map it: columns: {{events: {{<name>: {name}}}}}")
+        if config.context.count(name) > 1:
+            raise ShopError(artefact, f"context names {name!r} twice", "name it once")
+
+
+def _check_names(config: ShopConfig, artefact: str) -> None:
+    """Names are unique among segments and families, and the order knows no others."""
+    names = [one.name for one in (*config.segments, *config.families)]
     for name in names:
         if names.count(name) > 1:
-            raise ShopError(artefact, f"two segments are called {name!r}", "give every segment its own name")
+            raise ShopError(artefact, f"two segments or families are called {name!r}", "give each its own name")
+    for name in config.segment_order:
+        if name not in names:
+            raise ShopError(artefact, f"segment_order names {name!r}, which no segment or family has"
+                            f"{nearest(name, names)}", f"use {', '.join(names) or 'no segment_order'}")
+
+
+def _check_segments(config: ShopConfig, artefact: str) -> None:
+    """What a segment declares must fit its kind."""
     for segment in config.segments:
         place = f"segment {segment.name!r} of kind {segment.kind}"
         if segment.kind == "scene":
@@ -217,7 +260,3 @@ def _check_segments(config: ShopConfig, artefact: str) -> None:
             raise ShopError(artefact, f"{place} has first_days", "make it new_users, or leave it out")
         if segment.kind in ("domain", "custom") and segment.where.strip().lower() == "true":
             raise ShopError(artefact, f"{place} selects every event", "say which events in `where`")
-    for name in config.segment_order:
-        if name not in names:
-            raise ShopError(artefact, f"segment_order names {name!r}, which no segment has"
-                            f"{nearest(name, names)}", f"use {', '.join(names) or 'no segment_order'}")

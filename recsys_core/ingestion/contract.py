@@ -9,11 +9,12 @@ import polars as pl
 
 from recsys_core import schema
 from recsys_core.errors import ShopError
-from recsys_core.ingestion.config import CONTRACT, ShopConfig, nearest
+from recsys_core.ingestion.config import ShopConfig, contract_columns, nearest
 from recsys_core.ingestion.timestamps import parse_timestamps, pseudo_timestamps
 
 REQUIRED = {"items": ("item_id", "title"), "events": ("user_id",), "users": ("user_id",),
-            "judgments": ("query", "item_id", "gain"), "labels": ("task", "label")}
+            "judgments": ("query", "item_id", "gain"), "labels": ("task", "label"),
+            "shelves": ("shelf", "item_id"), "promotions": ("item_id",)}
 CURRENCY = r"^\s*[$€£¥]\s*"
 THOUSANDS = r"^-?\d{1,3}(,\d{3})+(\.\d+)?$"
 INTEGER = r"^(0|-?[1-9]\d*)$"
@@ -27,19 +28,20 @@ def match_columns(found: list[str], table: str, config: ShopConfig, artefact: st
         found: the file's column names. table: "items", "events", …; artefact: the file.
 
     Returns:
-        our name → theirs, for every contract column the file has.
+        our name → theirs, for every contract column and declared context name the file has.
 
     Raises:
         ShopError: a required or an explicitly mapped column is missing.
     """
     mapping, matched = config.columns.get(table, {}), {}
-    for ours in dict.fromkeys([*CONTRACT[table], *mapping]):
+    required = (*REQUIRED[table], *(config.context if table == "events" else ()))
+    for ours in dict.fromkeys([*contract_columns(table, config), *mapping]):
         theirs = mapping.get(ours, [ours])
         present = [name for name in ([theirs] if isinstance(theirs, str) else theirs) if name in found]
         if present:
             matched[ours] = present[0]
-        elif isinstance(theirs, str) or (ours in REQUIRED[table] and ours not in mapping):
-            raise _missing(theirs if isinstance(theirs, str) else ours, ours, table, found, artefact)
+        elif isinstance(theirs, str) or (ours in required and ours not in mapping):
+            raise _missing(theirs if isinstance(theirs, str) else ours, ours, table, found, artefact, config)
     needed = list(REQUIRED[table])
     if table == "events":
         needed += [] if config.order_only else ["timestamp"]
@@ -49,7 +51,7 @@ def match_columns(found: list[str], table: str, config: ShopConfig, artefact: st
             needed.append("event_type")
     for ours in needed:
         if ours not in matched and not (ours == "title" and ours in mapping):
-            raise _missing(ours, ours, table, found, artefact)
+            raise _missing(ours, ours, table, found, artefact, config)
     return matched
 
 
@@ -71,6 +73,8 @@ def to_events(frame: pl.DataFrame, config: ShopConfig, source: str, artefact: st
         theirs = frame[matched[ours]] if ours in matched else None
         if ours == "timestamp":
             columns[ours] = _timestamps(frame, matched, config, artefact)
+        elif ours == "context":
+            columns[ours] = matched_context(frame, matched, config)
         elif theirs is None or (ours == "position" and config.order_only):
             columns[ours] = pl.repeat(None, frame.height, dtype=dtype, eager=True)
         elif dtype == pl.String:
@@ -83,6 +87,33 @@ def to_events(frame: pl.DataFrame, config: ShopConfig, source: str, artefact: st
     if config.order_only:
         events = events.filter(pl.col("timestamp").is_not_null())
     return events.with_columns(event_id=pl.coalesce("event_id", _content_ids(events)))
+
+
+def matched_context(frame: pl.DataFrame, matched: dict[str, str], config: ShopConfig) -> pl.Series:
+    """The declared context of every row as one text (see `context_texts`); columns the frame lacks say nothing."""
+    given = {name: as_text(frame[matched[name]]) for name in config.context if name in matched}
+    return context_texts(pl.DataFrame(given)) if given else pl.repeat(None, frame.height, dtype=pl.String, eager=True)
+
+
+def context_texts(values: pl.DataFrame) -> pl.Series:
+    """Rows as JSON object texts, canonical so that equal contexts are equal texts.
+
+    Args:
+        values: a String column per name. White space around a value and empty values do not count.
+
+    Returns:
+        String [rows] named "context": sorted keys, no null values, null where a row has no value at all.
+
+    >>> context_texts(pl.DataFrame({"store": ["367 ", None], "channel": ["app", ""]})).to_list()
+    ['{"channel": "app", "store": "367"}', None]
+    """
+    names = sorted(values.columns)
+    values = values.select(pl.col(name).str.strip_chars().replace("", None) for name in names)
+    unique = values.unique(maintain_order=True)  # rows repeat: a shop has far fewer places than events
+    texts = [json.dumps({name: value for name, value in row.items() if value is not None}, ensure_ascii=False)
+             for row in unique.iter_rows(named=True)]
+    unique = unique.with_columns(context=pl.Series(texts, dtype=pl.String).replace("{}", None))
+    return values.join(unique, on=names, how="left", nulls_equal=True, maintain_order="left")["context"]
 
 
 def to_items(frame: pl.DataFrame, config: ShopConfig, artefact: str) -> pl.DataFrame:
@@ -179,7 +210,7 @@ def _content_ids(events: pl.DataFrame) -> pl.Series:
     if events["event_id"].null_count() == 0:
         return events["event_id"]
     content = events.select(pl.concat_str(
-        [pl.col(name).cast(pl.String).fill_null("") for name in CONTRACT["events"] if name != "event_id"],
+        [pl.col(name).cast(pl.String).fill_null("") for name in schema.RAW_EVENTS if name not in ("event_id", "source")],
         separator="\x1f")).to_series()
     return pl.Series("event_id", [hashlib.md5(text.encode()).hexdigest()[:20] for text in content], pl.String)
 
@@ -226,13 +257,15 @@ def _joined(value: str, separator: str) -> str:
     return separator.join(str(part).strip() for part in parts if part not in (None, ""))
 
 
-def _missing(theirs: str, ours: str, table: str, found: list[str], artefact: str) -> ShopError:
+def _missing(theirs: str, ours: str, table: str, found: list[str], artefact: str, config: ShopConfig) -> ShopError:
     what = f"column {theirs!r}" if theirs == ours else f"column {theirs!r} (mapped to {ours!r})"
     fix = f"name the column, or map it in shop.yaml: columns: {{{table}: {{{ours}: <your column>}}}}"
     if ours == "event_type":
         fix += ", or give all events one type: event_type: purchase"
     elif ours == "timestamp":
         fix += ", or set order_only: true if the events only have an order"
+    elif ours in config.context:
+        fix += f", or take {ours!r} out of `context`"
     return ShopError(
         artefact, f"{what} is missing{nearest(theirs, found)}; columns found: {', '.join(found)}", fix)
 

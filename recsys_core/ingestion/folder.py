@@ -13,9 +13,10 @@ import polars as pl
 
 from recsys_core import schema
 from recsys_core.errors import ShopError
-from recsys_core.ingestion.config import ShopConfig
+from recsys_core.ingestion.config import CONTRACT, ShopConfig
 from recsys_core.ingestion.contract import match_columns, to_closed_table, to_events, to_items, to_users
 from recsys_core.ingestion.derive import derive_items, derive_users, derived_columns
+from recsys_core.ingestion.offers import overlapping, to_promotions, to_shelves
 from recsys_core.ingestion.readers import (
     columns_of,
     file_format,
@@ -48,7 +49,7 @@ class FolderShop(Shop):
         self.root = base / config.data if config.data else base
         if not self.root.is_dir():
             raise ShopError(str(self.root), "is not a folder", "correct `data` in shop.yaml")
-        self.files = {table: self._find(table) for table in ("items", "users", "judgments", "labels")}
+        self.files = {table: self._find(table) for table in CONTRACT if table != "events"}
         self.drops = self._find_drops()
         self.event_files = [] if self.drops else self._find("events", several=True)
         if not self.drops and not self.event_files:
@@ -237,6 +238,17 @@ class FolderShop(Shop):
 
     def labels(self) -> pl.DataFrame | None:
         return self._closed("labels")
+
+    def shelves(self) -> pl.DataFrame | None:
+        if not self.files["shelves"]:
+            return None
+        return to_shelves(self._read_whole("shelves"), self.config, str(self.files["shelves"][0]))
+
+    def promotions(self, first: date, last: date) -> pl.DataFrame | None:
+        if not self.files["promotions"]:
+            return None
+        rows = to_promotions(self._read_whole("promotions"), self.config, str(self.files["promotions"][0]))
+        return overlapping(rows, first, last)
 
     def _closed(self, table: str) -> pl.DataFrame | None:
         if not self.files[table]:

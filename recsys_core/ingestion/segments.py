@@ -1,4 +1,4 @@
-"""Segment predicates are checked against the shop's columns before any event is read."""
+"""Segments and families are checked against the shop's columns before any event is read."""
 
 from __future__ import annotations
 
@@ -8,45 +8,72 @@ import duckdb
 import polars as pl
 
 from recsys_core.errors import ShopError
-from recsys_core.ingestion.config import SegmentSpec
+from recsys_core.ingestion.conditions import KNOWN_EVENT_COLUMNS, split_condition
+from recsys_core.ingestion.config import FamilySpec, SegmentSpec, nearest
 
-JOINED = ("events LEFT JOIN users ON users.user_id = events.user_id "
-          "LEFT JOIN items ON items.item_id = events.item_id")
+USERS = "LEFT JOIN users ON users.user_id = events.user_id"
+ITEMS = "LEFT JOIN items ON items.item_id = events.item_id"
+Columns = Mapping[str, Mapping[str, pl.DataType]]
 
 
-def validate_segments(segments: Sequence[SegmentSpec], tables: Mapping[str, Mapping[str, pl.DataType]],
-                      artefact: str) -> None:
-    """Try every segment's predicate on tables of one empty row, so that a typo keeps the shop from opening.
+def validate_segments(segments: Sequence[SegmentSpec], tables: Columns, artefact: str) -> None:
+    """Try every segment's condition on tables of one empty row, so that a typo keeps the shop from opening.
 
     Args:
         segments: the shop's segments.
-        tables: column name → dtype for each of "events", "users" and "items".
+        tables: column name → dtype for each of "events", "users", "items" and "context" (the declared names).
         artefact: the file an error should name.
 
     Raises:
-        ShopError: a predicate that is not one SQL expression over the known columns.
+        ShopError: a condition that is not one SQL expression over the known columns, or that no request can meet
+            (see `split_condition`).
     """
-    connection = duckdb.connect()
-    try:
+    context = "CROSS JOIN context" if tables.get("context") else ""
+    known = [f"events.{name}" for name in KNOWN_EVENT_COLUMNS]
+    known += [f"{name}.{column}" for name in ("context", "users", "items") for column in tables.get(name, ())]
+    with duckdb.connect(":memory:") as connection:
         for name, columns in tables.items():
-            declared = ", ".join(f"{_quoted(column)} {_sql_type(dtype)}" for column, dtype in columns.items())
-            connection.execute(f"CREATE TABLE {name} ({declared})")
-            connection.execute(f"INSERT INTO {name} DEFAULT VALUES")  # one row, so that casts are tried
+            if columns:
+                declared = ", ".join(f"{_quoted(column)} {_sql_type(dtype)}" for column, dtype in columns.items())
+                connection.execute(f"CREATE TABLE {name} ({declared})")
+                connection.execute(f"INSERT INTO {name} DEFAULT VALUES")  # one row, so that casts are tried
         for segment in segments:
-            query = f"SELECT 1 FROM {JOINED} WHERE ({segment.where}\n)"
-            try:
-                if len(connection.extract_statements(query)) != 1:
-                    raise duckdb.ParserException("more than one statement")
-                connection.execute(query)
-            except duckdb.Error as error:
-                known = ", ".join(f"{name}.{column}" for name in ("events", "users", "items")
-                                  for column in tables[name])
-                message = str(error).split("\n\nLINE")[0].replace("\n", " ")
-                raise ShopError(
-                    artefact, f"segment {segment.name!r}: where {segment.where!r} does not parse ({message})",
-                    f"write one SQL condition over {known}") from None
-    finally:
-        connection.close()
+            _try(connection, segment, segment.where, f"events {context} {USERS} {ITEMS}", known, artefact)
+            parts = split_condition(segment.where, segment.name, artefact)
+            _try(connection, segment, parts.asked, f"events {context} {USERS}", known, artefact)
+            _try(connection, segment, parts.candidates, "items", known, artefact)
+
+
+def _try(connection: duckdb.DuckDBPyConnection, segment: SegmentSpec, condition: str, source: str,
+         known: Sequence[str], artefact: str) -> None:
+    query = f"SELECT 1 FROM {source} WHERE ({condition}\n)"
+    try:
+        if len(connection.extract_statements(query)) != 1:
+            raise duckdb.ParserException("more than one statement")
+        connection.execute(query)
+    except duckdb.Error as error:
+        message = str(error).split("\n\nLINE")[0].replace("\n", " ")
+        raise ShopError(artefact, f"segment {segment.name!r}: where {segment.where!r} does not parse ({message})",
+                        f"write one SQL condition over {', '.join(known)}") from None
+
+
+def validate_families(families: Sequence[FamilySpec], tables: Columns, artefact: str) -> None:
+    """See that what tells a family's segments apart is there.
+
+    Args:
+        families: the shop's families. tables: as for `validate_segments`. artefact: the file an error should name.
+
+    Raises:
+        ShopError: `by` names no declared context and no column of users.
+    """
+    for family in families:
+        table, column = family.by.split(".", 1)
+        known = [name for name in tables.get(table, ()) if (table, name) != ("users", "user_id")]
+        if column not in known:
+            fix = f"declare it: context: [{column}]" if table == "context" else "add the column to the users table"
+            if known:
+                fix = f"use {', '.join(f'{table}.{name}' for name in known)}, or {fix}"
+            raise ShopError(artefact, f"family {family.name!r}: {family.by} does not exist{nearest(column, known)}", fix)
 
 
 def _quoted(column: str) -> str:

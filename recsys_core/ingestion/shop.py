@@ -13,10 +13,10 @@ import polars as pl
 
 from recsys_core import schema
 from recsys_core.errors import ShopError
-from recsys_core.ingestion.config import SHOP_FILE, SegmentSpec, ShopConfig, load_config
-from recsys_core.ingestion.segments import validate_segments
+from recsys_core.ingestion.config import SHOP_FILE, FamilySpec, SegmentSpec, ShopConfig, load_config
+from recsys_core.ingestion.segments import validate_families, validate_segments
 
-__all__ = ["DayDrop", "SegmentSpec", "Shop", "ShopConfig", "open_shop"]
+__all__ = ["DayDrop", "FamilySpec", "SegmentSpec", "Shop", "ShopConfig", "open_shop"]
 EMBEDDED = "complete_journey"
 
 
@@ -63,6 +63,14 @@ class Shop(ABC):
     @abstractmethod
     def labels(self) -> pl.DataFrame | None:
         """`schema.LABELS`, None where the shop has none."""
+
+    @abstractmethod
+    def shelves(self) -> pl.DataFrame | None:
+        """`schema.RAW_SHELVES`: what each page offers, and when; None where the shop has none."""
+
+    @abstractmethod
+    def promotions(self, first: date, last: date) -> pl.DataFrame | None:
+        """`schema.RAW_PROMOTIONS` that overlap the local days first … last; None where the shop has none."""
 
     @abstractmethod
     def table_columns(self) -> dict[str, dict[str, pl.DataType]]:
@@ -119,7 +127,10 @@ def open_shop(folder: str | Path | None, profile: Literal["full", "quick"] = "fu
 
         shop = FolderShop(config, base)
     artefact = f"the preset {EMBEDDED}" if base is None else str(base / SHOP_FILE)
-    validate_segments(shop.config.segments, {"events": schema.CLEAN_EVENTS} | shop.table_columns(), artefact)
+    tables = {"events": {name: dtype for name, dtype in schema.CLEAN_EVENTS.items() if name != "context"},
+              "context": dict.fromkeys(shop.config.context, pl.String())} | shop.table_columns()
+    validate_segments(shop.config.segments, tables, artefact)
+    validate_families(shop.config.families, tables, artefact)
     return shop
 
 

@@ -31,7 +31,7 @@ from recsys_core.evaluation.results import Results
 from recsys_core.evaluation.segments import EvaluationConfig, judge_segments
 from recsys_core.evaluation.summary import Evidence, make_results
 from recsys_core.evaluation.windows import Window, WindowConfig
-from recsys_core.features.segments import domain_items
+from recsys_core.features.segments import candidate_items
 from recsys_core.features.store import FeatureConfig, build_features
 from recsys_core.ingestion.shop import open_shop
 from tests.base_model.tiny_encoder import write_tiny_bert
@@ -104,7 +104,7 @@ def built_shop() -> Built:
     clean = pl.concat(clean_events(day.events, items["item_id"], CleaningConfig(), day.day).events
                       for day in opened.events())
     tables = build_features(root / "features.duckdb", clean.lazy(), items, opened.users(), opened.config.segments,
-                            FeatureConfig())
+                            FeatureConfig(), opened.config.context)
     folder(root / "features")
     tables["segment_events"].write_parquet(root / "features" / "segment_events.parquet")
     plan = plan_shop(tables["interactions"], list(opened.config.segments), WindowConfig(), time_zone="UTC",
@@ -116,7 +116,7 @@ def built_shop() -> Built:
     adapted = adapt_segments({name: folder(root / "adapters" / name) for name in SEGMENTS}, study, encoder, ADAPTATION)
     judged = judge_segments({name: folder(root / "evaluations" / name) for name in SEGMENTS}, study,
                             {name: root / "adapters" / name for name in SEGMENTS},
-                            domain_items(base.catalogue.items, opened.config.segments), root / "champion",
+                            candidate_items(base.catalogue.items, opened.config.segments), root / "champion",
                             EVALUATION, order_only=False)
     build_student(folder(root / "student"), encoder.load(), items,
                   StudentConfig(layers=1, max_steps=1, batch_texts=16, held_out=10), 0, VectorCache(root / "cache"))

@@ -157,8 +157,15 @@ def test_the_pseudo_day_of_an_order_only_shop_is_clean() -> None:
 def test_broken_tables_are_refused() -> None:
     with pytest.raises(DataError, match="'price' is String"):
         clean_events(events({}).with_columns(pl.lit("1").alias("price")), ITEMS, CleaningConfig(), DAY)
-    with pytest.raises(DataError, match="'scene' is None"):
-        clean_events(events({}).drop("scene"), ITEMS, CleaningConfig(), DAY)
+    with pytest.raises(DataError, match="'context' is None"):
+        clean_events(events({}).drop("context"), ITEMS, CleaningConfig(), DAY)
+
+
+def test_context_passes_through_and_tells_copies_apart() -> None:
+    here, there = '{"store": "1"}', '{"store": "2"}'
+    cleaned = clean({"context": here}, {"context": here}, {"context": there}, {}, {"item_id": "?", "context": there})
+    assert set(cleaned.events["context"]) == {None, here, there} and cleaned.duplicates == 1
+    assert cleaned.quarantined["context"].to_list() == [there]
 
 
 def test_no_rows_give_no_rows() -> None:

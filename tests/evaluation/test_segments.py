@@ -17,7 +17,7 @@ from recsys_core.artefacts import folder_hash, read_json
 from recsys_core.errors import DataError, LeakageError
 from recsys_core.evaluation.gate import Trial, decide
 from recsys_core.evaluation.segments import SegmentJudge, judge_segments, load_incumbent, summarise
-from recsys_core.features.segments import domain_items
+from recsys_core.features.segments import candidate_items
 from tests.adaptation.built import ADAPTATION, EVALUATION, SEGMENTS, based, built_shop, folder, tuned
 
 
@@ -28,7 +28,7 @@ def built():
 
 @pytest.fixture(scope="module")
 def domains(built):
-    return domain_items(built.base.catalogue.items, built.shop.config.segments)
+    return candidate_items(built.base.catalogue.items, built.shop.config.segments)
 
 
 @pytest.fixture(scope="module")

@@ -45,10 +45,10 @@ def clean(rows: list[tuple] = ROWS) -> pl.LazyFrame:
 
 
 def build(folder: Path, *segments: SegmentSpec, events: pl.LazyFrame | None = None,
-          items: pl.DataFrame = ITEMS, users: pl.DataFrame | None = USERS,
+          items: pl.DataFrame = ITEMS, users: pl.DataFrame | None = USERS, context: tuple[str, ...] = (),
           **config) -> dict[str, pl.DataFrame]:
     return build_features(folder / "features.duckdb", clean() if events is None else events, items, users,
-                          segments, FeatureConfig(**config))
+                          segments, FeatureConfig(**config), context)
 
 
 def custom(where: str, name: str = "seg") -> SegmentSpec:
@@ -154,6 +154,28 @@ def test_the_order_of_rows_does_not_matter(tmp_path: Path) -> None:
 ])
 def test_predicates(tmp_path: Path, where: str, ids: list[str]) -> None:
     assert selected(build(tmp_path, custom(where))) == ids
+
+
+def in_stores() -> pl.LazyFrame:
+    """The week, where p1 and p2 happened in store 1, p4 in store 2 on the app, c1 on the app, the others nowhere."""
+    stores = {"p1": '{"store": "1"}', "p2": '{"store": "1"}', "p4": '{"channel": "app", "store": "2"}',
+              "c1": '{"channel": "app"}'}
+    return clean().with_columns(context=pl.col("event_id").replace_strict(stores, default=None, return_dtype=pl.String))
+
+
+@pytest.mark.parametrize(("where", "ids"), [
+    ("context.store = '1'", ["p1", "p2"]), ("context.store IS NULL", ["p3", "c1", "p5"]),
+    ("context.channel = 'app' AND items.shelf = 'toys' AND users.income = 2", ["c1", "p4"]),
+    ("context.page IS NOT NULL", []),  # declared, and never filled
+])
+def test_predicates_over_context(tmp_path: Path, where: str, ids: list[str]) -> None:
+    names = ("store", "channel", "page")
+    tables = build(tmp_path, custom(where), events=in_stores(), context=names)
+    assert selected(tables) == ids
+    assert tables["interactions"].filter(event_id="p4")["context"].item() == '{"channel": "app", "store": "2"}'
+    assert tables["interactions"]["context"].null_count() == 2
+    with pytest.raises(ShopError, match="segment 'seg'"):
+        build(tmp_path, custom(where), events=in_stores())
 
 
 def test_scenes_are_restricted_to_their_days_both_included(tmp_path: Path) -> None:

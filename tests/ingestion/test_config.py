@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from recsys_core.errors import ShopError
-from recsys_core.ingestion.config import SegmentSpec, ShopConfig, load_config, preset_names
+from recsys_core.ingestion.conditions import split_condition
+from recsys_core.ingestion.config import FamilySpec, SegmentSpec, ShopConfig, load_config, preset_names
 
 
 def config_of(folder: Path, text: str):
@@ -39,7 +40,15 @@ def test_values_are_typed(tmp_path):
     ("segments: [{name: a, kind: new_users, start: 2024-02-01}]", ["has a start or end"]),
     ("segments: [{name: a, kind: custom, where: x = 1, first_days: 3}]", ["first_days"]),
     ("segments: [{name: a, kind: custom}]", ["selects every event"]),
-    ("segments: [{name: a, kind: new_users}, {name: a, kind: new_users}]", ["two segments", "'a'"]),
+    ("segments: [{name: a, kind: new_users}, {name: a, kind: new_users}]", ["two segments or families", "'a'"]),
+    ("segments: [{name: a, kind: new_users}]\ncontext: [b]\nfamilies: [{name: a, by: context.b}]", ["two segments or", "'a'"]),
+    ("families: [{name: a, by: events.price}]", ["families", "events.price"]),
+    ("families: [{name: a, by: users.x, bye: 1}]", ["families → 0 → bye", "did you mean 'by'"]),
+    ("families: [{name: A b, by: users.x}]", ["A b"]),
+    ("context: [Store]", ["Store"]), ("context: [shop-no]", ["shop-no"]),
+    ("context: [price]", ["'price', a column of the contract"]), ("context: [placement]", ["'placement'"]),
+    ("context: [a, b, a]", ["'a' twice"]),
+    ("columns: {events: {store: shop_no}}", ["unknown column 'store'", "declare the name in `context`"]),
     ("segments: [{name: abroad, kind: new_users}]\nsegment_order: [abraod]", ["did you mean 'abroad'"]),
     ("time_zone: Europe/Londn", ["Europe/Londn", "IANA"]),
     ("order_only: true\ntime_zone: Europe/London", ["order_only", "leave time_zone out"]),
@@ -72,6 +81,14 @@ def test_shop_fields_lie_over_the_preset(tmp_path):
 def test_replacing_the_segments_replaces_their_order(tmp_path):
     config = config_of(tmp_path, "preset: online_retail\nsegments: [{name: x, kind: new_users}]\n")
     assert [segment.name for segment in config.segments] == ["x"] and config.segment_order == ()
+    assert [family.name for family in config.families] == ["country"]
+
+
+def test_the_order_may_name_families(tmp_path):
+    config = config_of(tmp_path, "context: [store]\nfamilies: [{name: shops, by: context.store}]\n"
+                       "segments: [{name: a, kind: new_users}]\nsegment_order: [shops, a]\n"
+                       "columns: {events: {store: [shop_no, store]}, promotions: {store: shop}}\n")
+    assert config.segment_order == ("shops", "a") and config.families[0].by == "context.store"
 
 
 def test_every_preset_is_a_valid_config(tmp_path):
@@ -81,7 +98,17 @@ def test_every_preset_is_a_valid_config(tmp_path):
         assert config_of(tmp_path, f"preset: {name}").preset == name
 
 
+def test_the_reference_page_shows_a_valid_shop_and_a_true_error(tmp_path):
+    page = (Path(__file__).parents[2] / "docs" / "shop_contract.md").read_text()
+    config = config_of(tmp_path, page.split("```yaml\n")[1].split("```")[0])
+    assert [split_condition(segment.where).candidates != "true" for segment in config.segments] == [
+        False, False, True, False, True]
+    with pytest.raises(ShopError) as error:
+        split_condition("events.price < 1", "bargains", "my-shop/shop.yaml")
+    assert str(error.value) in page
+
+
 def test_the_reference_page_names_every_field_and_preset():
     page = (Path(__file__).parents[2] / "docs" / "shop_contract.md").read_text()
-    for name in (*ShopConfig.model_fields, *SegmentSpec.model_fields, *preset_names()):
+    for name in (*ShopConfig.model_fields, *SegmentSpec.model_fields, *FamilySpec.model_fields, *preset_names()):
         assert f"`{name}`" in page, name

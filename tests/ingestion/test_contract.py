@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 
 import polars as pl
@@ -13,6 +14,7 @@ from recsys_core.ingestion.config import ShopConfig
 from recsys_core.ingestion.contract import (
     as_category,
     as_number,
+    context_texts,
     to_closed_table,
     to_events,
     to_items,
@@ -78,6 +80,40 @@ def test_missing_and_retyped_columns_stop(columns, config, words):
     assert error.value.artefact == "drop.csv"
     for word in words:
         assert word in str(error.value)
+
+
+STORES = {**EVENTS, "store_id": [7, None], "channel": ["app ", ""]}
+MAPPED = {"context": ("store", "channel"), "columns": {"events": {"store": "store_id"}}}
+
+
+@pytest.mark.parametrize("order_only", [False, True])
+def test_context_is_one_canonical_text(order_only):
+    raw = events(STORES, event_type="view", order_only=order_only, **MAPPED)
+    assert dict(raw.schema) == schema.RAW_EVENTS
+    assert raw["context"].to_list() == ['{"channel": "app", "store": "7"}', None]
+    other = events({**STORES, "store_id": ["7", " "]}, event_type="view", order_only=order_only,
+                   **{**MAPPED, "context": ("channel", "store")})
+    assert other["context"].equals(raw["context"])  # neither the order of names nor a column's type shows
+
+
+def test_context_tells_events_apart():
+    twice = {**{name: values[:1] * 2 for name, values in EVENTS.items()}, "store": ["1", "2"]}
+    assert events(twice, event_type="view", context=("store",))["event_id"].n_unique() == 2
+    assert events(twice, event_type="view")["event_id"].n_unique() == 1
+    assert events(twice, event_type="view")["context"].to_list() == [None, None]
+
+
+def test_a_declared_context_must_be_there():
+    with pytest.raises(ShopError, match=r"'store' is missing.*columns: {events: {store: <your column>}}.*out of `context`"):
+        events(EVENTS, event_type="view", context=("store",))
+    one_of = {"columns": {"events": {"store": ["shop", "branch"]}}}
+    assert events(EVENTS, event_type="view", context=("store",), **one_of)["context"].to_list() == [None, None]
+
+
+def test_context_values_that_need_escaping_stay_whole():
+    values = ['say "hi"', "Zürich\n2", "{}"]
+    texts = context_texts(pl.DataFrame({"page": values}))
+    assert [json.loads(text)["page"] for text in texts] == values and "Zürich" in texts[1]
 
 
 def test_order_only_events():

@@ -33,7 +33,7 @@ def test_toys_move_to_other_materials_on_the_shift_day(events):
 
 
 def test_pairs_are_bought_together(events):
-    usual = events.filter(pl.col("event_type") == "purchase", pl.col("scene").is_null())
+    usual = events.filter(pl.col("event_type") == "purchase", pl.col("context").is_null())
     baskets = usual.group_by("session_id").agg("item_id")
     for first, second in shops.PAIRS:
         with_first = baskets.filter(pl.col("item_id").list.contains(first))
@@ -51,5 +51,5 @@ def test_clicks_follow_the_rule(events):
 
 def test_scene_events_lie_inside_the_scene(events):
     start, end = shops.scene_days()
-    days = events.filter(scene=shops.SCENE)["day"]
+    days = events.filter(context=f'{{"scene": "{shops.SCENE}"}}')["day"]
     assert len(days) > 50 and start <= days.min() and days.max() <= end

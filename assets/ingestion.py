@@ -1,13 +1,15 @@
 """Raw tables, exactly as the shop delivered them."""
 
 from collections.abc import Iterator
-from datetime import date
+from datetime import date, timedelta
 
 import dagster as dg
 import polars as pl
+from pydantic import Field
 
 from assets.io import preview
 from assets.partitions import Home, days, requested
+from recsys_core import schema
 from recsys_core.errors import DataError
 from recsys_core.ingestion.shop import Shop
 
@@ -48,3 +50,24 @@ def raw_users(home: Home) -> pl.DataFrame:
     """What the shop knows about its users; without a users table, an empty one."""
     users = home.open_shop().users()
     return pl.DataFrame(schema={"user_id": pl.String}) if users is None else users
+
+
+@dg.asset(group_name="ingestion", io_manager_key="raw_tables", kinds={"polars"})
+def raw_shelves(home: Home) -> pl.DataFrame:
+    """What the shop's pages offer, and when; without a shelves table, an empty one."""
+    shelves = home.open_shop().shelves()
+    return pl.DataFrame(schema=schema.RAW_SHELVES) if shelves is None else shelves
+
+
+class PromotionsConfig(dg.Config):
+    """How far back promotions are read."""
+
+    days: int = Field(84, gt=0, description="the newest days of the shop; a year of them can be tens of millions of rows")
+
+
+@dg.asset(group_name="ingestion", io_manager_key="raw_tables", kinds={"polars"})
+def raw_promotions(home: Home, config: PromotionsConfig) -> pl.DataFrame:
+    """What the shop promotes for whom, when and how, of its newest days; without a promotions table, an empty one."""
+    shop = home.open_shop()
+    promotions = shop.promotions(shop.last_day - timedelta(days=config.days - 1), shop.last_day)
+    return pl.DataFrame(schema=schema.RAW_PROMOTIONS) if promotions is None else promotions

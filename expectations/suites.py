@@ -96,6 +96,17 @@ def _subject(mostly: float = 1.0) -> Expectation:
     return _holds("item_or_query_present", ["event_type", "item_id", "query"], subject.is_not_null(), mostly)
 
 
+def _context() -> Expectation:
+    """Nothing, or a JSON object text with at least one name."""
+    written = pl.col("context").str.contains(r'^\{"[a-z][a-z0-9_]*": ".*"\}$')
+    return _holds("context_is_an_object", ["context"], written.fill_null(True))
+
+
+def _days_in_order() -> Expectation:
+    in_order = (pl.col("first_day") <= pl.col("last_day")).fill_null(True)
+    return _holds("days_in_order", ["first_day", "last_day"], in_order)
+
+
 def _count_suite(table: str, key: Sequence[str], required: Sequence[str] = ()) -> list[Expectation]:
     """Keys present and unique, every number present, finite and not negative."""
     numbers = {name: dtype for name, dtype in FEATURE_TABLES[table].items() if dtype.is_numeric()}
@@ -110,17 +121,20 @@ SUITES: dict[str, list[Expectation]] = {
     "raw_events": [
         _rows(), *(_present(name, MOSTLY_RAW) for name in ("user_id", "timestamp", "event_type")),
         _subject(MOSTLY_RAW),
-        *(_finite(name, MOSTLY_RAW) for name in ("price", "quantity", "rating", "propensity")),
+        *(_finite(name, MOSTLY_RAW) for name in ("price", "quantity", "rating", "propensity")), _context(),
     ],
     "raw_items": [
         _rows(), *(_present(name, MOSTLY_RAW) for name in ("item_id", "title")), _finite("price", MOSTLY_RAW),
     ],
+    "raw_shelves": [_rows(), _present("shelf"), _present("item_id"), _days_in_order()],
+    "raw_promotions": [_rows(), _present("item_id"), _present("placement"), _days_in_order(), _context()],
     "clean_events": [
         _rows(),
         *map(_present, ("event_id", "user_id", "timestamp", "event_type", "session_id", "day")), _subject(),
         *map(_finite, ("price", "quantity", "rating", "propensity")),
         _unique("event_id"), _one_of("event_type", EVENT_TYPES), _between("timestamp", SECONDS_1971),
         _between("price", 0), _between("quantity", 0, strict=True), _between("propensity", 0, 1),
+        _context(),
     ],
     "clean_items": [
         _rows(), *map(_present, ("item_id", "title", "text")), _finite("price"), _unique("item_id"),
@@ -137,7 +151,8 @@ SUITES: dict[str, list[Expectation]] = {
         _rows(), _present("segment"), _present("event_id"), _unique_key("segment", "event_id"),
     ],
     "interactions": [
-        _rows(), *map(_present, FEATURE_TABLES["interactions"]), _unique("event_id"),
+        _rows(), *(_present(name) for name in FEATURE_TABLES["interactions"] if name != "context"), _context(),
+        _unique("event_id"),
         _one_of("event_type", POSITIVE_EVENTS), _between("timestamp", SECONDS_1971),
     ],
     "exposures": [

@@ -45,7 +45,8 @@ class Stage:
 
 STAGES = {
     DAYS: Stage((), ("ingestion", "cleaning"),
-                ("raw/raw_items.parquet", "raw/raw_users.parquet", "clean/clean_items.parquet")),
+                ("raw/raw_items.parquet", "raw/raw_users.parquet", "raw/raw_shelves.parquet",
+                 "raw/raw_promotions.parquet", "clean/clean_items.parquet")),
     BASE: Stage(("clean/clean_events", "clean/clean_items.parquet", "raw/raw_users.parquet"),
                 ("features", "base_model", "distillation"),
                 ("text_encoder", "base_model", "student", "features/interactions.parquet")),
@@ -55,7 +56,7 @@ STAGES = {
 }
 # Fields of shop.yaml that do not change what a stage makes of the same inputs.
 _DAY_LIMITS = {"first_day", "last_day"}
-NOT_READ = {DAYS: _DAY_LIMITS | {"segments", "segment_order"}, BASE: _DAY_LIMITS, SEGMENTS: _DAY_LIMITS,
+NOT_READ = {DAYS: _DAY_LIMITS | {"segments", "families", "segment_order"}, BASE: _DAY_LIMITS, SEGMENTS: _DAY_LIMITS,
             PUBLISH: _DAY_LIMITS}
 
 
@@ -89,9 +90,9 @@ class Freshness:
         pending = {str(day) for day in delivered if str(day) not in here
                    or made_at.get(str(day), 0.0) <= changed_at(drop_files(shop, day))}
         pending |= (here - set(map(str, delivered))) & set(days.get_partition_keys())
-        # Items and users are read again with every day; where only they changed, the newest day is.
+        # The other tables are read again with every day; where only they changed, the newest day is.
         files = getattr(shop, "files", {})
-        tables = changed_at([*files.get("items", []), *files.get("users", [])])
+        tables = changed_at(path for table in ("items", "users", "shelves", "promotions") for path in files.get(table, ()))
         read_at = max((record.create_timestamp.timestamp() for record in runs), default=0.0)
         if not pending and (self._missing(DAYS) or read_at <= tables):
             pending = {str(delivered[-1])}

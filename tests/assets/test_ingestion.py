@@ -65,6 +65,25 @@ def test_a_shop_without_users_has_an_empty_table(home) -> None:
     assert pl.read_parquet(home.path / "raw" / "raw_users.parquet").schema == {"user_id": pl.String}
 
 
+def test_without_shelves_and_promotions_there_are_empty_tables(made_home) -> None:
+    home, _, _ = made_home
+    for table, contract in (("raw_shelves", schema.RAW_SHELVES), ("raw_promotions", schema.RAW_PROMOTIONS)):
+        frame = pl.read_parquet(home.path / "raw" / f"{table}.parquet")
+        assert frame.schema == contract and frame.is_empty()
+
+
+def test_promotions_are_those_of_the_newest_days(home) -> None:
+    shop = home.path.parent / "shop"  # its last day is 12 March 2024, so the 84 days begin on 20 December
+    (shop / "promotions.csv").write_text("item_id,last_day,placement,scene\nK00,2023-12-19,,\nK01,2023-12-20,,\n"
+                                         "nowhere,,page,spring-fair\n")
+    (shop / "shelves.csv").write_text("shelf,item_id,last_day\nOld page,K00,2020-01-01\n")
+    materialize(home, "ingestion", days=["2024-03-05"])
+    promotions = pl.read_parquet(home.path / "raw" / "raw_promotions.parquet")
+    assert promotions.select("item_id", "placement", "context").rows() == [
+        ("K01", "promoted", None), ("nowhere", "page", '{"scene": "spring-fair"}')]
+    assert pl.read_parquet(home.path / "raw" / "raw_shelves.parquet")["shelf"].to_list() == ["Old page"]
+
+
 @pytest.mark.parametrize("lost", ["items.csv", "events"])
 def test_a_shop_that_is_not_whole_is_named(home, lost: str) -> None:
     path = home.path.parent / "shop" / lost

@@ -3,17 +3,25 @@
 import re
 import subprocess
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import polars as pl
 import pytest
 
 from expectations.suites import SUITES, expectation_names, validate
-from recsys_core.schema import CLEAN_EVENTS, CLEAN_ITEMS, FEATURE_TABLES, RAW_EVENTS, RAW_ITEMS
+from recsys_core.schema import (
+    CLEAN_EVENTS,
+    CLEAN_ITEMS,
+    FEATURE_TABLES,
+    RAW_EVENTS,
+    RAW_ITEMS,
+    RAW_PROMOTIONS,
+    RAW_SHELVES,
+)
 
-SCHEMAS = {"raw_events": RAW_EVENTS, "raw_items": RAW_ITEMS, "clean_events": CLEAN_EVENTS,
-           "clean_items": CLEAN_ITEMS, **FEATURE_TABLES}
+SCHEMAS = {"raw_events": RAW_EVENTS, "raw_items": RAW_ITEMS, "raw_shelves": RAW_SHELVES,
+           "raw_promotions": RAW_PROMOTIONS, "clean_events": CLEAN_EVENTS, "clean_items": CLEAN_ITEMS, **FEATURE_TABLES}
 NOON = datetime(2024, 6, 10, 12, tzinfo=UTC)
 
 
@@ -22,9 +30,13 @@ def table(name: str, rows: int = 3) -> pl.DataFrame:
     def value(column: str, dtype: Any, row: int) -> Any:
         if column == "event_type":
             return "purchase"
+        if column == "context":
+            return f'{{"store": "{row}"}}' if row else None
+        if dtype == pl.Date:
+            return NOON.date()
         if dtype == pl.String:
             return f"{column}{row}"
-        times = {"timestamp": NOON, "started_at": NOON, "ended_at": NOON, "day": NOON.date()}
+        times = {"timestamp": NOON, "started_at": NOON, "ended_at": NOON}
         return times.get(column, 1)
 
     schema = SCHEMAS[name]
@@ -91,6 +103,12 @@ def test_columns_that_are_not_finite_fail(name: str, value: float) -> None:
     ("segment_events", "segment", None, "segment_present"),
     ("interactions", "event_type", "impression", "event_type_known"),
     ("interactions", "item_id", None, "item_id_present"),
+    ("interactions", "context", "store 7", "context_is_an_object"), ("clean_events", "context", "{}", "context_is_an_object"),
+    ("raw_events", "context", "[]", "context_is_an_object"),
+    ("raw_shelves", "shelf", None, "shelf_present"), ("raw_shelves", "last_day", date(2024, 6, 9), "days_in_order"),
+    ("raw_promotions", "item_id", None, "item_id_present"), ("raw_promotions", "placement", None, "placement_present"),
+    ("raw_promotions", "first_day", date(2024, 6, 11), "days_in_order"),
+    ("raw_promotions", "context", "7", "context_is_an_object"),
     ("exposures", "label", 2, "label_known"),
     ("exposures", "item_conversions", 2, "conversions_below_impressions"),
     ("exposures", "event_id", "same", "event_id_unique"),
@@ -122,6 +140,12 @@ def test_a_missing_column_fails_what_needs_it_and_nothing_else() -> None:
     results = {r.name: r for r in validate("clean_items", table("clean_items").drop("text"))}
     assert [name for name, r in results.items() if not r.success] == ["text_present", "text_not_blank"]
     assert "'text' is missing" in results["text_present"].detail
+
+
+@pytest.mark.parametrize("column", ["first_day", "last_day"])
+def test_an_open_side_is_in_order(column: str) -> None:
+    for name in ("raw_shelves", "raw_promotions"):
+        assert failed(name, table(name).with_columns(pl.lit(None, dtype=pl.Date).alias(column))) == []
 
 
 def test_searches_need_a_query_and_no_item() -> None:

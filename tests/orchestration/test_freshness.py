@@ -99,9 +99,13 @@ def test_days_around_a_pending_one_are_opened_for_late_events(state) -> None:
     assert state.reopened(["2024-03-12"]) == ["2024-03-10", "2024-03-11", "2024-03-12"]
 
 
-def test_new_items_alone_re_make_the_newest_day(state) -> None:
+@pytest.mark.parametrize("table", ["items.csv", "shelves.csv", "promotions.csv"])
+def test_another_table_alone_re_makes_the_newest_day(state, table: str) -> None:
+    path = state.home.path.parent / "shop" / table
+    path.touch()
     load_days(state)
-    touch(state.home.path.parent / "shop" / "items.csv")
+    assert state.pending_days() == []
+    touch(path)
     assert state.pending_days() == ["2024-03-12"]
 
 
@@ -109,7 +113,13 @@ def test_other_code_or_settings_make_everything_pending(state, monkeypatch) -> N
     load_days(state)
     settings = state.home.path.parent / "shop" / "shop.yaml"
     settings.write_text(settings.read_text().replace("first_days: 14", "first_days: 15"))
-    assert state.pending_days() == []  # segments do not concern days
+    assert state.pending_days() == []  # segments and families do not concern days
+    settings.write_text(settings.read_text() + "families: [{name: scenes, by: context.scene}]\n")
+    assert state.pending_days() == []
+    settings.write_text(settings.read_text().replace("context: [scene]", "context: [scene, page]").replace(
+        "time_zone: UTC", "time_zone: UTC\ncolumns: {events: {page: [page]}}"))
+    assert state.pending_days() == ALL_DAYS  # what events say of their context does
+    load_days(state)
     monkeypatch.setattr(freshness, "_code_hash", lambda name: "edited")
     assert state.pending_days() == ALL_DAYS
 

@@ -10,6 +10,7 @@ import pytest
 
 from recsys_core import schema
 from recsys_core.errors import ShopError
+from recsys_core.features.context import context_values
 from recsys_core.ingestion.presets import complete_journey as preset
 from recsys_core.ingestion.shop import open_shop
 
@@ -39,7 +40,8 @@ def test_a_year_of_local_days(shop):
     assert (days[0], days[-1]) == (date(2017, 1, 1), date(2017, 12, 31))
     assert set(date.fromordinal(n) for n in range(days[0].toordinal(), days[-1].toordinal())) - set(days) == {
         date(2017, 12, 25)}  # the stores were closed
-    assert len(shop.config.segments) == 23 and len(shop.config.segment_order) == 23
+    assert len(shop.config.segments) == 20 and len(shop.config.segment_order) == 21
+    assert shop.config.context == ("store",) and shop.config.families[0].by == "context.store"
 
 
 def test_purchases_are_the_transactions(week, bought):
@@ -55,19 +57,52 @@ def test_purchases_are_the_transactions(week, bought):
     assert event["timestamp"] == row["transaction_timestamp"].replace(tzinfo=ZoneInfo("UTC"))
 
 
-def test_scene_is_the_latest_campaign_that_lists_the_item(shop, week, bought):
-    def read(name):
-        return pl.read_parquet(shop.folder / f"{name}.parquet")
+def test_every_event_knows_its_store(shop, week, bought):
+    stores = dict(bought.select(pl.col("basket_id").cast(pl.String), "store_id").rows())
+    mine = week[3].events
+    assert set(mine["event_type"]) == {"purchase", "impression"} and len(set(stores.values())) > 50
+    at = mine["session_id"].replace_strict(stores, return_dtype=pl.Int64)  # the impressions' visit included
+    assert (mine["context"] == pl.Series([f'{{"store": "{store}"}}' for store in at])).all()
+    assert context_values(mine["context"], "store").equals(at.cast(pl.String).alias("store"))
 
-    day = pl.lit(DAY).cast(pl.Datetime)
-    running = read("campaign_descriptions").filter(pl.col("start_date") <= day, pl.col("end_date") >= day)
-    expected = bought.join(read("campaigns"), on="household_id").join(running, on="campaign_id").join(
-        read("coupons").unique(["campaign_id", "product_id"]), on=["campaign_id", "product_id"]).sort(
-        "start_date", "campaign_id").group_by("basket_id", "product_id", maintain_order=True).last()
-    scenes = dict(expected.select(pl.concat_str("basket_id", "product_id", separator="-"),
-                                  pl.format("campaign-{}", "campaign_id")).rows())
-    mine = week[3].events.filter(pl.col("scene").is_not_null())
-    assert len(scenes) > 100 and dict(mine.select("event_id", "scene").rows()) == scenes
+
+def test_shelves_are_what_campaigns_give_coupons_for(shop):
+    shelves = shop.shelves()
+    assert dict(shelves.schema) == schema.RAW_SHELVES and shelves["shelf"].n_unique() == 27
+    coupons = pl.read_parquet(shop.folder / "coupons.parquet").filter(campaign_id=18)
+    mine = shelves.filter(shelf="campaign-18")
+    assert set(mine["item_id"]) == set(coupons["product_id"].cast(pl.String)) and mine["item_id"].is_unique().all()
+    assert mine.select("first_day", "last_day").unique().rows() == [(date(2017, 10, 30), date(2017, 12, 24))]
+
+
+@pytest.fixture(scope="module")
+def promoted(shop):
+    """The package's promotions of week 47, which is 13 to 19 November, in stores with transactions."""
+    return pl.scan_parquet(shop.folder / "promotions.parquet").filter(week=47).collect()
+
+
+def test_promotions_are_the_weeks_that_overlap(shop, promoted):
+    rows = shop.promotions(date(2017, 11, 19), date(2017, 11, 19))
+    assert dict(rows.schema) == schema.RAW_PROMOTIONS and rows.is_unique().all()
+    assert rows.select("first_day", "last_day").unique().rows() == [(date(2017, 11, 13), date(2017, 11, 19))]
+    key = ["product_id", "store_id"]
+    for placement, column in (("display", "display_location"), ("mailer", "mailer_location")):
+        assert rows.filter(placement=placement).height == promoted.filter(pl.col(column) != "0").unique(key).height
+    both = promoted.filter(pl.col("display_location") != "0", pl.col("mailer_location") != "0").row(0, named=True)
+    mine = rows.filter(item_id=str(both["product_id"]), context=f'{{"store": "{both["store_id"]}"}}')
+    assert mine["placement"].to_list() == ["display", "mailer"]
+    assert shop.promotions(date(2016, 1, 1), date(2016, 12, 31)).is_empty()
+
+
+def test_promotions_without_stores_are_none(shop, tmp_path):
+    (tmp_path / "shop.yaml").write_text("preset: complete_journey\ncontext: []\nfamilies: []\n")
+    bare = open_shop(tmp_path)
+    assert bare.promotions(DAY, DAY) is None
+    (drop,) = bare.events(DAY, DAY)
+    assert drop.events["context"].null_count() == drop.events.height
+    (tmp_path / "shop.yaml").write_text("preset: complete_journey\ncontext: [channel]\nfamilies: []\n")
+    with pytest.raises(ShopError, match="context names 'channel'"):
+        open_shop(tmp_path)
 
 
 def test_impressions_are_a_uniform_sample_of_promoted_visits(shop, week):
@@ -110,7 +145,8 @@ def test_items_and_users(shop):
 
 def test_quick_is_a_slice(week):
     shop = open_shop(None, "quick")
-    assert shop.first_day == date(2017, 8, 15) and len(shop.config.segments) == 10
+    assert shop.first_day == date(2017, 8, 15) and len(shop.config.segments) == 9
+    assert shop.config.segment_order[-2:] == ("store", "with-kids")
     full = week[3].events
     (quick,) = shop.events(DAY, DAY)
     assert 0.15 < quick.events["user_id"].n_unique() / full["user_id"].n_unique() < 0.35
@@ -126,6 +162,9 @@ def test_quick_items_are_those_met(monkeypatch):
     met = {item for drop in shop.events() for item in drop.events["item_id"]}
     sold = set(open_shop(None).items()["item_id"])  # a few transactions name products that nobody lists
     assert set(shop.items()["item_id"]) == met & sold and len(met - sold) < 5
+    stores = {text for drop in shop.events() for text in drop.events["context"]}
+    promotions = shop.promotions(date(2017, 12, 31), date(2017, 12, 31))
+    assert promotions.height > 1000 and set(promotions["item_id"]) <= met and set(promotions["context"]) <= stores
 
 
 def test_a_shop_yaml_can_narrow_the_embedded_shop(tmp_path):

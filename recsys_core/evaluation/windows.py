@@ -1,13 +1,14 @@
 """Which days a segment learns from, is gated on, and is reported on.
 
-Every segment gets three windows in a row, `support | gate | report`, and a *twin*: a base model
-that has seen nothing from `support_start` on. One global cut-off per window; a scene is judged
-inside its own dates, every other segment on the newest days.
+Every segment gets three windows in a row, `support | gate | report`. Its strengths come from the shots before
+`support_start` and its trust from the questions of the support window. Each window is asked with the base and the
+shots as they were at its start. A scene is judged inside its own dates, everything else on the newest days.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
@@ -30,7 +31,11 @@ class WindowConfig(BaseModel, frozen=True, extra="forbid"):
 
 @dataclass(frozen=True)
 class Window:
-    """One segment's windows; all in seconds since the epoch, each half-open, contiguous."""
+    """One segment's (or family's) windows; all in seconds since the epoch, each half-open, contiguous.
+
+    Args:
+        shots_start: shots are counted from here on; 0 for everything but scenes.
+    """
 
     segment: str
     validation_start: int
@@ -38,10 +43,11 @@ class Window:
     gate_start: int
     report_start: int
     report_end: int
+    shots_start: int = 0
 
     @property
     def bounds(self) -> tuple[int, int, int, int, int]:
-        """All five cuts, ascending."""
+        """The five cuts, ascending, as the constructor takes them after the name."""
         return self.validation_start, self.support_start, self.gate_start, self.report_start, self.report_end
 
     def to_dict(self) -> dict:
@@ -49,22 +55,23 @@ class Window:
 
 
 def plan_windows(first: int, last: int, segments: list[SegmentSpec], config: WindowConfig, *,
-                 time_zone: str = "UTC", order_only: bool = False) -> dict[str, Window]:
-    """Plan the windows of the base and of every segment that can be judged.
+                 families: Sequence[str] = (), time_zone: str = "UTC", order_only: bool = False) -> dict[str, Window]:
+    """Plan the windows of the base and of every segment and family that can be judged.
 
     Args:
-        first, last: seconds of the shop's first and last positive event.
+        first, last: seconds of the shop's first and last positive event. families: their names.
 
     Returns:
         name → Window; a scene outside the data, or without enough days before it to train a
-        twin, has no entry (it serves the base, with that reason).
+        base, has no entry (it serves the base, with that reason).
     """
     if order_only:
         # Seconds are reverse positions: a user's last step is reported, the one before it gates,
         # the one before that gives the shots.
         end = last + 1
         common = Window(BASE, end - 4, end - 3, end - 2, end - 1, end)
-        return {BASE: common} | {s.name: Window(s.name, *common.bounds) for s in segments if s.kind != "scene"}
+        usual = [*(s.name for s in segments if s.kind != "scene"), *families]
+        return {BASE: common} | {name: Window(name, *common.bounds) for name in usual}
     zone = ZoneInfo(time_zone)
     start = datetime.fromtimestamp(first, zone).date()
     end = datetime.fromtimestamp(last, zone).date() + timedelta(days=1)
@@ -79,21 +86,25 @@ def plan_windows(first: int, last: int, segments: list[SegmentSpec], config: Win
             else _scene_window(segment, start, end, validation, zone)
         if window is not None:
             plan[segment.name] = window
-    return plan
+    return plan | {name: Window(name, *plan[BASE].bounds) for name in families}
 
 
 def _scene_window(segment: SegmentSpec, start: date, end: date, validation: timedelta,
                   zone: ZoneInfo) -> Window | None:
-    """Split a scene's own days 40 / 30 / 30 into support, gate and report."""
+    """Split a scene's own days 40 / 20 / 20 / 20 into shots, support, gate and report."""
     opens, closes = segment.start, min(end, segment.end + timedelta(days=1))
     days = (closes - opens).days
-    if days < 3 or opens - validation < start + validation:
+    if days < 5 or opens - validation < start + validation:
         return None
-    gate = opens + timedelta(days=max(1, round(days * 0.4)))
-    report = gate + timedelta(days=max(1, round(days * 0.3)))
-    return _window(segment.name, zone, opens - validation, opens, gate, report, closes)
+    cuts = [opens + timedelta(days=round(days * share)) for share in (0.4, 0.6, 0.8)]
+    window = _window(segment.name, zone, opens - validation, *cuts, closes)
+    return replace(window, shots_start=_midnight(opens, zone))
 
 
 def _window(name: str, zone: ZoneInfo, *days: date) -> Window:
     """Cuts at local midnights: where clocks change a day is not 86,400 seconds long."""
-    return Window(name, *(int(datetime.combine(day, time(), zone).timestamp()) for day in days))
+    return Window(name, *(_midnight(day, zone) for day in days))
+
+
+def _midnight(day: date, zone: ZoneInfo) -> int:
+    return int(datetime.combine(day, time(), zone).timestamp())

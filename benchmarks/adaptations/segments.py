@@ -62,16 +62,16 @@ class SegmentStudy:
         return rows, np.r_[0, np.cumsum(counts)].astype(np.int64), np.searchsorted(items, targets[inside])
 
 
-def prepare_segments(n: int = 256, k: int = 64, seed: int = 0, questions: int = 10_000, device: str = "cpu") -> SegmentStudy:
+def prepare_segments(n: int = 256, k: int = 64, seed: int = 0, questions: int = 10_000) -> SegmentStudy:
     """The n parts of the category path with most purchases among those with k shots and two texts.
 
     The base is fitted on all but the last six weeks, shots are drawn from the next four (at most ⌈k/8⌉ per
     shopper), questions from the last two. Parts with the same items as another count once.
 
     Args:
-        k: shots per segment. questions: baskets asked at most. device: the encoder's, "cpu" or "cuda".
+        k: shots per segment. questions: baskets asked at most.
     """
-    encoder, journey = load_encoder(EncoderConfig(device=device)), open_journey()
+    encoder, journey = load_encoder(EncoderConfig(device="cpu")), open_journey()
     catalogue, events = journey.catalogue, journey.events
     end = int(events.timestamp.max()) + 1
     asked_from = int(end - ASKED_DAYS * SECONDS_PER_DAY)

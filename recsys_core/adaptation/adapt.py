@@ -1,38 +1,28 @@
-"""Adapt one segment: fit every method on its shots, keep the one that its own shots vote for.
+"""Adapt one segment: solve the closed form on its shots, and trust it as far as the shots themselves vote for it.
 
-`auto` selection is leave-users-out cross-validation of the full-catalogue log-likelihood of the
-shots, over methods and over how far to trust each (a scale of 0 is the base itself). Likelihood is
-mostly made far below the top ten, so what wins there and moves the lists must also move them for the
-better. Nothing outside the support window is looked at.
+How far (a scale of the offsets; 0 is the base itself) is chosen by leave-users-out cross-validation of the
+full-catalogue log-likelihood of the shots. Likelihood is mostly made far below the top ten, so a scale that
+wins there and moves the lists must also move them for the better. Nothing outside the support window is looked at.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from pydantic import BaseModel, Field
 
 from recsys_core.adaptation.adapter import Adapter
-from recsys_core.adaptation.closed_form import ClosedFormConfig, Prior
-from recsys_core.adaptation.lora import LoraConfig
-from recsys_core.adaptation.methods import AND_SHOTS, FROM, LAST, BaseView, Methods, Task, closed_form_methods
+from recsys_core.adaptation.closed_form import ClosedFormConfig, Prior, Support, adapt_closed_form
 from recsys_core.adaptation.shots import ShotConfig, Shots
 from recsys_core.base_model.ranker import Ranker
+from recsys_core.evaluation.metrics import expected_ranks, metrics_from_ranks
 
 log = logging.getLogger(__name__)
 
 CHUNK = 64  # shots whose catalogue scores are held twice at a time
-
-
-class ContinualConfig(BaseModel, frozen=True, extra="forbid"):
-    """How an adapter is carried on."""
-
-    replay: float = Field(0.25, ge=0, le=1, description="share of the shots kept from the last support set, if in the window")
-    max_forgetting: float = Field(0.1, ge=0, description="nats per shot of the last support set that the next adapter "
-                                                         "may lose against the last one")
 
 
 class AdaptationConfig(BaseModel, frozen=True, extra="forbid"):
@@ -40,16 +30,39 @@ class AdaptationConfig(BaseModel, frozen=True, extra="forbid"):
 
     shots: ShotConfig = ShotConfig()
     closed_form: ClosedFormConfig = ClosedFormConfig()
-    lora: LoraConfig = LoraConfig()
-    continual: ContinualConfig = ContinualConfig()
-    lora_segments: int = Field(1, ge=0, description="segments per step that may also try LoRA: those with "
-                                                    "the most events; it costs minutes, the closed form moments")
-    folds: int = Field(4, ge=2, description="user folds of the method's cross-validation")
-    scales: tuple[float, ...] = Field((0.5, 1.0), description="how far to trust a method's offsets")
-    evidence: float = Field(2.0, ge=0, description="nats over all left-out shots that a method must gain to be "
+    folds: int = Field(4, ge=2, description="user folds of the scale's cross-validation")
+    scales: tuple[float, ...] = Field((0.5, 1.0), description="how far to trust the offsets")
+    evidence: float = Field(2.0, ge=0, description="nats over all left-out shots that an adapter must gain to be "
                                                    "preferred to the base")
     list_evidence: float = Field(0.5, ge=0, description="standard errors by which the left-out shots' NDCG@10 must rise, "
-                                                  "where the method moves their lists at all")
+                                                  "where the adapter moves their lists at all")
+
+
+@dataclass(frozen=True)
+class BaseView:
+    """The base at K shots: probabilities float32 [K, N], its distribution over the catalogue, rows sum to 1."""
+
+    probabilities: np.ndarray
+
+    def share(self, rows: np.ndarray) -> np.ndarray:
+        """The mean distribution at some shots, float64 [N], all > 0."""
+        mean = self.probabilities[rows].mean(axis=0, dtype=np.float64) + 1e-12
+        return mean / mean.sum()
+
+    def gains(self, rows: np.ndarray, items: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+        """What offsets [N] add to the log-likelihood of the shots at `rows`: float64 [len(rows)].
+
+        log p'(i) − log p(i) = o_i − log Σ_j p(j) exp(o_j): a matrix–vector product, no new softmax.
+        """
+        top = offsets.max()
+        return offsets[items] - top - np.log(self.probabilities[rows] @ np.exp(offsets - top))
+
+    def list_gains(self, rows: np.ndarray, items: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+        """What offsets [N] add to the NDCG@10 of the shots at `rows`: float64 [len(rows)]."""
+        indptr, base = np.arange(len(rows) + 1), self.probabilities[rows]
+        before, after = (metrics_from_ranks(*expected_ranks(scores, indptr, items), indptr)["ndcg@10"]
+                         for scores in (base, base * np.exp(offsets - offsets.max()).astype(np.float32)))
+        return after - before
 
 
 def view_base(ranker: Ranker, shots: Shots) -> BaseView:
@@ -61,7 +74,7 @@ def view_base(ranker: Ranker, shots: Shots) -> BaseView:
         block -= block.max(axis=1, keepdims=True)
         np.exp(block, out=block)
         block /= block.sum(axis=1, keepdims=True)
-    return BaseView(view, shots.chance)
+    return BaseView(view)
 
 
 def split_users(users: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:
@@ -70,33 +83,42 @@ def split_users(users: np.ndarray, folds: int, rng: np.random.Generator) -> np.n
     return (rng.permutation(user.max(initial=-1) + 1) % folds)[user]
 
 
-def choose_method(methods: Methods, task: Task, config: AdaptationConfig, rng: np.random.Generator
-                  ) -> tuple[str, float, dict[str, float]]:
-    """Cross-validate the methods on the support set.
+def solve(prior: Prior, view: BaseView, shots: Shots, subsets: Mapping[str, np.ndarray], config: ClosedFormConfig
+          ) -> dict[str, Adapter]:
+    """The closed form of some subsets of the shots.
+
+    Args:
+        subsets: the adapter's name → positions of the shots it learns from.
+    """
+    return adapt_closed_form(prior, {name: Support(shots.items[rows], shots.users[rows], view.share(rows))
+                                     for name, rows in subsets.items()}, config)
+
+
+def choose_scale(prior: Prior, view: BaseView, shots: Shots, config: AdaptationConfig, rng: np.random.Generator
+                 ) -> tuple[float, dict[str, float]]:
+    """Cross-validate the closed form on the support set.
 
     Returns:
-        the winning method's name ("base" where none gains `evidence` and passes `helps_lists`), its scale, and
-        the mean held-out gain over the base in nats per shot of every method and scale.
+        how far to trust it (0: the base, where no scale gains `evidence` and passes `helps_lists`), and the mean
+        held-out gain over the base in nats per shot of every scale.
     """
-    fold, rows, items = split_users(task.shots.users, config.folds, rng), np.arange(len(task.shots)), task.shots.items
-    judges = np.ones(len(rows), bool) if task.fresh is None else task.fresh
-    splits = [(rows[(fold == held) & judges], rows[fold != held]) for held in range(config.folds)]
+    fold, rows = split_users(shots.users, config.folds, rng), np.arange(len(shots))
+    splits = [(rows[fold == held], rows[fold != held]) for held in range(config.folds)]
     splits = [(test, train) for test, train in splits if len(test) and len(train)]
+    if not splits:
+        return 0.0, {}
     tests, asked = [test for test, _ in splits], sum(len(test) for test, _ in splits)
-    fitted: dict[str, list[np.ndarray]] = {}
-    for adapters in methods(task, [train for _, train in splits]):
-        for name, adapter in adapters.items():
-            fitted.setdefault(name, []).append(adapter.offsets(task.prior.catalogue).astype(np.float64))
-    gains = {(name, scale): float(sum(task.view.gains(test, items[test], scale * own).sum()
-                                      for test, own in zip(tests, offsets, strict=True))) / asked
-             for name, offsets in fitted.items() for scale in config.scales}
-    told = {f"{name}@{scale}": gain for (name, scale), gain in gains.items()}
-    for name, scale in sorted(gains, key=gains.get, reverse=True):
-        if gains[name, scale] * asked <= config.evidence:
+    fitted = solve(prior, view, shots, {f"{at}": train for at, (_, train) in enumerate(splits)}, config.closed_form)
+    offsets = [adapter.offsets(prior.catalogue).astype(np.float64) for adapter in fitted.values()]
+    gains = {scale: float(sum(view.gains(test, shots.items[test], scale * own).sum()
+                              for test, own in zip(tests, offsets, strict=True))) / asked for scale in config.scales}
+    told = {f"{scale}": gain for scale, gain in gains.items()}
+    for scale in sorted(gains, key=gains.get, reverse=True):
+        if gains[scale] * asked <= config.evidence:
             break
-        if helps_lists(task.view, task.shots, tests, [scale * own for own in fitted[name]], config):
-            return name, scale, told
-    return "base", 0.0, told
+        if helps_lists(view, shots, tests, [scale * own for own in offsets], config):
+            return scale, told
+    return 0.0, told
 
 
 def helps_lists(view: BaseView, shots: Shots, tests: Sequence[np.ndarray], offsets: Sequence[np.ndarray],
@@ -114,56 +136,33 @@ def helps_lists(view: BaseView, shots: Shots, tests: Sequence[np.ndarray], offse
     return len(of_user) > 1 and of_user.sum() > config.list_evidence * of_user.std(ddof=1) * np.sqrt(len(of_user))
 
 
-def nearest_starts(task: Task, only: tuple[str, float] | None) -> Task:
-    """The task with the start that explains its shots best as it is, and the segment's own last adapter; or with the
-    one that `only` names."""
-    if only is not None:
-        wanted = {name for name in task.starts if only[0] in (FROM + name, FROM + name + AND_SHOTS)}
-    else:
-        rows = np.arange(len(task.shots)) if task.fresh is None else np.flatnonzero(task.fresh)
-        gains = {name: task.view.gains(rows, task.shots.items[rows], start.offsets(task.prior.catalogue).astype(np.float64)
-                                       ).mean() for name, start in task.starts.items() if name != LAST}
-        wanted = {LAST, max(gains, key=gains.get, default=LAST)}
-    return replace(task, starts={name: start for name, start in task.starts.items() if name in wanted})
+def adapt_segment(prior: Prior, ranker: Ranker, segment: str, shots: Shots, config: AdaptationConfig,
+                  rng: np.random.Generator, *, scale: float | None = None) -> Adapter | None:
+    """Fit a segment's adapter from its shots.
+
+    Args:
+        prior: the base, prepared; ranker: the base's session model for the window (its twin).
+        scale: chosen before; then nothing is cross-validated (the placebo, and the refit that ships).
+
+    Returns:
+        the adapter, or None: too few shots, or it does not beat the base on left-out users or help their lists.
+    """
+    if len(shots) < config.shots.min_shots:
+        log.info("%s: %d shots, fewer than %d: no adapter", segment, len(shots), config.shots.min_shots)
+        return None
+    view, gains = view_base(ranker, shots), {}
+    if scale is None:
+        scale, gains = choose_scale(prior, view, shots, config, rng)
+    log.info("%s: %d shots → scale %.2g", segment, len(shots), scale)
+    if scale == 0:
+        return None
+    adapter = solve(prior, view, shots, {segment: np.arange(len(shots))}, config.closed_form)[segment]
+    return scaled(adapter, scale, {"cv_gain_nats": {name: round(gain, 4) for name, gain in gains.items()}})
 
 
 def scaled(adapter: Adapter, scale: float, settings: dict) -> Adapter:
     """The adapter with its offsets multiplied by `scale`, and what was learned about it noted."""
     return replace(adapter, theta=(scale * adapter.theta).astype(np.float32),
                    groups={key: scale * value for key, value in adapter.groups.items()},
-                   text_values=(scale * adapter.text_values).astype(np.float32),
                    item_values=(scale * adapter.item_values).astype(np.float32),
                    settings={**adapter.settings, **settings, "scale": scale})
-
-
-def adapt_segment(prior: Prior, ranker: Ranker, segment: str, shots: Shots, config: AdaptationConfig,
-                  rng: np.random.Generator, *, methods: Methods = closed_form_methods,
-                  starts: Mapping[str, Adapter] | None = None, fresh: np.ndarray | None = None,
-                  only: tuple[str, float] | None = None) -> Adapter | None:
-    """Fit a segment's adapter from its shots.
-
-    Args:
-        prior: the base, prepared; ranker: the base's session model for the window (its twin).
-        starts: name → adapter it may move on from. fresh: bool [K], shots no start has learned from.
-        only: (method, scale) chosen before; then nothing is cross-validated (the placebo, and the
-            refit that ships).
-
-    Returns:
-        the adapter, or None: too few shots, or no method that beats the base on left-out users and helps their lists.
-    """
-    if len(shots) < config.shots.min_shots:
-        log.info("%s: %d shots, fewer than %d: no adapter", segment, len(shots), config.shots.min_shots)
-        return None
-    task = nearest_starts(Task(prior, segment, shots, view_base(ranker, shots), config.closed_form, starts or {}, fresh),
-                          only)
-    if only is None:
-        name, scale, gains = choose_method(methods, task, config, rng)
-    else:
-        (name, scale), gains = only, {}
-    log.info("%s: %d shots → %s at scale %.2g", segment, len(shots), name, scale)
-    if name == "base":
-        return None
-    everything = [np.arange(len(shots))]
-    quick = closed_form_methods(task, everything)[0]
-    adapter = quick[name] if name in quick else methods(task, everything)[0][name]  # train nothing that is not shipped
-    return scaled(adapter, scale, {"method": name, "cv_gain_nats": {k: round(v, 4) for k, v in gains.items()}})

@@ -3,10 +3,6 @@
 A shot is one labelled event with the history before it. Shots come from the segment's support
 window, from users who are never asked in evaluation, with at most ceil(K/8) per user so that no
 heavy shopper speaks for the whole segment.
-
-Stratified shots are dealt to the categories in turns, so that small ones are heard. Then popular categories are rarer
-among the shots than in the shop, and the base's probabilities at the shots are multiplied by each item's chance to be
-drawn (`BaseView`): what is learned on top of that is as if the shots were random (prior correction, King & Zeng 2001).
 """
 
 from __future__ import annotations
@@ -26,8 +22,6 @@ class ShotConfig(BaseModel, frozen=True, extra="forbid"):
 
     k: int = Field(256, ge=1, description="most shots per segment")
     min_shots: int = Field(4, ge=1, description="fewer than this and the segment stays on the base")
-    strategy: str = Field("random", pattern="^(random|recent|stratified)$",
-                          description="which events of the window: any, the newest, or in turns of every category")
     support_users: float = Field(0.4, gt=0, lt=1, description="share of users who give shots, not queries")
     seed: int = 0
 
@@ -39,14 +33,12 @@ class Shots:
     Args:
         queries: K queries with the history before each shot. items: int32 [K] catalogue rows.
         users: int32 [K]. rows: int64 [K], rows of the interactions table (their identity).
-        chance: float64 [N], an event's chance to be drawn by its item, > 0; None: the same for all.
     """
 
     queries: Queries
     items: np.ndarray
     users: np.ndarray
     rows: np.ndarray
-    chance: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.items)
@@ -66,7 +58,7 @@ def per_user(k: int) -> int:
 
 
 def nth_occurrence(values: np.ndarray) -> np.ndarray:
-    """int64 [n]: how many earlier entries have the same value (user, category).
+    """int64 [n]: how many earlier entries have the same value.
 
     >>> nth_occurrence(np.array([7, 7, 3, 7])).tolist()
     [0, 1, 0, 2]
@@ -88,66 +80,23 @@ def count_shots(users: np.ndarray, cap: int) -> int:
     return int(np.count_nonzero(nth_occurrence(users) < cap))
 
 
-def chance_in_turns(pool: np.ndarray, strata: np.ndarray, k: int) -> np.ndarray:
-    """Chance of an event to be among K that are dealt to the strata in turns, by its item: float64 [N], > 0.
-
-    Replayed shots and the cap per user are left out of account. Where the pool has no event of a stratum it is that of a
-    first turn, in which one more would have been dealt to.
-
-    Args:
-        pool: int [n], the events' items. strata: int [N] ≥ 0, the stratum of every item.
-
-    >>> chance_in_turns(np.array([0, 0, 0, 0, 1]), np.array([0, 1, 2]), k=3).tolist()
-    [0.5, 1.0, 1.0]
-    """
-    size = np.bincount(strata[pool], minlength=strata.max() + 1)
-    strata_left = np.bincount(nth_occurrence(strata[pool]))  # in each turn
-    dealt = np.clip(k - np.r_[0, strata_left.cumsum()[:-1]], 0, strata_left) / strata_left
-    drawn = np.r_[dealt[0], dealt.cumsum()][size]
-    return (drawn / np.maximum(size, 1))[strata]
-
-
-def draw_chance(items: np.ndarray, config: ShotConfig, strata: np.ndarray | None) -> np.ndarray | None:
-    """`Shots.chance` of a draw from events with these items [n]."""
-    return chance_in_turns(items, strata, config.k) if config.strategy == "stratified" and len(items) else None
-
-
-def shot_pool(interactions: Interactions, start: int, end: int, member: np.ndarray, users: np.ndarray | None) -> np.ndarray:
-    """Positions int64 [n] of the events in [start, end) that may be shots; arguments as `draw_shots`."""
-    pool = member & (interactions.timestamp >= start) & (interactions.timestamp < end)
-    return np.flatnonzero(pool if users is None else pool & users[interactions.user])
-
-
 def draw_shots(interactions: Interactions, start: int, end: int, member: np.ndarray, config: ShotConfig,
-               rng: np.random.Generator, users: np.ndarray | None = None,
-               replay: tuple[np.ndarray, float] | None = None, strata: np.ndarray | None = None) -> Shots:
-    """Draw at most K shots from [start, end).
+               rng: np.random.Generator, users: np.ndarray | None = None) -> Shots:
+    """Draw at most K shots from [start, end), every event as likely as the others.
 
     Args:
         interactions: all events; histories are cut from them.
         member: bool [E], the events that may be shots (a segment's own, or a placebo's).
         users: bool [U] who may give shots; None for everybody (the adapter that ships).
-        replay: (rows of the interactions table, share): up to that share of the K shots is taken from these rows,
-            as far as they lie in the window.
-        strata: int [N] ≥ 0, the stratum of every item; stratified shots need it.
     """
-    pool = shot_pool(interactions, start, end, member, users)
-    rows = rng.permutation(pool)
-    if config.strategy == "recent":
-        rows = rows[np.argsort(-interactions.timestamp[rows], kind="stable")]
-    if config.strategy == "stratified":
-        turn = nth_occurrence(strata[interactions.item[rows]])
-        rows = rows[np.lexsort((rng.random(len(rows)), turn))]  # within a turn every stratum is as likely to come first
-    if replay is not None:
-        again = np.isin(interactions.row[rows], replay[0])
-        again &= np.cumsum(again) <= replay[1] * config.k
-        rows = np.r_[rows[again], rows[~again]]
+    pool = member & (interactions.timestamp >= start) & (interactions.timestamp < end)
+    rows = rng.permutation(np.flatnonzero(pool if users is None else pool & users[interactions.user]))
     chosen = np.sort(rows[nth_occurrence(interactions.user[rows]) < per_user(config.k)][:config.k])
-    return shots_from_rows(interactions, chosen, draw_chance(interactions.item[pool], config, strata))
+    return shots_from_rows(interactions, chosen)
 
 
-def shots_from_rows(interactions: Interactions, chosen: np.ndarray, chance: np.ndarray | None = None) -> Shots:
-    """Shots from positions [K] in `interactions` (ascending), each with its own history; chance as in `Shots`."""
+def shots_from_rows(interactions: Interactions, chosen: np.ndarray) -> Shots:
+    """Shots from positions [K] in `interactions` (ascending), each with its own history."""
     wanted = np.zeros(len(interactions), bool)
     wanted[chosen] = True
     low, high = (interactions.timestamp[chosen].min(), interactions.timestamp[chosen].max() + 1) \
@@ -158,7 +107,7 @@ def shots_from_rows(interactions: Interactions, chosen: np.ndarray, chance: np.n
     key = {(int(u), int(t)): i for i, (u, t) in enumerate(steps.T)}
     step_of = np.array([key[(int(interactions.user[r]), int(interactions.timestamp[r]))] for r in chosen], np.int64)
     return Shots(take_queries(queries, step_of, interactions.item[chosen]), interactions.item[chosen],
-                 interactions.user[chosen], interactions.row[chosen], chance)
+                 interactions.user[chosen], interactions.row[chosen])
 
 
 def take_queries(queries: Queries, rows: np.ndarray, targets: np.ndarray) -> Queries:

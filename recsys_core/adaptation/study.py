@@ -47,11 +47,6 @@ class Study:
             mask[self._members[segment]] = True
         return mask[self.events.row]
 
-    @cached_property
-    def strata(self) -> np.ndarray:
-        """int [N]: every item's category, the whole path; what stratified shots are dealt to in turns."""
-        return self.base.catalogue.items["category"].fill_null("").rank("dense").to_numpy() - 1
-
     def givers(self, segment: str, window: Window) -> np.ndarray:
         """int [n]: the user of each event that may be a shot of a window's support."""
         events = self.events

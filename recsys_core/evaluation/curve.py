@@ -1,9 +1,9 @@
 """Does adapting pay, and from how many shots on? A segment's gain at growing K, its placebo beside it.
 
 One pool of support shots is scored once by the base. From it many subsets per K are drawn, each adapted as the
-product adapts it (closed form, its scale cross-validated, no earlier adapter to move on from; random ones, also of a
-stratified pool), and all adapters are asked the same gate questions of shoppers who gave no shots. As many shots from
-outside the segment, fitted at the same scale, are the placebo. K = 0 is the base: every gain is measured from there.
+product adapts it (closed form, its scale cross-validated), and all adapters are asked the same gate questions of
+shoppers who gave no shots. As many shots from outside the segment, fitted at the same scale, are the placebo. K = 0 is
+the base: every gain is measured from there.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ class ShotPool:
         return np.array([solved[name].offsets(self.prior.catalogue) for name in supports])
 
     def choose_scales(self, fits: Sequence[Fit], config: AdaptationConfig) -> dict[Fit, float]:
-        """How far each draw's own left-out users trust its adapter, as `adapt.choose_method`; draws for the base are absent."""
+        """How far each draw's own left-out users trust its adapter, as `adapt.choose_scale`; draws for the base are absent."""
         owner, tests, trains = [], [], []
         for fit, positions in self._large_enough(fits, config).items():
             fold = split_users(self.shots.users[positions], config.folds, np.random.default_rng([self.seed, 3, *fit]))

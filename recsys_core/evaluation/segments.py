@@ -17,9 +17,8 @@ from pydantic import BaseModel, Field
 
 from recsys_core.adaptation.adapt import AdaptationConfig
 from recsys_core.adaptation.adapter import Adapter
-from recsys_core.adaptation.continual import JUDGED, PLACEBO
-from recsys_core.adaptation.segment import load_adapter
-from recsys_core.adaptation.shots import ShotConfig, Shots, draw_chance, shot_pool, shots_from_rows
+from recsys_core.adaptation.segment import JUDGED, PLACEBO, load_adapter
+from recsys_core.adaptation.shots import Shots, shots_from_rows
 from recsys_core.adaptation.study import Study
 from recsys_core.artefacts import read_json, write_json
 from recsys_core.base_model.data import Interactions, Queries, make_queries
@@ -121,16 +120,13 @@ class SegmentJudge:
 
     def _shots(self, adapter_folder: Path) -> Shots:
         """The shots the judged adapter was made from, found again by their event ids."""
-        study, about = self.study, read_json(adapter_folder / "segment.json")
+        study = self.study
         used = pl.read_parquet(adapter_folder / "shots.parquet").filter(pl.col("use") == JUDGED)["event_id"]
         chosen = study.table["event_id"].is_in(used.implode()).to_numpy()[study.events.row]
         if chosen.sum() != len(used):
             raise DataError(str(adapter_folder / "shots.parquet"), f"{len(used) - chosen.sum()} of {len(used)} shots "
                             "are no positive events of this shop", "adapt the segment again")
-        pool = shot_pool(study.events, about["window"]["support_start"], about["window"]["gate_start"],
-                         study.member(about["segment"]), study.support_users)
-        chance = draw_chance(study.events.item[pool], ShotConfig(**about["config"]["shots"]), study.strata)
-        return shots_from_rows(study.events, np.flatnonzero(chosen), chance)
+        return shots_from_rows(study.events, np.flatnonzero(chosen))
 
     def certify(self, segment: str, window: Window, member: np.ndarray, shots: Shots) -> Certificate:
         """Prove that training, shots, gate and report follow each other and share nothing."""

@@ -38,7 +38,7 @@ from tests.base_model.tiny_encoder import write_tiny_bert
 from tests.shops import DEPARTMENTS, planted_shop
 
 SEGMENTS = ["toys", "stationery", "spring-fair", "new-shoppers", "nobody"]
-ADAPTATION, EVALUATION = AdaptationConfig(shots=ShotConfig(k=32), lora_segments=0), EvaluationConfig()
+ADAPTATION, EVALUATION = AdaptationConfig(shots=ShotConfig(k=32)), EvaluationConfig()
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def built_shop() -> Built:
     encoder = tuned(root, shop)
     base = based(root / "base", root, shop, encoder)
     study = Study(base, tables["interactions"], tables["segment_events"], ADAPTATION.shots)
-    adapted = adapt_segments({name: folder(root / "adapters" / name) for name in SEGMENTS}, study, encoder, ADAPTATION)
+    adapted = adapt_segments({name: folder(root / "adapters" / name) for name in SEGMENTS}, study, ADAPTATION)
     judged = judge_segments({name: folder(root / "evaluations" / name) for name in SEGMENTS}, study,
                             {name: root / "adapters" / name for name in SEGMENTS},
                             candidate_items(base.catalogue.items, opened.config.segments), root / "champion",

@@ -41,9 +41,9 @@ def test_shots_that_are_judged_are_of_users_who_are_never_asked(built):
     assert built.study.support_users[[row[user] for user in shots["user_id"]]].all()
 
 
-def test_the_placebo_has_the_judged_ones_method_and_learned_something_else(built):
+def test_the_placebo_has_the_judged_ones_scale_and_learned_something_else(built):
     found = {name: load_adapter(built.adapters()["toys"], name, built.base.lock) for name in (JUDGED, PLACEBO, SERVING)}
-    assert len({adapter.settings["method"] for adapter in found.values()}) == 1
+    assert len({adapter.settings["scale"] for adapter in found.values()}) == 1
     toys = built.base.catalogue.items["department"].to_numpy() == "Toys"
     lift = {name: adapter.offsets(built.base.catalogue) for name, adapter in found.items()}
     assert lift[JUDGED][toys].mean() > lift[JUDGED][~toys].mean() + 1
@@ -64,20 +64,11 @@ def test_a_segment_without_a_window_is_written_with_the_reason(built, tmp_path):
 
 
 def test_the_same_seed_gives_the_same_artefacts(built, tmp_path):
-    again = adapt_segments({name: folder(tmp_path / name) for name in SEGMENTS}, built.study, built.encoder, ADAPTATION)
+    again = adapt_segments({name: folder(tmp_path / name) for name in SEGMENTS}, built.study, ADAPTATION)
     for name in SEGMENTS:
         assert folder_hash(tmp_path / name) == folder_hash(built.adapters()[name])
         assert {key: again[name][key] for key in again[name] if key != "folder"} == \
             read_json(built.adapters()[name] / "segment.json")
-
-
-def test_lora_is_tried_where_there_are_most_events(built, tmp_path):
-    config = ADAPTATION.model_copy(update={
-        "lora_segments": 1, "lora": ADAPTATION.lora.model_copy(update={"steps": 2, "negatives": 8})})
-    made = adapt_segments({name: folder(tmp_path / name) for name in ("toys", "nobody")}, built.study, built.encoder,
-                          config)
-    assert "lora@1.0" in made["toys"]["settings"]["cv_gain_nats"]
-    assert not (tmp_path / "toys" / ".peft").exists()
 
 
 def test_an_adapter_of_another_base_is_refused(built, tmp_path):

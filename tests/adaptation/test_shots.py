@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from recsys_core.adaptation.shots import ShotConfig, chance_in_turns, draw_shots, is_support_user, shots_from_rows
+from recsys_core.adaptation.shots import ShotConfig, draw_shots, is_support_user, shots_from_rows
 from recsys_core.base_model.data import Interactions
 from tests.adaptation.planted import DAY, make_events
 
@@ -25,9 +25,9 @@ def events() -> Interactions:
                         np.arange(len(order)), plain.user_ids)
 
 
-def draw(events, seed=0, member=None, users=None, strata=None, **config):
+def draw(events, seed=0, member=None, users=None, **config):
     member = np.ones(len(events), bool) if member is None else member
-    return draw_shots(events, START, END, member, ShotConfig(**config), np.random.default_rng(seed), users, strata=strata)
+    return draw_shots(events, START, END, member, ShotConfig(**config), np.random.default_rng(seed), users)
 
 
 @pytest.mark.parametrize("k", [1, 2, 8, 20, 64])
@@ -41,59 +41,13 @@ def test_a_lone_heavy_shopper_cannot_fill_the_support_set(events):
     assert len(draw(events, k=32, users=np.arange(40) == 0)) == 4
 
 
-@pytest.mark.parametrize("strategy", ["random", "recent", "stratified"])
-def test_shots_lie_strictly_inside_the_window_and_the_segment(events, strategy):
+def test_shots_lie_strictly_inside_the_window_and_the_segment(events):
     member = events.item % 2 == 0
-    shots = draw(events, k=500, member=member, strategy=strategy, strata=np.arange(50) % 3)
+    shots = draw(events, k=500, member=member)
     inside = member & (events.timestamp >= START) & (events.timestamp < END)
     assert set(shots.rows) <= set(events.row[inside])
     assert len(shots) == min(np.bincount(events.user[inside]).clip(max=63).sum(), 500)
     assert (shots.queries.timestamp == events.timestamp[shots.rows]).all()
-
-
-def test_recent_takes_the_newest_and_random_does_not(events):
-    newest = draw(events, k=16, strategy="recent").queries.timestamp
-    assert newest.min() == END - DAY
-    assert draw(events, k=16).queries.timestamp.min() < END - DAY
-
-
-STRATA = (np.arange(50) > 3).astype(int) + (np.arange(50) > 48)  # 4, 45 and 1 items; each as likely as the others
-
-
-def test_stratified_takes_of_every_category_in_turns(events):
-    inside = (events.timestamp >= START) & (events.timestamp < END) & (events.user > 0)  # user 0 would meet the cap
-    k, there = 30, np.bincount(STRATA[events.item[inside]])
-    took = np.bincount(STRATA[draw(events, member=inside, k=k, strategy="stratified", strata=STRATA).items])
-    assert there.min() < k // 3 and all(took >= np.minimum(there, took.max() - 1)) and took.sum() == k
-    assert np.bincount(STRATA[draw(events, member=inside, k=k).items])[1] > 2 * k // 3
-
-
-def test_the_chance_of_a_stratified_shot_is_how_often_it_is_drawn(events):
-    inside = (events.timestamp >= START) & (events.timestamp < END) & (events.user > 0)  # user 0 would meet the cap
-    drawn = [draw(events, seed, inside, k=40, strategy="stratified", strata=STRATA) for seed in range(200)]
-    share = np.bincount(np.concatenate([shots.rows for shots in drawn]), minlength=len(events))[inside] / len(drawn)
-    for stratum in range(3):
-        rows = STRATA[events.item[inside]] == stratum
-        assert share[rows].mean() == pytest.approx(drawn[0].chance[stratum == STRATA][0], abs=0.01)
-    assert draw(events, k=40).chance is None
-    assert len(draw(events, 0, np.zeros(len(events), bool), k=40, strategy="stratified", strata=STRATA)) == 0
-
-
-def test_with_more_categories_than_shots_an_unseen_one_is_as_unlikely_as_the_others():
-    chance = chance_in_turns(np.array([0, 1, 1, 2, 3]), np.arange(6), k=2)
-    assert chance.tolist() == [0.5, 0.25, 0.5, 0.5, 0.5, 0.5]
-
-
-@pytest.mark.parametrize("k", [2, 5])
-def test_a_large_category_is_no_sooner_dealt_to_than_a_small_one(k):
-    """Turns that end before everybody had one: what is drawn is still what the chances say."""
-    items = np.array([0, 1, 1, 1, 1, 1, 1, 2, 3])
-    shop = Interactions(np.arange(9, dtype=np.int32), items.astype(np.int32), np.full(9, DAY), np.zeros(9, np.int8), np.arange(9),
-                        [f"u{user}" for user in range(9)])
-    drawn = [draw_shots(shop, 0, 2 * DAY, np.ones(9, bool), ShotConfig(k=k, strategy="stratified"), np.random.default_rng(seed),
-                        strata=np.arange(4)) for seed in range(600)]
-    share = np.bincount(np.concatenate([shots.rows for shots in drawn]), minlength=9) / 600
-    np.testing.assert_allclose([share[items == item].mean() for item in range(4)], drawn[0].chance, atol=0.06)
 
 
 def test_the_same_seed_draws_the_same_rows(events):

@@ -5,8 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from recsys_core.adaptation.adapt import adapt_segment, choose_method, view_base
-from recsys_core.adaptation.methods import Task, closed_form_methods
+from recsys_core.adaptation.adapt import adapt_segment, choose_scale, view_base
 from recsys_core.adaptation.shots import draw_shots, nth_occurrence, shots_from_rows
 from recsys_core.adaptation.study import Study
 from recsys_core.evaluation.bootstrap import Interval
@@ -79,11 +78,9 @@ def test_every_subset_is_adapted_as_the_product_adapts_it(built, pool, fit):
     events, positions = built.study.events, pool.subset(fit)
     subset = shots_from_rows(events, np.flatnonzero(np.isin(events.row, pool.shots.rows[positions])))
     ranker, prior = built.study.twin(built.plan["toys"])
-    task = Task(prior, "toys", subset, view_base(ranker, subset), ADAPTATION.closed_form)
-    name, scale, _ = choose_method(closed_form_methods, task, ADAPTATION, np.random.default_rng([0, 3, *fit]))
-    scales = pool.choose_scales([fit], ADAPTATION)
-    assert scales == ({} if name == "base" else {fit: scale})
-    product = adapt_segment(prior, ranker, "toys", subset, ADAPTATION, np.random.default_rng(0), only=("closed_form", 0.5))
+    scale, _ = choose_scale(prior, view_base(ranker, subset), subset, ADAPTATION, np.random.default_rng([0, 3, *fit]))
+    assert pool.choose_scales([fit], ADAPTATION) == ({fit: scale} if scale else {})
+    product = adapt_segment(prior, ranker, "toys", subset, ADAPTATION, np.random.default_rng(0), scale=0.5)
     found = pool.fit({fit: 0.5}, ADAPTATION)[fit]
     np.testing.assert_allclose(found, product.offsets(built.base.catalogue), atol=1e-4)
 

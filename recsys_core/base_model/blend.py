@@ -1,20 +1,24 @@
 """Weights of the ranker's parts: one conditional logit over the whole catalogue, solved by Newton's method.
 
-P(next = i | history) = exp(Σ_p w_p x_p(i)) / Σ_j exp(Σ_p w_p x_p(j))   (McFadden 1974)
+P(next = i | history) = exp(Σ_p w_p(n) x_p(i)) / Σ_j exp(Σ_p w_p(n) x_p(j))   (McFadden 1974)
 
-The sum over j is kept exact for the candidates that carry the probability and estimated for the tail by a
+The weights depend on how many steps n of the shopper are known (`knots`); all knots are solved at once, neighbours pulled
+together. The sum over j is kept exact for the candidates that carry the probability and estimated for the tail by a
 uniform sample with its log correction (Bengio & Senécal 2008), so large catalogues fit in memory.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
-from recsys_core.base_model.data import Queries
+from recsys_core.base_model.knots import knot_shares
+
+STEPS = 50  # Newton steps at most; a handful is usual
+LENGTHS = (1.0, 0.5, 0.25, 0.1, 0.02)  # of a step, tried until one climbs
 
 
 @dataclass(frozen=True)
@@ -25,15 +29,31 @@ class Choices:
         features: float32 [P, R]. start: int64 [n], first row of each situation.
         log_weight: float32 [R], log of how many catalogue items a row stands for.
         chosen: float32 [R], 1/targets at the situation's targets, 0 elsewhere.
+        steps: int64 [n], how many steps of the shopper are known.
     """
 
     features: np.ndarray
     start: np.ndarray
     log_weight: np.ndarray
     chosen: np.ndarray
+    steps: np.ndarray
 
     def __len__(self) -> int:
         return len(self.start)
+
+    @property
+    def bounds(self) -> list[tuple[int, int]]:
+        """First and one past the last row of each situation."""
+        return list(pairwise([*self.start.tolist(), self.features.shape[1]]))
+
+    def logits(self, weights: np.ndarray) -> np.ndarray:
+        """float32 [R]: the score of every row, without its log weight. weights: float [knots, P]."""
+        own = (knot_shares(self.steps) @ weights).astype(np.float32)
+        return np.concatenate([row @ self.features[:, low:high]
+                               for row, (low, high) in zip(own, self.bounds, strict=True)])
+
+
+Situation = tuple[np.ndarray, np.ndarray, np.ndarray, int]  # features [P, c], log weights [c], chosen [c], known steps
 
 
 def sample_candidates(pilot: np.ndarray, needed: np.ndarray, top: int, tail: int,
@@ -62,70 +82,84 @@ def sample_candidates(pilot: np.ndarray, needed: np.ndarray, top: int, tail: int
     return items[order], weight[order]
 
 
-def collect_choices(parts_of: Callable[[int], np.ndarray], queries: Queries, rows: np.ndarray,
-                    pilot_weights: np.ndarray, *, top: int, tail: int, rng: np.random.Generator) -> Choices:
-    """Evaluate the parts on the chosen queries and keep each one's candidates.
+def join_situations(situations: Iterable[Situation]) -> Choices:
+    """Situations one after the other as `Choices`.
 
     Args:
-        parts_of: (query row) -> float32 [P, N], the parts of one query.
-        rows: which queries. pilot_weights: float [P], the guess that says which items are likely.
+        situations: at least one.
     """
-    features, weights, chosen, lengths = [], [], [], []
-    for row in rows:
-        targets = queries.targets[queries.target_indptr[row]:queries.target_indptr[row + 1]]
-        parts, past = parts_of(int(row)), queries.histories[row:row + 1].items
-        items, weight = sample_candidates(pilot_weights.astype(np.float32) @ parts,
-                                          np.concatenate([targets, past]), top, tail, rng)
-        features.append(parts[:, items])
-        weights.append(weight)
-        chosen.append(np.isin(items, targets).astype(np.float32) / np.float32(len(targets)))
-        lengths.append(len(items))
-    start = np.r_[0, np.cumsum(lengths)[:-1]].astype(np.int64)
-    return Choices(np.concatenate(features, axis=1), start, np.concatenate(weights), np.concatenate(chosen))
+    features, weights, chosen, steps = zip(*situations, strict=True)
+    start = np.r_[0, np.cumsum([len(weight) for weight in weights])[:-1]].astype(np.int64)
+    return Choices(np.concatenate(features, axis=1), start, np.concatenate(weights), np.concatenate(chosen),
+                   np.array(steps, np.int64))
 
 
 def log_likelihood(choices: Choices, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """log P(targets) of every choice [n], and the gradient [P] and negative Hessian [P, P] of its sum."""
-    count, rows = choices.features.shape
-    value, gradient, hessian = np.empty(len(choices)), np.zeros(count), np.zeros((count, count))
-    step = max(1, int(len(choices) * 500_000 / rows))
-    bounds = np.r_[choices.start, rows]
-    for first in range(0, len(choices), step):
-        last = min(first + step, len(choices))
-        low, high = bounds[first], bounds[last]
-        begin = (bounds[first:last] - low).astype(np.int64)
-        lengths = np.diff(bounds[first:last + 1])
+    """log P(targets) of every choice [n]; gradient [knots, P] and negative Hessian [knots, P, knots, P] of its sum."""
+    (knots, count), shares = weights.shape, knot_shares(choices.steps).astype(np.float64)
+    value, gradient, hessian = np.empty(len(choices)), np.zeros((knots, count)), np.zeros((knots, count, knots, count))
+    own = (shares @ weights).astype(np.float32)
+    for at, (low, high) in enumerate(choices.bounds):
         block, chosen = choices.features[:, low:high], choices.chosen[low:high]
-        score = weights.astype(np.float32) @ block
+        score = own[at] @ block
         logit = score + choices.log_weight[low:high]
-        peak = np.maximum.reduceat(logit, begin)
-        probability = np.exp(logit - np.repeat(peak, lengths))
-        total = np.add.reduceat(probability, begin, dtype=np.float64)
-        probability /= np.repeat(total, lengths).astype(np.float32)
-        value[first:last] = np.add.reduceat(chosen * score, begin, dtype=np.float64) - np.log(total) - peak
+        peak = logit.max()
+        probability = np.exp(logit - peak)
+        total = float(probability.sum(dtype=np.float64))
+        probability /= np.float32(total)
+        value[at] = float(chosen @ score) - np.log(total) - float(peak)
         weighted = block * probability
-        mean = np.add.reduceat(weighted, begin, axis=1, dtype=np.float64)
-        gradient += block @ chosen - mean.sum(axis=1)
-        hessian += weighted @ block.T - mean @ mean.T
+        mean = weighted.sum(axis=1, dtype=np.float64)
+        slope, bend = block @ chosen - mean, weighted @ block.T - np.outer(mean, mean)
+        near = np.flatnonzero(shares[at])  # the one or two knots beside this many steps
+        for a in near:
+            gradient[a] += shares[at, a] * slope
+            for b in near:
+                hessian[a, :, b, :] += shares[at, a] * shares[at, b] * bend
     return value, gradient, hessian
 
 
-def fit_weights(choices: Choices, prior: np.ndarray, ridge: float) -> np.ndarray:
-    """Maximise the log-likelihood - ridge/2 · Σ_p max(var_p, 0.05) · (w_p - prior_p)², by Newton's method.
+def fit_weights(choices: Choices, prior: np.ndarray, ridge: float, smooth: float) -> np.ndarray:
+    """Maximise the log-likelihood less the pull towards the prior, by Newton's method.
+
+    The pull is ½ Σ_p max(var_p, 0.05) · (ridge Σ_k d_kp² + smooth Σ_k (d_k+1,p − d_kp)²) with d = weights − prior: what
+    shoppers with little and with much history have in common moves freely, what sets them apart must be shown.
 
     Args:
-        prior: float [P], where weights stay that the data say nothing about.
-        ridge: pull towards the prior, in choices; relative to how much each part varies.
+        prior: float [knots, P], where weights stay that the data say nothing about.
+        ridge, smooth: in choices; relative to how much each part varies.
 
     Returns:
-        weights float64 [P].
+        weights float64 [knots, P].
     """
     # The floor keeps a part that hardly varies (a trend without real times) from an enormous weight.
-    penalty = ridge * np.maximum(choices.features.var(axis=1, dtype=np.float64), 0.05)
-    return _newton(choices, prior.astype(np.float64), prior, penalty)
+    scale = np.maximum(choices.features.var(axis=1, dtype=np.float64), 0.05)
+    prior, pull = prior.astype(np.float64), _pull(len(prior), ridge, smooth)
+    bend = np.einsum("ab,pq->apbq", pull, np.diag(scale))
+
+    def objective(at: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        value, gradient, hessian = log_likelihood(choices, at)
+        away = pull @ (at - prior) * scale
+        return float(value.sum()) - 0.5 * float(((at - prior) * away).sum()), gradient - away, hessian + bend
+
+    weights, size = prior, prior.size
+    value, gradient, hessian = objective(weights)
+    for _ in range(STEPS):
+        direction = np.linalg.solve(hessian.reshape(size, size), gradient.reshape(size)).reshape(prior.shape)
+        if (gradient * direction).sum() < 1e-5 * len(choices):
+            return weights
+        for length in LENGTHS:
+            candidate = objective(weights + length * direction)
+            if candidate[0] > value:
+                break
+        else:
+            return weights
+        weights = weights + length * direction
+        value, gradient, hessian = candidate
+    return weights
 
 
-def fit_head(choices: Choices, weights: np.ndarray, *, seen: np.ndarray, top: int, ridge: float,
+def fit_head(choices: Choices, weights: np.ndarray, *, seen: np.ndarray, top: int, ridge: float, smooth: float,
              share: float) -> np.ndarray:
     """Move the weights part of the way to those that order the top of the list best.
 
@@ -135,52 +169,50 @@ def fit_head(choices: Choices, weights: np.ndarray, *, seen: np.ndarray, top: in
     weights then restores the likelihood of the whole catalogue, so that the score stays a logit.
 
     Args:
-        seen: bool [R], rows whose item is in the situation's history. ridge: pull towards `weights`, in
-        choices. share: how far to move, 0 (not at all) to 1.
+        weights: float [knots, P]. seen: bool [R], rows whose item is in the situation's history. ridge, smooth: pulls
+        towards `weights`, in choices. share: how far to move, 0 (not at all) to 1.
     """
-    score = weights.astype(np.float32) @ choices.features
-    bounds = np.r_[choices.start, len(score)]
-    rows = []
+    head = _heads(choices, choices.logits(weights), seen, top)
+    if not head:
+        return weights
+    moved = weights + share * (fit_weights(join_situations(head), weights, ridge, smooth) - weights)
+    return moved * _steepness(choices, choices.logits(moved))
+
+
+def _steepness(choices: Choices, score: np.ndarray) -> float:
+    """The factor on all scores [R] under which the choices are most likely; one-dimensional Newton steps from 1."""
+    factor = 1.0
+    for _ in range(STEPS):
+        slope = bend = 0.0
+        for low, high in choices.bounds:
+            logit = factor * score[low:high] + choices.log_weight[low:high]
+            probability = np.exp(logit - logit.max())
+            probability /= probability.sum()
+            mean = float(probability @ score[low:high])
+            slope += float(choices.chosen[low:high] @ score[low:high]) - mean
+            bend += float(probability @ score[low:high]**2) - mean**2
+        step = slope / bend if bend > 0 else 0.0
+        factor += float(np.clip(step, -0.5 * factor, factor))
+        if abs(step) < 1e-5:
+            break
+    return factor
+
+
+def _heads(choices: Choices, score: np.ndarray, seen: np.ndarray, top: int) -> list[Situation]:
+    """The best items of each choice, and once more of those that are new to the shopper, where they hold a target."""
+    found: list[Situation] = []
     for offered in (score, np.where(seen, -np.inf, score)) if seen.any() else (score,):
-        for low, high in pairwise(bounds.tolist()):
+        for steps, (low, high) in zip(choices.steps.tolist(), choices.bounds, strict=True):
             keep = min(top, high - low)
             best = low + np.sort(np.argpartition(-offered[low:high], keep - 1)[:keep])
             best = best[offered[best] > -np.inf]
-            if choices.chosen[best].any():
-                rows.append(best)
-    if not rows:
-        return weights
-    lengths = [len(best) for best in rows]
-    flat, start = np.concatenate(rows), np.r_[0, np.cumsum(lengths)[:-1]].astype(np.int64)
-    mass = np.repeat(np.add.reduceat(choices.chosen[flat], start), lengths)
-    head = Choices(choices.features[:, flat], start, np.zeros(len(flat), np.float32), choices.chosen[flat] / mass)
-    moved = weights + share * (fit_weights(head, weights, ridge) - weights)
-    line = (moved.astype(np.float32) @ choices.features)[None]
-    whole = Choices(line, choices.start, choices.log_weight, choices.chosen)
-    return moved * _newton(whole, np.ones(1), np.ones(1), np.zeros(1))
+            if mass := float(choices.chosen[best].sum()):
+                found.append((choices.features[:, best], np.zeros(len(best), np.float32), choices.chosen[best] / np.float32(mass),
+                              steps))
+    return found
 
 
-def _newton(choices: Choices, weights: np.ndarray, prior: np.ndarray, penalty: np.ndarray,
-            steps: int = 50) -> np.ndarray:
-    """Damped Newton steps on the ridged log-likelihood until a step would gain next to nothing."""
-
-    def objective(at: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        value, gradient, hessian = log_likelihood(choices, at)
-        away = at - prior
-        return (float(value.sum()) - 0.5 * float(penalty @ away**2), gradient - penalty * away,
-                hessian + np.diag(penalty))
-
-    value, gradient, hessian = objective(weights)
-    for _ in range(steps):
-        direction = np.linalg.solve(hessian, gradient)
-        if gradient @ direction < 1e-5 * len(choices):
-            return weights
-        for size in (1.0, 0.5, 0.25, 0.1, 0.02):
-            candidate = objective(weights + size * direction)
-            if candidate[0] > value:
-                break
-        else:
-            return weights
-        weights = weights + size * direction
-        value, gradient, hessian = candidate
-    return weights
+def _pull(knots: int, ridge: float, smooth: float) -> np.ndarray:
+    """float64 [knots, knots]: the quadratic form of `fit_weights` for one part."""
+    between = np.diff(np.eye(knots), axis=0)
+    return ridge * np.eye(knots) + smooth * between.T @ between

@@ -247,3 +247,18 @@ def make_queries(interactions: Interactions, start: int, end: int, *, target: np
     target_indptr = np.searchsorted(pairs[0], np.arange(len(asked) + 1)).astype(np.int64)
     return Queries(interactions.user[at], interactions.timestamp[at], histories, target_indptr,
                    pairs[1].astype(np.int32))
+
+
+def take_queries(queries: Queries, rows: np.ndarray) -> Queries:
+    """The questions at `rows`, int [m], in that order."""
+    past = queries.histories
+    (indptr, at), (target_indptr, wanted) = (_gather(p, rows) for p in (past.indptr, queries.target_indptr))
+    histories = Histories(indptr, past.items[at], past.steps_ago[at], past.days_ago[at], past.event_type[at])
+    return Queries(queries.user[rows], queries.timestamp[rows], histories, target_indptr, queries.targets[wanted])
+
+
+def _gather(indptr: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of some rows of a ragged array: their new indptr, and where their entries are."""
+    lengths = np.diff(indptr)[rows]
+    gathered = np.r_[0, np.cumsum(lengths)].astype(np.int64)
+    return gathered, np.repeat(indptr[:-1][rows] - gathered[:-1], lengths) + np.arange(gathered[-1])

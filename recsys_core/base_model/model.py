@@ -1,8 +1,8 @@
 """The base model as one artefact: item vectors, windows, a ranker per cut-off, the click head, the lock.
 
-A *twin* is the ranker as it was at a cut-off: it has seen nothing later, so segments and gates can
-be judged with it. What ships (`serving`) is refitted through the newest day with the settings the
-newest twin chose, and never judged on days it has seen.
+For every window there are three rankers, as a night's refit would have left them when its support, its gate and its
+report began: each has seen nothing later, so days after it can be judged with it. Their blend is chosen once, on the days
+before the support. What ships (`serving`) is refitted through the newest day with the newest blend, and never judged.
 """
 
 from __future__ import annotations
@@ -76,16 +76,19 @@ class BaseModelArtefact:
         """Whether the item vectors are the encoder's; hashed words and character pairs otherwise."""
         return self.summary["unknown_share"] <= UNKNOWN_LIMIT
 
-    def twin(self, window: Window) -> Ranker:
-        """The ranker that has seen nothing from the window's support on."""
-        return Ranker.load(self.folder / "rankers" / str(window.support_start), self.catalogue)
+    def ranker(self, cutoff: int) -> Ranker:
+        """The ranker as a night's refit would have left it: it has seen nothing from `cutoff` (seconds) on.
+
+        Cut-offs are the starts of the support, gate and report windows of the plan.
+        """
+        return Ranker.load(self.folder / "rankers" / str(cutoff), self.catalogue)
 
     def serving(self) -> Ranker:
         """The ranker that ships."""
         return Ranker.load(self.folder / "rankers" / SERVING, self.catalogue)
 
     def click(self, name: str) -> ClickModel | None:
-        """The click head: "twin" or "serving"; None in a shop without impressions."""
+        """The click head: "judged" or "serving"; None in a shop without impressions."""
         place = self.folder / "click" / name
         return ClickModel.load(place) if place.is_dir() else None
 
@@ -126,7 +129,7 @@ def plan_shop(interactions: pl.DataFrame, segments: list[SegmentSpec], config: W
 def build_base(folder: Path, *, encoder: TextEncoder, encoder_cutoff: int, items: pl.DataFrame,
                interactions: pl.DataFrame, exposures: pl.DataFrame, item_features: pl.DataFrame,
                plan: dict[str, Window], cache: VectorCache, config: BaseConfig) -> dict:
-    """Fit every twin and what ships, and write them below `folder`.
+    """Fit the ranker at every cut-off of the plan and the one that ships, and write them below `folder`.
 
     Args:
         encoder: where its vocabulary lacks the shop's words, hashed words and character pairs take its place.
@@ -146,13 +149,19 @@ def build_base(folder: Path, *, encoder: TextEncoder, encoder_cutoff: int, items
     reader = encoder if unknown <= UNKNOWN_LIMIT else NgramReader(encoder)
     catalogue = make_catalogue(items, reader, cache)
     events = make_interactions(interactions, catalogue)
-    twins = {}
-    for cutoff in sorted({w.support_start for w in plan.values()}):
-        window = next(w for w in plan.values() if w.support_start == cutoff)
-        twins[cutoff] = _fit_twin(events, catalogue, window, config)
-        twins[cutoff].save(folder / "rankers" / str(cutoff))
-    newest = twins[plan[BASE].support_start]
-    serving = fit_ranker(events, catalogue, config.ranker, weights=newest.weights)
+    blends: dict[tuple[int, int], np.ndarray] = {}
+    for window in plan.values():
+        chosen_on = (window.validation_start, window.support_start)
+        if chosen_on not in blends:
+            blends[chosen_on] = _choose_blend(events, catalogue, window, config)
+        for cutoff in (window.support_start, window.gate_start, window.report_start):
+            place = folder / "rankers" / str(cutoff)
+            if not place.exists():
+                log.info("ranker: counts up to %d", cutoff)
+                fit_ranker(events.before(cutoff), catalogue, config.ranker, weights=blends[chosen_on]).save(place)
+    newest = plan[BASE]
+    serving = fit_ranker(events, catalogue, config.ranker,
+                         weights=blends[newest.validation_start, newest.support_start])
     serving.save(folder / "rankers" / SERVING)
     _fit_clicks(folder, exposures, item_features, plan[BASE], config)
     write_catalogue(folder, catalogue)
@@ -162,21 +171,20 @@ def build_base(folder: Path, *, encoder: TextEncoder, encoder_cutoff: int, items
         "items": len(catalogue), "distinct_texts": len(catalogue.vectors),
         "unknown_share": unknown, "events": len(events),
         "users": len(events.user_ids), "through": int(events.timestamp.max()),
-        "weights": {n: round(float(w), 4) for n, w in zip(serving.part_names, serving.weights, strict=True)},
+        "weights": {name: [round(float(w), 4) for w in own]
+                    for name, own in zip(serving.part_names, serving.weights.T, strict=True)},
     }
     write_json(folder / "base.json", summary)
     return summary
 
 
-def _fit_twin(events: Interactions, catalogue: Catalogue, window: Window, config: BaseConfig) -> Ranker:
-    """Choose the blend on the days before the cut-off, then refit the counts up to it."""
-    rng = np.random.default_rng(config.seed)
-    cutoff = window.support_start
+def _choose_blend(events: Interactions, catalogue: Catalogue, window: Window, config: BaseConfig) -> np.ndarray:
+    """The weights [knots, P] that explain the days before a window's support, counts being of the days before those."""
+    cutoff, rng = window.support_start, np.random.default_rng(config.seed)
     validation = make_queries(events.before(cutoff), window.validation_start, cutoff,
                               max_queries=config.validation_queries, rng=rng)
-    log.info("twin at %d: blend on %d steps", cutoff, len(validation))
-    chosen = fit_ranker(events.before(window.validation_start), catalogue, config.ranker, validation=validation)
-    return fit_ranker(events.before(cutoff), catalogue, config.ranker, weights=chosen.weights)
+    log.info("blend before %d: %d steps", cutoff, len(validation))
+    return fit_ranker(events.before(window.validation_start), catalogue, config.ranker, validation=validation).weights
 
 
 def _fit_clicks(folder: Path, exposures: pl.DataFrame, item_features: pl.DataFrame, window: Window,
@@ -185,7 +193,7 @@ def _fit_clicks(folder: Path, exposures: pl.DataFrame, item_features: pl.DataFra
     gate = pl.from_epoch(pl.lit(window.gate_start), "s").dt.replace_time_zone("UTC")
     judged = exposures.filter(pl.col("timestamp") < gate)
     known = item_features.filter(pl.col("day") < gate.dt.date())
-    for name, rows, counts in (("twin", judged, known), (SERVING, exposures, item_features)):
+    for name, rows, counts in (("judged", judged, known), (SERVING, exposures, item_features)):
         try:
             fit_click_model(rows, config.click, counts).save(folder / "click" / name)
         except ModelError as error:  # a shop that shows nothing, or too little, has no click head

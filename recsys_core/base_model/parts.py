@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -21,32 +22,30 @@ from recsys_core.base_model.transitions import (
     text_neighbours,
 )
 
-# The weight each part starts from: the pilot of the blend, the centre of its ridge, and what a shop
-# without a single validation query is served with.
-PRIOR_WEIGHTS = {
-    "popularity": 0.5,             # log(events + 0.5)
-    "bestseller": 0.0,             # log(1 + events / mean events): bends the line above for the head
-    "trend": 0.0,                  # log of recent share over all-time share
-    "bought_before": 0.0,          # 1 if the item is in the history
-    "bought_often": 0.0,           # log(times)
-    "bought_popular": 0.0,         # bought_before × popularity
-    "bought_recently_days": 0.0,   # log of the share of those times left after decay by days
-    "bought_recently_steps": 0.0,  # Σ decay^steps
-    "bought_last": 0.0,            # 1 if in the newest step
-    "repeat_habit": 0.0,           # bought_before × the share of repeats in this history
-    "transitions": 0.5,            # log(1 + what followed these items before / ε)
-    "text_transitions": 0.5,       # the same between texts, smoothed over similar texts
-    "text_profile": 3.0,           # cosine to the recency-weighted mean vector of the history
-    "text_last": 1.0,              # cosine to the mean vector of the newest step
-    "bought_followed": 0.0,        # bought_before × transitions
-    "bought_similar": 0.0,         # bought_before × text_profile
-    "companions": 0.0,             # log(1 + how much the shoppers of the history's items share with the item's / ε)
-    "bought_companions": 0.0,      # bought_before × companions
-    "brand": 0.0,                  # log of the history's preference for the brand over its overall share
-    "category": 0.0,               # the same for the category
+PARTS = {
+    "popularity": "log(events + 0.5)",
+    "bestseller": "log(1 + events / mean events): bends the line above for the head",
+    "trend": "log of recent share over all-time share",
+    "bought_before": "1 if the item is in the history",
+    "bought_often": "log(times)",
+    "bought_popular": "bought_before × popularity",
+    "bought_recently_days": "log of the share of those times left after decay by days",
+    "bought_recently_steps": "Σ decay^steps",
+    "bought_last": "1 if in the newest step",
+    "repeat_habit": "bought_before × the share of repeats in this history",
+    "transitions": "log(1 + what followed these items before / ε)",
+    "text_transitions": "the same between texts, smoothed over similar texts",
+    "text_profile": "cosine to the recency-weighted mean vector of the history",
+    "text_last": "cosine to the mean vector of the newest step",
+    "bought_followed": "bought_before × transitions",
+    "bought_similar": "bought_before × text_profile",
+    "companions": "log(1 + how much the shoppers of the history's items share with the item's / ε)",
+    "bought_companions": "bought_before × companions",
+    "brand": "log of the history's preference for the brand over its overall share",
+    "category": "the same for the category",
 }
 LOG_FLOOR = np.float32(np.log(1.05))
-PART_NAMES = tuple(PRIOR_WEIGHTS)
+PART_NAMES = tuple(PARTS)
 
 
 @dataclass(frozen=True)
@@ -67,14 +66,27 @@ class Counts:
     companions: sp.csr_array
 
 
+class Piece(Protocol):
+    """One part of n histories in its cheapest form."""
+
+    def add(self, total: np.ndarray, row: int, weight: np.float32) -> None:
+        """Add the weighted part of one history to its scores, float32 [N]."""
+
+    def at(self, row: int, columns: np.ndarray) -> np.ndarray:
+        """The part of one history at some items, unweighted: float32 [len(columns)]."""
+
+
 @dataclass(frozen=True)
 class Static:
     """The same value per item for every history: float32 [N]."""
 
     values: np.ndarray
 
-    def add(self, total: np.ndarray, weight: float) -> None:
-        total += np.float32(weight) * self.values
+    def add(self, total: np.ndarray, row: int, weight: np.float32) -> None:
+        total += weight * self.values
+
+    def at(self, row: int, columns: np.ndarray) -> np.ndarray:
+        return self.values[columns]
 
 
 @dataclass(frozen=True)
@@ -83,10 +95,15 @@ class Sparse:
 
     matrix: sp.csr_array
 
-    def add(self, total: np.ndarray, weight: float) -> None:
-        for row in range(total.shape[0]):
-            low, high = self.matrix.indptr[row], self.matrix.indptr[row + 1]
-            total[row, self.matrix.indices[low:high]] += np.float32(weight) * self.matrix.data[low:high]
+    def add(self, total: np.ndarray, row: int, weight: np.float32) -> None:
+        low, high = self.matrix.indptr[row], self.matrix.indptr[row + 1]
+        total[self.matrix.indices[low:high]] += weight * self.matrix.data[low:high]
+
+    def at(self, row: int, columns: np.ndarray) -> np.ndarray:
+        low, high = self.matrix.indptr[row], self.matrix.indptr[row + 1]
+        values = np.zeros(self.matrix.shape[1], np.float32)
+        values[self.matrix.indices[low:high]] = self.matrix.data[low:high]
+        return values[columns]
 
 
 @dataclass(frozen=True)
@@ -96,9 +113,11 @@ class Grouped:
     values: np.ndarray
     group: np.ndarray
 
-    def add(self, total: np.ndarray, weight: float) -> None:
-        for row in range(total.shape[0]):
-            total[row] += (np.float32(weight) * self.values[row])[self.group]
+    def add(self, total: np.ndarray, row: int, weight: np.float32) -> None:
+        total += (weight * self.values[row])[self.group]
+
+    def at(self, row: int, columns: np.ndarray) -> np.ndarray:
+        return self.values[row, self.group[columns]]
 
 
 def group_codes(catalogue: Catalogue, column: str) -> np.ndarray:
@@ -147,7 +166,7 @@ class Evidence:
         return (weight / weight.sum()).astype(np.float32)
 
     def pieces(self, histories: Histories,
-               now: int | None) -> Iterator[tuple[str, Static | Sparse | Grouped]]:
+               now: int | None) -> Iterator[tuple[str, Piece]]:
         """Every part by name, in the order of `PART_NAMES`, in its cheapest form."""
         rows = np.repeat(np.arange(len(histories)), np.diff(histories.indptr))
         yield "popularity", Static(self.log_popularity)

@@ -1,8 +1,9 @@
 """The session model: named parts of behaviour and text, blended by one conditional logit.
 
-score(history, i) = Σ_p weight_p · part_p(history, i), a logit: its softmax over the catalogue is the
-probability that i is the next item. An item never sold is ranked by its text; a history that is empty by
-popularity; whether repeats count for or against an item is a weight like any other.
+score(history, i) = Σ_p weight_p(n) · part_p(history, i), a logit: its softmax over the catalogue is the
+probability that i is the next item. The weights depend on how many steps n of the shopper are known (`knots`): they are
+learned from histories as they are and from the same ones cut short. An item never sold is ranked by its text; a history
+that is empty by popularity; whether repeats count for or against an item is a weight like any other.
 """
 
 from __future__ import annotations
@@ -17,13 +18,23 @@ import scipy.sparse as sp
 from pydantic import BaseModel, Field
 
 from recsys_core.artefacts import read_json, staged_folder, write_json
-from recsys_core.base_model.blend import collect_choices, fit_head, fit_weights, log_likelihood
-from recsys_core.base_model.data import Catalogue, Histories, Interactions, Queries, make_queries
-from recsys_core.base_model.parts import PART_NAMES, PRIOR_WEIGHTS, Counts, Evidence, count_events
+from recsys_core.base_model.blend import (
+    Situation,
+    fit_head,
+    fit_weights,
+    join_situations,
+    log_likelihood,
+    sample_candidates,
+)
+from recsys_core.base_model.data import Catalogue, Histories, Interactions, Queries, make_queries, take_queries
+from recsys_core.base_model.knots import KNOTS, cut_histories, knot_shares, known_steps
+from recsys_core.base_model.parts import PART_NAMES, Counts, Evidence, count_events
+from recsys_core.base_model.prior import prior_weights
 from recsys_core.errors import ModelError
 
 log = logging.getLogger(__name__)
-FORMAT = 1
+FORMAT = 2
+BLOCK = 32  # histories whose parts are held at once while choices are collected
 MATRICES = ("transitions", "text_transitions", "companions")  # of Counts, as they are saved
 
 
@@ -52,12 +63,15 @@ class RankerConfig(BaseModel, frozen=True, extra="forbid"):
     preference_decay: float = Field(0.9, gt=0, le=1, description="weight per step in brand and category")
     preference_pseudo_events: float = Field(5.0, gt=0, description="events that hold a preference at zero")
     ridge: float = Field(1.0, gt=0, description="pull of the blend towards its prior weights, in choices")
+    smooth: float = Field(30.0, gt=0, description="pull between the weights for little and for more history, in choices")
     head: int = Field(30, ge=2, description="items at the top of each choice that the head is fitted on")
     head_ridge: float = Field(5.0, gt=0, description="pull of the head towards the whole, in choices")
+    head_smooth: float = Field(30.0, gt=0, description="the same pull between neighbours in the head")
     head_share: float = Field(0.5, ge=0, le=1, description="how far the blend moves from the whole to the head")
     holdout_share: float = Field(0.1, gt=0, lt=0.5, description="newest events the blend is fitted on "
                                                                 "when no validation queries are given")
     max_queries: int = Field(5000, ge=1, description="choices the blend is fitted on at most")
+    cut_queries: int = Field(200, ge=0, description="of those, so many again with only 0, 1, 2, 4, 8 or 16 steps known each")
     max_history: int = Field(1000, ge=1, description="newest events of a history in those choices")
     sure_candidates: int = Field(1536, ge=1, description="likely items in each choice")
     tail_candidates: int = Field(512, ge=1, description="sampled other items in each choice")
@@ -68,9 +82,9 @@ class Ranker:
     """A fitted session model; see `fit_ranker`.
 
     Args:
-        config, catalogue, counts: what it was fitted with and on. weights: float32 [P].
-        settings: everything chosen on validation, for the record: part weights by name, the number of
-        choices and their mean log-likelihood.
+        config, catalogue, counts: what it was fitted with and on. weights: float32 [knots, P].
+        settings: everything chosen on validation, for the record: the number of choices and their mean
+        log-likelihood.
     """
 
     part_names: tuple[str, ...] = PART_NAMES
@@ -89,16 +103,22 @@ class Ranker:
                 they were at the newest training event.
         """
         total = np.zeros((len(histories), len(self.catalogue)), np.float32)
-        for weight, (_, piece) in zip(self.weights, self._evidence.pieces(histories, now), strict=True):
-            if weight:
-                piece.add(total, float(weight))
+        weights = self.weights_for(known_steps(histories))
+        for at, (_, piece) in enumerate(self._evidence.pieces(histories, now)):
+            for row in np.flatnonzero(weights[:, at]):
+                piece.add(total[row], row, weights[row, at])
         return total
+
+    def weights_for(self, steps: np.ndarray) -> np.ndarray:
+        """The weight of every part at so many known steps: float32 [n, P]."""
+        return knot_shares(steps) @ self.weights
 
     def parts(self, histories: Histories, now: int | None = None) -> np.ndarray:
         """Every part by itself, unweighted: float32 [P, n, N]. Large; ask for few histories at a time."""
         values = np.zeros((len(PART_NAMES), len(histories), len(self.catalogue)), np.float32)
         for row, (_, piece) in enumerate(self._evidence.pieces(histories, now)):
-            piece.add(values[row], 1.0)
+            for line in range(len(histories)):
+                piece.add(values[row, line], line, np.float32(1))
         return values
 
     def explain(self, histories: Histories, rows: np.ndarray, now: int | None = None) -> np.ndarray:
@@ -107,14 +127,32 @@ class Ranker:
         Args:
             rows: int [n, k], catalogue rows to explain for each history.
         """
-        rows = np.asarray(rows)
+        weights, rows = self.weights_for(known_steps(histories)), np.asarray(rows)
         out = np.empty((*rows.shape, len(PART_NAMES)), np.float32)
-        line = np.arange(len(histories))[:, None]
         for at, (_, piece) in enumerate(self._evidence.pieces(histories, now)):
-            values = np.zeros((len(histories), len(self.catalogue)), np.float32)
-            piece.add(values, float(self.weights[at]))
-            out[:, :, at] = values[line, rows]
+            for line, columns in enumerate(rows):
+                out[line, :, at] = weights[line, at] * piece.at(line, columns)
         return out
+
+    def situations(self, queries: Queries, rng: np.random.Generator) -> list[Situation]:
+        """The questions as choices between their likely items and a sample of the others, for `blend`."""
+        found: list[Situation] = []
+        order = np.argsort(queries.timestamp, kind="stable")  # trends fade: a block asks at about one time
+        for low in range(0, len(order), BLOCK):
+            block = take_queries(queries, order[low:low + BLOCK])
+            steps, now = known_steps(block.histories), int(np.median(block.timestamp))
+            pieces, weights = [p for _, p in self._evidence.pieces(block.histories, now)], self.weights_for(steps)
+            for row, known in enumerate(steps.tolist()):
+                pilot = np.zeros(len(self.catalogue), np.float32)
+                for piece, weight in zip(pieces, weights[row], strict=True):
+                    piece.add(pilot, row, weight)
+                targets = block.targets[block.target_indptr[row]:block.target_indptr[row + 1]]
+                items, log_weight = sample_candidates(
+                    pilot, np.concatenate([targets, block.histories[row:row + 1].items]), self.config.sure_candidates,
+                    self.config.tail_candidates, rng)
+                chosen = np.isin(items, targets).astype(np.float32) / np.float32(len(targets))
+                found.append((np.array([piece.at(row, items) for piece in pieces]), log_weight, chosen, known))
+        return found
 
     def save(self, folder: Path) -> None:
         """Write `ranker.safetensors` and `ranker.json`, atomically."""
@@ -131,7 +169,7 @@ class Ranker:
             save_file({key: np.ascontiguousarray(value) for key, value in tensors.items()},
                       staging / "ranker.safetensors")
             write_json(staging / "ranker.json", {
-                "format": FORMAT, "config": self.config.model_dump(), "newest": counts.newest,
+                "format": FORMAT, "config": self.config.model_dump(), "newest": counts.newest, "knots": list(KNOTS),
                 "part_names": list(PART_NAMES), "catalogue": catalogue_hash(self.catalogue),
                 "settings": self.settings})
 
@@ -146,7 +184,8 @@ class Ranker:
 
         folder = Path(folder)
         about = read_json(folder / "ranker.json")
-        if about.get("format") != FORMAT or tuple(about.get("part_names", ())) != PART_NAMES:
+        if about.get("format") != FORMAT or tuple(about.get("part_names", ())) != PART_NAMES \
+                or tuple(about["knots"]) != KNOTS:
             raise ModelError(str(folder), "the ranker has other parts than this version", "refit the ranker")
         if about["catalogue"] != catalogue_hash(catalogue):
             raise ModelError(str(folder), "the ranker was fitted on another catalogue or other texts",
@@ -183,19 +222,17 @@ def fit_ranker(train: Interactions, catalogue: Catalogue, config: RankerConfig, 
     """
     if weights is not None and validation is not None:
         raise ModelError("ranker", "both weights and validation queries were given", "pass one of them")
-    if weights is not None and np.shape(weights) != (len(PART_NAMES),):
-        raise ModelError("ranker", f"{np.shape(weights)} weights for {len(PART_NAMES)} parts",
+    if weights is not None and np.shape(weights) != (len(KNOTS), len(PART_NAMES)):
+        raise ModelError("ranker", f"weights of shape {np.shape(weights)} for {len(KNOTS)} knots and {len(PART_NAMES)} parts",
                          "take the weights of a ranker fitted by this version")
     if weights is not None:
-        counts = count_events(train, catalogue, config)
-        return Ranker(config, catalogue, counts, weights, {"weights": _named(weights), "blend": "frozen"})
+        return Ranker(config, catalogue, count_events(train, catalogue, config), weights, {"blend": "frozen"})
     if validation is not None:
         counts = count_events(train, catalogue, config)
         learned, about = _fit_blend(counts, catalogue, config, validation)
         return Ranker(config, catalogue, counts, learned, about)
     if not len(train):
-        prior = np.array(list(PRIOR_WEIGHTS.values()))
-        return fit_ranker(train, catalogue, config, weights=prior)
+        return fit_ranker(train, catalogue, config, weights=prior_weights())
     cutoff = int(np.quantile(train.timestamp, 1.0 - config.holdout_share, method="lower"))
     questions = make_queries(train, cutoff, int(train.timestamp.max()) + 1, max_history=config.max_history)
     counts = count_events(train.before(cutoff), catalogue, config)
@@ -203,30 +240,25 @@ def fit_ranker(train: Interactions, catalogue: Catalogue, config: RankerConfig, 
     return Ranker(config, catalogue, count_events(train, catalogue, config), learned, about)
 
 
-def _named(weights: np.ndarray) -> dict[str, float]:
-    return {name: float(value) for name, value in zip(PART_NAMES, weights, strict=True)}
-
-
 def _fit_blend(counts: Counts, catalogue: Catalogue, config: RankerConfig,
                queries: Queries) -> tuple[np.ndarray, dict[str, Any]]:
-    prior = np.array(list(PRIOR_WEIGHTS.values()))
-    evidence = Ranker(config, catalogue, counts, prior, {})
-    rng = np.random.default_rng(config.seed)
+    """Weights [knots, P] from choices with histories as they are, and cut short."""
+    prior, rng = prior_weights(), np.random.default_rng(config.seed)
     rows = np.flatnonzero(np.diff(queries.target_indptr) > 0)
     if not len(rows):
-        return prior, {"weights": _named(prior), "blend": "prior", "choices": 0}
+        return prior, {"blend": "prior", "choices": 0}
     if len(rows) > config.max_queries:
         rows = np.sort(rng.choice(rows, config.max_queries, replace=False))
-
-    def parts_of(row: int) -> np.ndarray:
-        return evidence.parts(queries.histories[row:row + 1], int(queries.timestamp[row]))[:, 0]
-
-    choices = collect_choices(parts_of, queries, rows, prior, top=config.sure_candidates,
-                              tail=config.tail_candidates, rng=rng)
-    learned = fit_weights(choices, prior, config.ridge)
-    learned = fit_head(choices, learned, seen=choices.features[PART_NAMES.index("bought_before")] > 0,
-                       top=config.head, ridge=config.head_ridge, share=config.head_share)
+    asked, evidence = take_queries(queries, rows), Ranker(config, catalogue, counts, prior, {})
+    situations, known = evidence.situations(asked, rng), known_steps(asked.histories)
+    for steps in KNOTS[:-1]:
+        longer = np.flatnonzero(known > steps)
+        longer = np.sort(rng.choice(longer, min(config.cut_queries, len(longer)), replace=False))
+        situations += evidence.situations(cut_histories(take_queries(asked, longer), steps), rng)
+    choices = join_situations(situations)
+    learned = fit_weights(choices, prior, config.ridge, config.smooth)
+    learned = fit_head(choices, learned, seen=choices.features[PART_NAMES.index("bought_before")] > 0, top=config.head,
+                       ridge=config.head_ridge, smooth=config.head_smooth, share=config.head_share)
     mean = float(log_likelihood(choices, learned)[0].mean())
     log.info("blend: %d choices, mean log-likelihood %.4f", len(choices), mean)
-    return learned, {"weights": _named(learned), "blend": "fitted", "choices": len(choices),
-                     "log_likelihood": mean}
+    return learned, {"blend": "fitted", "choices": len(choices), "log_likelihood": mean}

@@ -1,4 +1,4 @@
-"""The base model's artefact: twins that know nothing later, a lock, and no build on an encoder that saw too much."""
+"""The base model's artefact: rankers that know nothing later, a lock, and no build on an encoder that saw too much."""
 
 from types import SimpleNamespace
 
@@ -19,21 +19,23 @@ def built():
     return built_shop()
 
 
-def test_every_window_has_a_twin_that_saw_nothing_from_its_support_on(built):
+def test_every_window_has_rankers_that_saw_nothing_from_their_cut_offs_on(built):
     events = built.study.events
     for name in ("toys", "spring-fair"):
         window = built.plan[name]
-        counts = built.base.twin(window).counts
-        before = events.timestamp < window.support_start
-        np.testing.assert_array_equal(counts.popularity, np.bincount(events.item[before], minlength=120))
-        assert counts.newest == events.timestamp[before].max()
-    cutoffs = {str(window.support_start) for window in built.plan.values()}
+        for cutoff in (window.support_start, window.gate_start, window.report_start):
+            counts, before = built.base.ranker(cutoff).counts, events.timestamp < cutoff
+            np.testing.assert_array_equal(counts.popularity, np.bincount(events.item[before], minlength=120))
+            assert counts.newest == events.timestamp[before].max()
+    cutoffs = {str(cutoff) for window in built.plan.values()
+               for cutoff in (window.support_start, window.gate_start, window.report_start)}
     assert {path.name for path in (built.base.folder / "rankers").iterdir()} == cutoffs | {"serving"}
 
 
-def test_what_ships_has_seen_everything_with_the_newest_twins_blend(built):
-    serving, twin = built.base.serving(), built.base.twin(built.plan[BASE])
-    np.testing.assert_array_equal(serving.weights, twin.weights)
+def test_what_ships_has_seen_everything_with_the_newest_blend(built):
+    serving, window = built.base.serving(), built.plan[BASE]
+    for cutoff in (window.support_start, window.report_start):  # counts are refitted, the blend was chosen before
+        np.testing.assert_array_equal(serving.weights, built.base.ranker(cutoff).weights)
     assert serving.counts.popularity.sum() == len(built.study.events)
     assert built.base.summary["through"] == built.study.events.timestamp.max()
 

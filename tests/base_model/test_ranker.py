@@ -5,6 +5,7 @@ import polars as pl
 import pytest
 
 from recsys_core.base_model.data import Catalogue, Histories, Interactions, make_queries
+from recsys_core.base_model.knots import cut_histories, known_steps
 from recsys_core.base_model.ranker import Ranker, RankerConfig, fit_ranker
 from recsys_core.errors import ModelError
 
@@ -90,7 +91,8 @@ def test_parts_times_weights_are_the_score_and_its_explanation(fitted):
     histories = split(interactions)[1].histories[:5]
     parts, score = ranker.parts(histories), ranker.score(histories)
     assert parts.shape == (len(ranker.part_names), 5, N_ITEMS) and parts.dtype == score.dtype == np.float32
-    np.testing.assert_allclose(np.tensordot(ranker.weights, parts, 1), score, atol=1e-4)
+    weights = ranker.weights_for(known_steps(histories))
+    np.testing.assert_allclose(np.einsum("np,pni->ni", weights, parts), score, atol=1e-4)
     rows = np.tile(np.array([3, 1]), (5, 1))
     np.testing.assert_allclose(ranker.explain(histories, rows).sum(axis=2), score[:, [3, 1]], atol=1e-4)
 
@@ -99,6 +101,15 @@ def test_scores_do_not_depend_on_who_else_is_asked(fitted):
     ranker, interactions = fitted
     histories = split(interactions)[1].histories
     np.testing.assert_allclose(ranker.score(histories)[4:5], ranker.score(histories[4:5]), atol=1e-5)
+
+
+def test_the_less_is_known_the_more_the_weights_say_of_everybody():
+    """Shoppers who rebuy: with one step known a ranker must not trust it as it trusts twelve."""
+    train, questions = split(shop(repeats=True))
+    ranker = fit_ranker(train, catalogue(), CONFIG, validation=questions)
+    hits = [hit_rate(ranker, cut_histories(questions, steps), 3) for steps in (0, 1, 4, 99)]
+    assert hits == sorted(hits) and hits[0] < 0.5 < hits[-1]
+    assert ranker.weights.shape == (7, len(ranker.part_names))
 
 
 def no_history() -> Histories:
@@ -174,7 +185,7 @@ def test_weights_and_validation_exclude_each_other(fitted):
     train, questions = split(interactions)
     with pytest.raises(ModelError, match="both"):
         fit_ranker(train, catalogue(), CONFIG, validation=questions, weights=ranker.weights)
-    with pytest.raises(ModelError, match="parts"):
+    with pytest.raises(ModelError, match="knots"):
         fit_ranker(train, catalogue(), CONFIG, weights=ranker.weights[:2])
 
 

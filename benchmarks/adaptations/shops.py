@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import tempfile
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,16 +11,19 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import yaml
 
 from benchmarks.rankings.questions import PLACE, frozen_catalogue
+from benchmarks.record import ROOT
 from recsys_core.artefacts import staged_folder
 from recsys_core.base_model.data import Catalogue, Interactions, make_interactions
 from recsys_core.cleaning.days import clean_days
 from recsys_core.cleaning.events import CleaningConfig
 from recsys_core.cleaning.items import clean_items
+from recsys_core.errors import RecsysError
 from recsys_core.features.segments import candidate_items
 from recsys_core.features.store import FeatureConfig, build_features
-from recsys_core.ingestion.config import SegmentSpec
+from recsys_core.ingestion.config import SegmentSpec, ShopConfig
 from recsys_core.ingestion.shop import open_shop
 
 log = logging.getLogger(__name__)
@@ -30,14 +34,17 @@ class CleanShop:
     """A shop's catalogue (frozen vectors), events and members of its segments.
 
     Args:
-        items: clean items. interactions, segment_events: feature tables. segments: their specifications.
+        items: clean items. interactions, segment_events: feature tables. config, users: the shop's own.
+        segments: specifications of the segments.
     """
+
+    config: ShopConfig
+    users: pl.DataFrame | None
 
     items: pl.DataFrame
     interactions: pl.DataFrame
     segment_events: pl.DataFrame
     segments: tuple[SegmentSpec, ...]
-    time_zone: str
 
     @cached_property
     def catalogue(self) -> Catalogue:
@@ -67,7 +74,7 @@ def clean_shop(folder: Path | None, extra: tuple[SegmentSpec, ...] = ()) -> Clea
     shop = open_shop(folder)
     config, items = shop.config, clean_items(shop.items())
     segments = (*config.segments, *extra)
-    place = PLACE / "shops" / config.name
+    place = PLACE / "tables" / config.name
     if not place.is_dir():
         log.info("%s: cleaning and features", config.name)
         cleaning = CleaningConfig(time_zone=config.time_zone, lateness_days=config.lateness_days,
@@ -76,8 +83,23 @@ def clean_shop(folder: Path | None, extra: tuple[SegmentSpec, ...] = ()) -> Clea
         clean = pl.concat(day.events.lazy() for _, day in clean_days(raw, list(raw), items["item_id"], cleaning))
         with tempfile.TemporaryDirectory() as scratch, staged_folder(place) as staging:
             tables = build_features(Path(scratch) / "features.duckdb", clean, items, shop.users(), segments,
-                                    FeatureConfig(order_only=config.order_only))
+                                    FeatureConfig(order_only=config.order_only), config.context)
             for name in ("interactions", "segment_events"):
                 tables[name].write_parquet(staging / f"{name}.parquet")
-    return CleanShop(items, *(pl.read_parquet(place / f"{name}.parquet") for name in ("interactions", "segment_events")),
-                     segments, config.time_zone)
+    return CleanShop(config, shop.users(), items, *(pl.read_parquet(place / f"{name}.parquet") for name in ("interactions", "segment_events")),
+                     segments)
+
+
+def retail_shop() -> CleanShop:
+    """Online Retail, its countries as context.
+
+    Raises:
+        RecsysError: the public data are not there.
+    """
+    data = Path(os.environ.get("RECSYS_DATA") or ROOT.parent / "shared" / "data") / "online_retail"
+    if not data.is_dir():
+        raise RecsysError(str(data), "is absent", "set RECSYS_DATA to the folder of the public data")
+    folder = PLACE / "online_retail"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "shop.yaml").write_text(yaml.safe_dump({"preset": "online_retail", "data": str(data), "name": "online_retail"}))
+    return clean_shop(folder)

@@ -208,7 +208,8 @@ def catalogue_hash(catalogue: Catalogue) -> str:
 
 
 def fit_ranker(train: Interactions, catalogue: Catalogue, config: RankerConfig, *,
-               validation: Queries | None = None, weights: np.ndarray | None = None) -> Ranker:
+               validation: Queries | None = None, weights: np.ndarray | None = None,
+               prior: np.ndarray | None = None) -> Ranker:
     """Count the training events and learn how much each part weighs.
 
     Three ways, by what is given:
@@ -217,9 +218,13 @@ def fit_ranker(train: Interactions, catalogue: Catalogue, config: RankerConfig, 
     - `weights`: the blend is frozen and only the counts are made. A refit through the newest day is
       `fit_ranker(newer, catalogue, ranker.config, weights=ranker.weights)`.
 
+    Args:
+        prior: float [knots, P], where the blend starts from; None: what other shops have in common (`prior`).
+
     Raises:
         ModelError: if both are given, or the weights do not fit the parts.
     """
+    prior = prior_weights() if prior is None else prior
     if weights is not None and validation is not None:
         raise ModelError("ranker", "both weights and validation queries were given", "pass one of them")
     if weights is not None and np.shape(weights) != (len(KNOTS), len(PART_NAMES)):
@@ -229,21 +234,21 @@ def fit_ranker(train: Interactions, catalogue: Catalogue, config: RankerConfig, 
         return Ranker(config, catalogue, count_events(train, catalogue, config), weights, {"blend": "frozen"})
     if validation is not None:
         counts = count_events(train, catalogue, config)
-        learned, about = _fit_blend(counts, catalogue, config, validation)
+        learned, about = _fit_blend(counts, catalogue, config, validation, prior)
         return Ranker(config, catalogue, counts, learned, about)
     if not len(train):
-        return fit_ranker(train, catalogue, config, weights=prior_weights())
+        return fit_ranker(train, catalogue, config, weights=prior)
     cutoff = int(np.quantile(train.timestamp, 1.0 - config.holdout_share, method="lower"))
     questions = make_queries(train, cutoff, int(train.timestamp.max()) + 1, max_history=config.max_history)
     counts = count_events(train.before(cutoff), catalogue, config)
-    learned, about = _fit_blend(counts, catalogue, config, questions)
+    learned, about = _fit_blend(counts, catalogue, config, questions, prior)
     return Ranker(config, catalogue, count_events(train, catalogue, config), learned, about)
 
 
 def _fit_blend(counts: Counts, catalogue: Catalogue, config: RankerConfig,
-               queries: Queries) -> tuple[np.ndarray, dict[str, Any]]:
+               queries: Queries, prior: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
     """Weights [knots, P] from choices with histories as they are, and cut short."""
-    prior, rng = prior_weights(), np.random.default_rng(config.seed)
+    rng = np.random.default_rng(config.seed)
     rows = np.flatnonzero(np.diff(queries.target_indptr) > 0)
     if not len(rows):
         return prior, {"blend": "prior", "choices": 0}

@@ -1,0 +1,125 @@
+"""A shop that has just opened: what weights learned on other shops are worth to it, at 64 to 4,096 events and with all.
+
+A new shop is a few shoppers (one for every eight events) and their newest events before the report period. The weights
+it starts from are the mean of those fitted on the *other* shops. `python -m benchmarks.fewshot.new_shop` writes the mean
+over all four shops into the product (recsys_core/base_model/prior.yaml).
+"""
+
+from __future__ import annotations
+
+import logging
+
+import numpy as np
+
+from benchmarks.fewshot.ask import ask, difference
+from benchmarks.fewshot.logs import SHOPS, Log
+from benchmarks.record import ROOT, Bar
+from recsys_core.base_model.data import Interactions, Queries, make_queries, take_queries
+from recsys_core.base_model.knots import KNOTS
+from recsys_core.base_model.parts import PART_NAMES
+from recsys_core.base_model.ranker import RankerConfig, fit_ranker
+from recsys_core.evaluation.baselines import fit_item_knn
+
+log = logging.getLogger(__name__)
+
+EVENTS_PER_SHOPPER, QUESTIONS, PER_SHOPPER = 8, 300, 3
+DRAWS = {64: 10, 256: 10, 1024: 5, 4096: 2}
+# What the product started from before: set by hand, the same at every length of history.
+BY_HAND = {"popularity": 0.5, "transitions": 0.5, "text_transitions": 0.5, "text_profile": 3.0, "text_last": 1.0}
+
+
+def hand_set() -> np.ndarray:
+    return np.tile([BY_HAND.get(name, 0.0) for name in PART_NAMES], (len(KNOTS), 1))
+
+
+def new_shop(shop: Log, events: int, seed: int) -> tuple[Interactions, Queries]:
+    """The newest `events` events of a few shoppers before the report period, and those shoppers' steps in it."""
+    rng, known = np.random.default_rng([seed, events]), shop.train
+    active = np.intersect1d(np.unique(known.user), np.unique(shop.events.user[shop.events.timestamp >= shop.asked_from]))
+    users = np.zeros(len(known.user_ids), bool)
+    users[rng.permutation(active)[:max(2, events // EVENTS_PER_SHOPPER)]] = True
+    own = known.where(users[known.user])
+    newest = np.sort(np.argsort(own.timestamp, kind="stable")[-events:])
+    kept = np.zeros(len(own), bool)
+    kept[newest] = True
+    train, later = own.where(kept), shop.events.where(users[shop.events.user] & (shop.events.timestamp >= shop.asked_from))
+    rows = np.concatenate([train.row, later.row])
+    asked = make_queries(shop.events.where(np.isin(shop.events.row, rows)), shop.asked_from, shop.end)
+    order = rng.permutation(len(asked))
+    first = np.array([np.count_nonzero(asked.user[order[:at]] == asked.user[row]) < PER_SHOPPER
+                      for at, row in enumerate(order)], bool)
+    return train, take_queries(asked, np.sort(order[first][:QUESTIONS]))
+
+
+def run() -> dict:
+    """Per shop and size: NDCG@10 from both priors and of item-kNN, and every question's values at 256 events."""
+    logs = [make() for make in SHOPS]
+    blends = {shop.name: shop.blend() for shop in logs}
+    rows, at_256 = [], []
+    for shop in logs:
+        learned = np.mean([blend for name, blend in blends.items() if name != shop.name], axis=0)
+        for events, draws in DRAWS.items():
+            found, users = _draws(shop, events, draws, learned)
+            rows.append(_row(shop.name, events, found, users))
+            if events == 256:
+                at_256.append({"users": [f"{shop.name} {user}" for user in users],
+                               "gain": (found["learned"] - found["by hand"]).tolist()})
+            log.info("%s", rows[-1])
+        rows.append(_everything(shop, learned))
+        log.info("%s", rows[-1])
+    return {"rows": rows, "at_256": at_256, "blends": {name: blend.tolist() for name, blend in blends.items()}}
+
+
+def _draws(shop: Log, events: int, draws: int, learned: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
+    found: dict[str, list[np.ndarray]] = {}
+    users = []
+    for seed in range(draws):
+        train, asked = new_shop(shop, events, seed)
+        rankers = {name: fit_ranker(train, shop.catalogue, RankerConfig(), prior=prior)
+                   for name, prior in (("learned", learned), ("by hand", hand_set()))}
+        systems = {**{name: ranker.score for name, ranker in rankers.items()},
+                   "item-kNN": fit_item_knn(train, len(shop.catalogue)).score}
+        for name, values in ask(systems, asked, masked=shop.masked).items():
+            found.setdefault(name, []).append(values)
+        users.append(asked.user)
+    return {name: np.concatenate(parts) for name, parts in found.items()}, np.concatenate(users)
+
+
+def _everything(shop: Log, learned: np.ndarray) -> dict:
+    asked = shop.questions(QUESTIONS * 2)
+    before, choices = shop.events.before(shop.chosen_from), shop.choices()
+    systems = {"item-kNN": fit_item_knn(shop.train, len(shop.catalogue)).score}
+    for name, prior in (("learned", learned), ("by hand", hand_set())):
+        blend = fit_ranker(before, shop.catalogue, RankerConfig(), validation=choices, prior=prior).weights
+        systems[name] = fit_ranker(shop.train, shop.catalogue, RankerConfig(), weights=blend).score
+    return _row(shop.name, len(shop.train), ask(systems, asked, masked=shop.masked), asked.user)
+
+
+def _row(shop: str, events: int, found: dict[str, np.ndarray], users: np.ndarray) -> dict:
+    gain = difference(found["learned"], found["by hand"], users)
+    return {"shop": shop, "events": events, "questions": len(users),
+            **{name: float(found[name].mean()) for name in ("learned", "by hand", "item-kNN")},
+            "gain": gain.mean, "low": gain.low, "high": gain.high}
+
+
+def bars(part: dict) -> list[Bar]:
+    """The gain at 256 events, all shops pooled."""
+    users = np.concatenate([np.array(shop["users"], object) for shop in part["at_256"]]).astype(str)
+    gain = difference(np.concatenate([shop["gain"] for shop in part["at_256"]]), 0.0, users)
+    return [Bar("fewshot.new_shop_gain_low@256", gain.low, ">", 0, gain.low, gain.high, gain.clusters,
+                f"NDCG@10 of weights learned on the other shops over those set by hand, {gain.n} questions of "
+                f"{len(part['at_256'])} shops, mean {gain.mean:+.4f}; the value is the lower end")]
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    mean = np.mean([make().blend() for make in SHOPS], axis=0)
+    lines = [f"# The weight of every part at {', '.join(map(str, KNOTS))} known steps: the mean of the weights fitted on four shops",
+             "# (84.51 Complete Journey, UCI Online Retail, Amazon Industrial & Scientific, ml-100k) by",
+             "# `python -m benchmarks.fewshot.new_shop`."]
+    lines += [f"{name}: [{', '.join(f'{weight:.3f}' for weight in mean[:, at])}]" for at, name in enumerate(PART_NAMES)]
+    (ROOT / "recsys_core" / "base_model" / "prior.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

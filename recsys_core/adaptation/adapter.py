@@ -17,9 +17,10 @@ import numpy as np
 
 from recsys_core.artefacts import read_json, staged_folder
 from recsys_core.base_model.data import Catalogue
+from recsys_core.base_model.knots import KNOTS, knot_shares
 from recsys_core.errors import AdapterError
 
-FORMAT = 2
+FORMAT = 3
 LOCK_KEYS = ("encoder", "tokenizer", "features")
 
 
@@ -28,13 +29,14 @@ class Adapter:
     """Additive logits of one segment.
 
     Args:
-        segment: the segment's name. method: how its values were found (`closed_form`).
+        segment: the segment's name. method: how its values were found (`closed_form`, `counts`).
         lock: hashes of the encoder's weights, the tokenizer and the feature schema it was made on.
         theta: float32 [d]; adds vectors @ theta to every item, new ones included.
         groups: "<level>|<value>" → logit, for the levels of `Catalogue.groups`; "<level>" alone is that
             of every other value of the level, new ones included.
         item_ids, item_values: values of single items, float32, finite.
-        settings: how it was made (shots, strength, windows, seeds); JSON.
+        trust: float32 [7], how much of the offsets counts at each of `KNOTS` known steps of the shopper.
+        settings: how it was made (shots, strength); JSON.
     """
 
     segment: str
@@ -44,10 +46,15 @@ class Adapter:
     groups: dict[str, float] = field(default_factory=dict)
     item_ids: tuple[str, ...] = ()
     item_values: np.ndarray = field(default_factory=lambda: np.zeros(0, np.float32))
+    trust: np.ndarray = field(default_factory=lambda: np.ones(len(KNOTS), np.float32))
     settings: dict[str, Any] = field(default_factory=dict)
 
+    def weight(self, steps: int) -> float:
+        """How much of the offsets counts for a shopper of whom so many steps are known."""
+        return float(knot_shares(np.array([steps]))[0] @ self.trust)
+
     def parts(self, catalogue: Catalogue) -> dict[str, np.ndarray]:
-        """The named additive logits, each float32 [N]; their sum is `offsets`."""
+        """The named additive logits, each float32 [N], before they are weighted; their sum is `offsets`."""
         text = catalogue.vectors @ self.theta
         items = np.zeros(len(catalogue), np.float32)
         rows = [catalogue.row_of.get(item, -1) for item in self.item_ids]
@@ -72,7 +79,7 @@ class Adapter:
         return total
 
     def offsets(self, catalogue: Catalogue) -> np.ndarray:
-        """float32 [N]: what this adapter adds to the base's logit of every item."""
+        """float32 [N]: what this adapter adds to the base's logit of every item, times `weight`."""
         return sum(self.parts(catalogue).values())
 
     def is_live(self, catalogue: Catalogue) -> bool:
@@ -88,7 +95,8 @@ class Adapter:
         """The same into a folder that exists and that the caller publishes."""
         from safetensors.numpy import save_file
 
-        save_file({"theta": self.theta, "item_values": self.item_values}, f"{folder}/adapter.safetensors")
+        save_file({"theta": self.theta, "item_values": self.item_values, "trust": self.trust},
+                  f"{folder}/adapter.safetensors")
         about = {"format": FORMAT, "segment": self.segment, "method": self.method, "lock": self.lock,
                  "groups": self.groups, "item_ids": list(self.item_ids), "settings": self.settings}
         with open(f"{folder}/adapter.json", "w", encoding="utf-8") as handle:
@@ -113,7 +121,7 @@ class Adapter:
             arrays = load_file(str(folder / "adapter.safetensors"))
             adapter = cls(meta["segment"], meta["method"], meta["lock"], arrays["theta"],
                           {key: float(value) for key, value in meta["groups"].items()},
-                          tuple(meta["item_ids"]), arrays["item_values"], meta["settings"])
+                          tuple(meta["item_ids"]), arrays["item_values"], arrays["trust"], meta["settings"])
         except (OSError, KeyError, ValueError, SafetensorError) as error:
             raise AdapterError(str(folder), f"cannot be read ({type(error).__name__}: {error})", fix) from error
         problem = adapter._problem()
@@ -125,7 +133,9 @@ class Adapter:
         """What makes this adapter unusable, if anything."""
         if len(self.item_ids) != len(self.item_values):
             return "its items and their values differ in number"
-        numbers = np.concatenate([self.theta, self.item_values, list(self.groups.values())])
+        if self.trust.shape != (len(KNOTS),):
+            return f"its trust is of shape {self.trust.shape}, not of {len(KNOTS)} knots"
+        numbers = np.concatenate([self.theta, self.item_values, self.trust, list(self.groups.values())])
         return None if np.isfinite(numbers).all() else "some of its values are not finite"
 
 

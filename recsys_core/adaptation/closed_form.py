@@ -2,41 +2,50 @@
 
 Model: p(i | history) ∝ exp(s_i + g_i + θ·v_i + o_i), with s the base's logits. Solved coarse to fine,
 each stage on what the stages before it leave over, against the base's mean distribution q at the
-shots (at request time, where no base was scored, against its popularity):
+shots (where no base was scored, against its popularity):
 
 1. Groups g: for every level of the category path and the brand, counts of the shots with a Dirichlet
    prior of weight m centred on q: g = log((c + m q) / ((K + m) q)).
 2. Text θ: softmax regression on the vectors' leading principal components, ridge λ|θ|²/2 (`tilt`). The
    data term grows with K and the penalty does not, so few shots stay near zero.
-3. Items o: as groups, for the items among the shots; all others are left to groups and text. Not against
-   popularity: what a personal base expects of a single item is another thing, and its offset would count twice.
+3. Items o: as groups, for the items among the shots; all others are left to groups and text.
 
 Every m and λ is chosen by leaving one user's shots out; a stage that does not clearly predict the left-out
 shots better than its absence is dropped. With no stage left the adapter is the base.
+
+Three ways through the same stages: `adapt_closed_form` chooses per segment (a request: tens of shots, and no single
+items, which the history's own part of the base knows better). `choose_strengths` chooses once for all members of a
+family, whose counts then only need `solve`: thousands of members, or one member with each shopper left out in turn.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, Field
 
 from recsys_core.adaptation.adapter import Adapter
-from recsys_core.adaptation.cells import Cells, make_cells
-from recsys_core.adaptation.tilt import Tilts, solve_tilts
+from recsys_core.adaptation.levels import Rows, Values
+from recsys_core.adaptation.solved import Level, Ragged, Solved
+from recsys_core.adaptation.stages import Counted, Prior, Stages, Support, prepare, stack, stack_counts
+from recsys_core.adaptation.tilt import Tilts
 from recsys_core.base_model.data import Catalogue
+from recsys_core.base_model.knots import KNOTS
+from recsys_core.errors import AdapterError
 
-FEW = 32  # shots that are compared pairwise: faster than sorting them
+__all__ = ["ClosedFormConfig", "Counted", "PoolConfig", "Prior", "Strengths", "Support", "adapt_closed_form",
+           "choose_strengths", "prepare", "solve", "solve_counts", "stage_strengths"]
+
 TOGETHER = 64  # segments solved in one go: their shares of all cells stay in the processor's cache
+ROWS_TOGETHER = 1_000_000  # unless they have more rows than this: a few hundred MB of working memory
 
 
 class ClosedFormConfig(BaseModel, frozen=True, extra="forbid"):
     """Grids the leave-one-user-out choice runs over."""
 
-    components: int = Field(64, ge=1, description="principal components of the vectors the tilt lives in")
     strengths: tuple[float, ...] = Field((3.0, 10.0, 30.0), description="λ of the text tilt")
     group_priors: tuple[float, ...] = Field((4.0, 16.0, 64.0, 256.0), description="m of groups, in shots")
     item_priors: tuple[float, ...] = Field((30.0, 100.0, 300.0, 1000.0, 10000.0),
@@ -45,57 +54,41 @@ class ClosedFormConfig(BaseModel, frozen=True, extra="forbid"):
                                                    "agree by chance, and then saying nothing costs nothing")
 
 
-@dataclass(frozen=True)
-class Prior:
-    """What the closed form needs to know of a base, prepared once.
+class PoolConfig(ClosedFormConfig, frozen=True, extra="forbid"):
+    """The same where a family's members choose together. Shots of one shopper resemble each other, so that many of them
+    weigh like few: the grids reach far."""
 
-    Args:
-        catalogue: the base's items. item_share: float64 [N], the base's popularity, sums to 1, > 0.
-        components: float32 [M, r], the texts' vectors on the leading principal components.
-        axes: float32 [d, r], the components' directions. lock: the base's hashes.
-    """
-
-    catalogue: Catalogue
-    item_share: np.ndarray
-    components: np.ndarray
-    axes: np.ndarray
-    lock: dict[str, str]
-
-    @cached_property
-    def cells(self) -> Cells:
-        """The catalogue in cells; made by the first adaptation."""
-        return make_cells(self.catalogue, self.item_share, self.components)
+    strengths: tuple[float, ...] = Field((3.0, 10.0, 30.0, 100.0, 300.0, 1000.0), description="λ of the text tilt")
+    group_priors: tuple[float, ...] = Field((4.0, 16.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0, 30000.0),
+                                            description="m of groups, in shots")
+    item_priors: tuple[float, ...] = Field((30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0, 30000.0, 100000.0),
+                                           description="m of single items, in shots")
+    members: int = Field(256, ge=1, description="random members that are looked at")
+    shots: int = Field(1000, ge=2, description="random shots of each that are looked at")
 
 
 @dataclass(frozen=True)
-class Support:
-    """K shots as the solver sees them.
+class Strengths:
+    """How strongly each stage is held back; None: the stage is off.
 
     Args:
-        items, users: int [K]. share: float64 [N], the base's mean distribution at the shots, > 0; None
-            at request time: its popularity, for which everything is prepared (and no single item is tilted).
+        groups: m per level of `Catalogue.groups`. text: λ. items: m.
     """
 
-    items: np.ndarray
-    users: np.ndarray
-    share: np.ndarray | None = None
+    groups: tuple[float | None, ...]
+    text: float | None = None
+    items: float | None = None
 
+    def is_off(self) -> bool:
+        """Whether no stage is on: then every adapter is the base."""
+        return all(strength is None for strength in (*self.groups, self.text, self.items))
 
-def prepare(catalogue: Catalogue, counts: np.ndarray, lock: dict[str, str], components: int = 64) -> Prior:
-    """Find the principal components of the text vectors under the base's popularity.
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
 
-    Args:
-        counts: float [N], how often each item was taken in the base's training rows; smoothed by
-            half an event each so that unseen items keep a share.
-    """
-    share = (np.asarray(counts, np.float64) + 0.5) / (np.sum(counts) + 0.5 * len(counts))
-    weights = np.bincount(catalogue.text_of_item, weights=share, minlength=len(catalogue.vectors))
-    vectors = catalogue.vectors.astype(np.float64)
-    mean = weights @ vectors
-    covariance = (vectors * weights[:, None]).T @ vectors - np.outer(mean, mean)
-    _, basis = np.linalg.eigh(covariance)
-    axes = np.ascontiguousarray(basis[:, ::-1][:, :components]).astype(np.float32)
-    return Prior(catalogue, share, catalogue.vectors @ axes, axes, lock)
+    @classmethod
+    def from_json(cls, found: Mapping[str, Any]) -> Strengths:
+        return cls(tuple(found["groups"]), found["text"], found["items"])
 
 
 def adapt_closed_form(prior: Prior, supports: Mapping[str, Support], config: ClosedFormConfig) -> dict[str, Adapter]:
@@ -107,163 +100,143 @@ def adapt_closed_form(prior: Prior, supports: Mapping[str, Support], config: Clo
     names, found = list(supports), {}
     for low in range(0, len(names), TOGETHER):
         part = names[low:low + TOGETHER]
-        found |= _solve(prior, part, [supports[name] for name in part], config)
+        found |= _adapt(prior, part, [supports[name] for name in part], config)
     return found
 
 
-@dataclass(frozen=True)
-class _Rows:
-    """The T shots of S segments one after the other: segment, user (a number of its own in every segment) and item [T]."""
+def choose_strengths(prior: Prior, supports: Sequence[Support], config: PoolConfig, *, items: bool,
+                     rng: np.random.Generator) -> Strengths:
+    """The strengths under which the shots of other users best predict each user's, summed over all members.
 
-    segments: int
-    segment: np.ndarray
-    user: np.ndarray
-    item: np.ndarray
+    Stage by stage, each given those before it; a stage that gains no more than `config.evidence` nats stays off.
 
-
-@dataclass(frozen=True)
-class _Values:
-    """What a stage found: of segment[j] the member[j] (a group's code or an item) gets value[j]; strength [S], NaN: none."""
-
-    segment: np.ndarray
-    member: np.ndarray
-    value: np.ndarray
-    strength: np.ndarray
-
-    @classmethod
-    def of_none(cls, strength: np.ndarray) -> _Values:
-        return cls(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), strength)
-
-
-def _solve(prior: Prior, names: list[str], supports: list[Support], config: ClosedFormConfig) -> dict[str, Adapter]:
-    rows, cells = _stack(supports), prior.cells
-    cell = cells.of_item[rows.item]
-    before, expected = _base_shares(prior, supports, rows)
-    q, levels = before, []
-    for level, (_, _, labels) in enumerate(prior.catalogue.groups):
-        values, rest, q = _tilt_level(rows, q, cells, level, len(labels), cell, config)
-        levels.append((values, rest))
-    expected = expected * q[rows.segment, cell] / before[rows.segment, cell]
-    z = prior.components[prior.catalogue.text_of_item[rows.item]]
-    tilts = solve_tilts(cells.moments, q, z, rows.segment, rows.user, config.strengths, config.evidence)
-    expected = expected * np.exp((z * tilts.coefficients[rows.segment]).sum(axis=1) - tilts.log_partition[rows.segment])
-    scored = np.array([support.share is not None for support in supports], bool)
-    items = _solve_items(rows, np.where(scored[rows.segment], rows.item, -1), expected, config)
-    return _assemble(prior, names, rows, levels, tilts, items)
+    Args:
+        supports: one per member; a random part of them is looked at. items: whether single items may be tilted.
+    """
+    stages = [Stages(prior, [support.share for support in part], stack(part))
+              for part in _parts(_sample(supports, config, rng), lambda support: len(support.items))]
+    groups = []
+    for level in range(len(prior.catalogue.groups)):
+        found = _best(config.group_priors, [stage.level_gains(level, config.group_priors) for stage in stages], config)
+        for stage in stages:
+            stage.tilt_level(level, np.full(stage.rows.segments, np.nan if found is None else found))
+        groups.append(found)
+    text = _best(config.strengths, [stage.text_gains(config.strengths).T for stage in stages], config)
+    if not items:
+        return Strengths(tuple(groups), text)
+    if text is not None:
+        for stage in stages:
+            stage.tilt_text(text)
+    gains = [stage.item_gains(stage.rows.item, config.item_priors) for stage in stages]
+    return Strengths(tuple(groups), text, _best(config.item_priors, gains, config))
 
 
-def _stack(supports: list[Support]) -> _Rows:
-    sizes = [len(support.items) for support in supports]
-    segment = np.repeat(np.arange(len(supports)), sizes)
-    user = np.concatenate([support.users for support in supports]).astype(np.int64)
-    _, user = np.unique(segment * (user.max(initial=0) + 1) + user, return_inverse=True)
-    return _Rows(len(supports), segment, user, np.concatenate([support.items for support in supports]))
+def solve(prior: Prior, shots: Mapping[str, Counted], strengths: Strengths) -> dict[str, Adapter]:
+    """The adapters of any number of segments from their counts, the strengths given.
+
+    Raises:
+        AdapterError: the strengths were chosen on a catalogue with other levels of groups.
+    """
+    found = solve_counts(prior, shots.values(), strengths)
+    stages, one = stage_strengths(prior.catalogue, strengths), np.ones(len(KNOTS), np.float32)
+    return {name: found.adapter(s, name, "counts", prior.lock, one, {"shots": int(found.shots[s]), "strength": stages})
+            for s, name in enumerate(shots)}
 
 
-def _base_shares(prior: Prior, supports: list[Support], rows: _Rows) -> tuple[np.ndarray, np.ndarray]:
-    """The base's share of every cell, float32 [S, U], and of each shot's item, float64 [T]."""
-    cells, segment = prior.cells, rows.segment
-    of_cell, expected = np.empty((len(supports), len(cells.share)), np.float32), prior.item_share[rows.item]
-    for s, support in enumerate(supports):
-        if support.share is None:
-            of_cell[s] = cells.share
+def solve_counts(prior: Prior, shots: Iterable[Counted], strengths: Strengths) -> Solved:
+    """The same as arrays. `shots` may be a generator: no more than `TOGETHER` are held at a time.
+
+    Raises:
+        AdapterError: the strengths were chosen on a catalogue with other levels of groups.
+    """
+    groups = prior.catalogue.groups
+    if len(strengths.groups) != len(groups):
+        raise AdapterError("strengths", f"were chosen for {len(strengths.groups)} levels of groups, the catalogue has "
+                           f"{len(groups)}", "adapt the segment again on this base")
+    on = [level for level, m in enumerate(strengths.groups) if m is not None]
+    levels, rests, items, thetas, sizes = [[] for _ in on], [[] for _ in on], [], [], []
+    for part in _parts(shots, lambda one: len(one.items)):
+        stage = Stages(prior, [one.share for one in part], stack_counts(part))
+        segments = stage.rows.segments
+        for at, level in enumerate(on):
+            values, rest = stage.tilt_level(level, np.full(segments, strengths.groups[level]))
+            levels[at].append((segments, values.segment, values.member, values.value))
+            rests[at].append(rest)
+        if strengths.text is not None:
+            thetas.append((stage.tilt_text(strengths.text).coefficients @ prior.axes.T).astype(np.float32))
+        if strengths.items is not None:
+            values = stage.tilt_items(stage.rows.item, np.full(segments, strengths.items))
+            items.append((segments, values.segment, values.member, values.value))
         else:
-            of_cell[s] = np.bincount(cells.of_item, support.share, len(cells.share))
-            expected[segment == s] = support.share[support.items]
-    return of_cell, expected
+            items.append((segments, *[np.zeros(0, np.int64)] * 2, np.zeros(0)))
+        sizes += [one.counts.sum() for one in part]
+    return Solved(tuple(Level(groups[level][0], groups[level][2], np.concatenate(rest, dtype=np.float32) if rest else
+                              np.zeros(0, np.float32), Ragged.of_parts(values))
+                        for level, rest, values in zip(on, rests, levels, strict=True)),
+                  np.concatenate(thetas) if thetas else np.zeros((0, len(prior.axes)), np.float32),
+                  prior.catalogue.item_ids, Ragged.of_parts(items), np.array(sizes, np.int64))
 
 
-def _tilt_level(rows: _Rows, q: np.ndarray, cells: Cells, level: int, size: int, cell: np.ndarray,
-                config: ClosedFormConfig) -> tuple[_Values, np.ndarray, np.ndarray]:
-    """One level of groups, on what the levels before it left over.
-
-    Args:
-        q: float32 [S, U], the cells' share so far. size: groups of the level. cell: int [T], each shot's cell.
-
-    Returns:
-        the groups with shots; the offset of all others float64 [S] (0 where the level is left out); the new q.
-    """
-    codes, (order, groups, starts) = cells.codes[level], cells.runs[level]
-    member = codes[cell]
-    mass = np.zeros((rows.segments, size + 1))
-    mass[:, groups + 1] = np.add.reduceat(q[:, order], starts, axis=1)
-    mass = mass[:, 1:] + 1e-12
-    mass /= mass.sum(axis=1, keepdims=True)
-    expected = mass[rows.segment, member]
-    strength, shots = _choose_prior(rows, member, expected, config.group_priors, config.evidence)
-    if np.isnan(strength).all():  # the level says nothing of any segment: few shots mostly stop here
-        return _Values.of_none(strength), np.zeros(rows.segments), q
-    segment, code, count = _count(rows, member, strength)
-    m, n = strength[segment], shots[segment]
-    share = mass[segment, code]
-    value = np.log((count + m * share) / ((n + m) * share))
-    rest = np.nan_to_num(np.log(strength / (shots + strength)))
-    factor = np.repeat(np.exp(rest)[:, None], size + 1, axis=1).astype(np.float32)
-    factor[:, 0] = 1.0
-    factor[segment, code + 1] = np.exp(value)
-    q = q * factor[:, codes + 1]
-    return _Values(segment, code, value, strength), rest, q / q.sum(axis=1, keepdims=True)
+def stage_strengths(catalogue: Catalogue, strengths: Strengths) -> dict[str, float | None]:
+    """The strengths by the names of the stages, as adapters note them."""
+    named = {name: m for (name, _, _), m in zip(catalogue.groups, strengths.groups, strict=True)}
+    return {**named, "text": strengths.text, "items": strengths.items}
 
 
-def _choose_prior(rows: _Rows, member: np.ndarray, expected: np.ndarray, priors: tuple[float, ...], evidence: float
-                  ) -> tuple[np.ndarray, np.ndarray]:
-    """Per segment the prior weight m under which the other users' shots best predict each user's.
+def _adapt(prior: Prior, names: list[str], supports: list[Support], config: ClosedFormConfig) -> dict[str, Adapter]:
+    """Some segments, each with strengths of its own."""
+    stage, levels = Stages(prior, [support.share for support in supports], stack(supports)), []
+    rows = stage.rows
+    for level in range(len(prior.catalogue.groups)):
+        strength = _best_each(config.group_priors, stage.level_gains(level, config.group_priors), config)
+        levels.append(stage.tilt_level(level, strength))
+    tilts = stage.choose_text(config.strengths, config.evidence)
+    scored = np.array([support.share is not None for support in supports], bool)
+    member = np.where(scored[rows.segment], rows.item, -1)
+    strength = _best_each(config.item_priors, stage.item_gains(member, config.item_priors), config)
+    return _assemble(prior, names, rows, levels, tilts, stage.tilt_items(member, strength))
 
-    Args:
-        member: int [T], the group (or item) of each shot, −1 for none. expected: float64 [T], its share under q.
 
-    Returns:
-        m float64 [S], NaN where none gains more than `evidence`; shots with a member [S].
-    """
-    known = member >= 0
-    segment, user, member, expected = rows.segment[known], rows.user[known], member[known].astype(np.int64), expected[known]
-    width = int(member.max(initial=0)) + 1
-    shots = np.bincount(segment, minlength=rows.segments)
-    left = _size_of_group(segment * width + member) - _size_of_group(user * width + member)
-    size = shots[segment] - np.bincount(user)[user]
-    m = np.array(priors)[:, None]
-    each = np.log((left + m * expected) / ((size + m) * expected))
-    gains = np.array([np.bincount(segment, row, rows.segments) for row in each])
+def _best_each(grid: Sequence[float], gains: np.ndarray, config: ClosedFormConfig) -> np.ndarray:
+    """Per segment the best of the grid, float64 [S], NaN where it gains too little; gains [M, S]."""
     best = gains.argmax(axis=0)
-    pays = gains[best, np.arange(rows.segments)] > evidence
-    return np.where(pays, np.array(priors)[best], np.nan), shots
+    return np.where(gains[best, np.arange(gains.shape[1])] > config.evidence, np.array(grid)[best], np.nan)
 
 
-def _size_of_group(key: np.ndarray) -> np.ndarray:
-    """int [T]: how often each key occurs."""
-    if len(key) <= FEW:
-        return (key[:, None] == key).sum(axis=1)
-    _, inverse, counts = np.unique(key, return_inverse=True, return_counts=True)
-    return counts[inverse]
+def _best(grid: Sequence[float], gains: Sequence[np.ndarray], config: ClosedFormConfig) -> float | None:
+    """The best of the grid for all segments together; None where it gains too little; gains [M, S] each."""
+    total = np.sum([found.sum(axis=1) for found in gains], axis=0) if gains else np.zeros(len(grid))
+    best = int(total.argmax())
+    return float(grid[best]) if total[best] > config.evidence else None
 
 
-def _count(rows: _Rows, member: np.ndarray, strength: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(segment, member, number of shots) of every pair that occurs, in the segments that have a strength."""
-    kept = (member >= 0) & np.isfinite(strength)[rows.segment]
-    width = int(member.max(initial=0)) + 1
-    key, count = np.unique(rows.segment[kept] * width + member[kept], return_counts=True)
-    return key // width, key % width, count
+def _sample(supports: Sequence[Support], config: PoolConfig, rng: np.random.Generator) -> Iterator[Support]:
+    """Some of the members that have shots, with some of their shots."""
+    filled = [at for at, support in enumerate(supports) if len(support.items)]
+    for at in np.sort(rng.choice(filled, min(config.members, len(filled)), replace=False)) if filled else ():
+        support = supports[at]
+        if len(support.items) > config.shots:
+            kept = np.sort(rng.choice(len(support.items), config.shots, replace=False))
+            support = Support(support.items[kept], support.users[kept], support.share)
+        yield support
 
 
-def _solve_items(rows: _Rows, member: np.ndarray, expected: np.ndarray, config: ClosedFormConfig) -> _Values:
-    """Offsets of single items.
-
-    Args:
-        member: int [T], each shot's item, −1 where it is not to be tilted. expected: float64 [T], its share after the
-            stages before.
-    """
-    strength, _ = _choose_prior(rows, member, expected, config.item_priors, config.evidence)
-    if np.isnan(strength).all():
-        return _Values.of_none(strength)
-    segment, item, count = _count(rows, member, strength)
-    width, known = int(member.max(initial=0)) + 1, np.flatnonzero(member >= 0)
-    key, first = np.unique(rows.segment[known] * width + member[known], return_index=True)
-    share = expected[known[first[np.searchsorted(key, segment * width + item)]]]
-    return _Values(segment, item, np.log1p(count / (strength[segment] * share)), strength)
+def _parts(shots: Iterable, size_of) -> Iterator[list]:
+    """Lists of at most `TOGETHER` of them, and of no more than `ROWS_TOGETHER` rows where that is possible."""
+    part, rows = [], 0
+    for one in shots:
+        size = size_of(one)
+        if part and (len(part) == TOGETHER or rows + size > ROWS_TOGETHER):
+            yield part
+            part, rows = [], 0
+        part.append(one)
+        rows += size
+    if part:
+        yield part
 
 
-def _assemble(prior: Prior, names: list[str], rows: _Rows, levels: list[tuple[_Values, np.ndarray]], tilts: Tilts,
-              items: _Values) -> dict[str, Adapter]:
+def _assemble(prior: Prior, names: list[str], rows: Rows, levels: list[tuple[Values, np.ndarray]], tilts: Tilts,
+              items: Values) -> dict[str, Adapter]:
     """One adapter per segment from the stages' arrays."""
     theta = (tilts.coefficients @ prior.axes.T).astype(np.float32)
     groups: list[dict[str, float]] = [{} for _ in names]

@@ -1,131 +1,146 @@
-"""One segment's artefact: the adapter that is judged, its placebo, the adapter that ships, and their shots.
+"""Adapt segments and families: count their shots, and learn how strongly and how far the counts are to be trusted.
 
-Folder: segment.json, shots.parquet, and as far as they exist judged/, placebo/, serving/ (adapters).
+Folder: segment.json, and family/ where the segment has an adapter that could ship.
+
+1. The strengths: chosen on the shots before the support's end T0, each shopper predicted from the others' shots.
+2. The trust: chosen on questions of [T0, T1) with base and counts as of T0, by how much is known of the shopper.
+3. What could ship: all shots up to the end of the report, with these strengths and this trust.
+
+Whether it ships is decided later, on days that none of this has seen (`evaluation`).
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import polars as pl
+from pydantic import BaseModel, Field
 
-from recsys_core.adaptation.adapt import AdaptationConfig, adapt_segment
-from recsys_core.adaptation.adapter import Adapter
-from recsys_core.adaptation.closed_form import Prior
-from recsys_core.adaptation.shots import Shots, draw_shots
-from recsys_core.adaptation.stale import segment_fingerprints
+from recsys_core.adaptation.closed_form import PoolConfig, Strengths, Support, choose_strengths
+from recsys_core.adaptation.family import METHOD, leave_own_out, make_family
+from recsys_core.adaptation.stale import fingerprints
 from recsys_core.adaptation.study import Study
+from recsys_core.adaptation.trust import Choice, fit_trust, make_choice
 from recsys_core.artefacts import write_json
-from recsys_core.base_model.ranker import Ranker
+from recsys_core.base_model.data import Queries, take_queries
+from recsys_core.base_model.knots import cut_histories, known_steps
 from recsys_core.evaluation.windows import Window
 
 log = logging.getLogger(__name__)
 
-JUDGED, PLACEBO, SERVING = "judged", "placebo", "serving"
+FAMILY = "family"
+SCORED = 64  # questions whose catalogue scores are held at a time
 
 
-def make_segment_adapter(folder: Path, study: Study, segment: str, window: Window | None, config: AdaptationConfig) -> dict:
-    """Adapt a segment and write its artefact into `folder` (staged by the caller).
+class AdaptationConfig(BaseModel, frozen=True, extra="forbid"):
+    """How segments and families are adapted."""
+
+    pool: PoolConfig = PoolConfig()
+    min_shots: int = Field(4, ge=1, description="with fewer shots the segment stays on the base")
+    questions: int = Field(150, ge=1, description="steps asked to learn the trust")
+    known: tuple[int, ...] = Field((0, 1, 4), description="each is also asked as if only so many steps were known")
+    ridge: float = Field(1.0, gt=0, description="pull of the trust to 0, in choices")
+    smooth: float = Field(30.0, ge=0, description="pull between the trust of neighbouring knots, in choices")
+    seed: int = 0
+
+
+def adapt_segments(folders: dict[str, Path], study: Study, config: AdaptationConfig) -> dict[str, dict]:
+    """Adapt many segments and families in one step, sharing the base.
 
     Args:
-        window: its windows; None where the segment cannot be judged (then nothing is adapted).
+        folders: name → staged folder to write its artefact into.
 
     Returns:
-        what segment.json holds: method, shots, reason why there is no adapter, lock, fingerprint.
+        name → what its segment.json holds, and its `folder`.
     """
-    member = study.member(segment)
-    about = {"segment": segment, "lock": study.base.lock, "events": int(member.sum()), "method": "base",
-             "fingerprint": segment_fingerprints(study.segment_events, [segment])[segment], "shots": 0,
-             "window": window.to_dict() if window else None, "config": config.model_dump(mode="json")}
+    plan, made = study.base.plan, {}
+    prints = fingerprints(folders, study.specs, study.segment_events, study.table, study.users)
+    # Those of one cut-off follow each other, so that each base is loaded once.
+    order = sorted(folders, key=lambda name: (plan[name].support_start if name in plan else 0, name))
+    for done, name in enumerate(order, start=1):
+        about = make_segment_adapter(folders[name], study, name, config) | {"fingerprint": prints[name]}
+        write_json(folders[name] / "segment.json", about)
+        made[name] = {**about, "folder": folders[name]}
+        log.info("adapted %d of %d: %s", done, len(order), name)
+    return made
+
+
+def make_segment_adapter(folder: Path, study: Study, name: str, config: AdaptationConfig) -> dict:
+    """Adapt one segment or family and write what could ship below `folder` (staged by the caller).
+
+    Returns:
+        what segment.json holds: method, shots before T0, reason why there is no adapter, strengths, trust, lock.
+    """
+    codes, members = study.codes(name)
+    window = study.window(name)
+    about = {"segment": name, "by": study.by(name), "kind": study.kind(name), "events": int((codes >= 0).sum()),
+             "members": len(members), "shots": 0, "method": "base", "reason": "", "strengths": None, "trust": None,
+             "lock": study.base.lock, "window": window.to_dict() if window else None,
+             "config": config.model_dump(mode="json")}
     if window is None:
-        about["reason"] = "no window: its dates lie outside the data, or too close to its beginning"
-    else:
-        about |= _Adaptation(study, segment, window, member, config).run(folder)
-    write_json(folder / "segment.json", about)
-    return about
+        return about | {"reason": "no window: its dates lie outside the data, or too close to its beginning"}
+    found = _Adaptation(study, name, window, config).run(folder)
+    log.info("%s: %s shots, %s", name, found["shots"], found["reason"] or f"trust {found['trust']}")
+    return about | found
 
 
 @dataclass(frozen=True)
 class _Adaptation:
-    """One segment's adaptation: the judged adapter, then with the scale it chose the placebo and what ships."""
+    """One segment's adaptation, each step on what the step before found."""
 
     study: Study
-    segment: str
+    name: str
     window: Window
-    member: np.ndarray
     config: AdaptationConfig
 
     def run(self, folder: Path) -> dict:
-        """Write the adapters and their shots; what segment.json says of them."""
-        config, twin = self.config, self.study.twin(self.window)
-        shots = draw_shots(self.study.events, self.window.support_start, self.window.gate_start, self.member,
-                           config.shots, np.random.default_rng([config.shots.seed, 0]), self.study.support_users)
-        judged, drawn = self._fit(twin, shots), {JUDGED: shots}
-        if judged is not None:
-            scale = judged.settings["scale"]
-            drawn[PLACEBO] = draw_placebo(self.study, self.window, self.member, config, len(shots))
-            drawn[SERVING] = self._newest_shots()
-            made = {JUDGED: judged, PLACEBO: self._fit(twin, drawn[PLACEBO], scale),
-                    SERVING: self._fit(self.study.serving, drawn[SERVING], scale)}
-            for name, adapter in made.items():
-                if adapter is not None:
-                    adapter.save(folder / name)
-        pl.concat(self.study.describe(used.rows, name) for name, used in drawn.items()).write_parquet(folder / "shots.parquet")
-        if judged is not None:
-            return {"shots": len(shots), "method": judged.method, "reason": "", "settings": judged.settings}
-        enough = len(shots) >= config.shots.min_shots
-        return {"shots": len(shots), "reason": "no adapter: it would not predict left-out shoppers better than the base and "
-                "help their lists" if enough else f"no adapter: {len(shots)} shots, needs {config.shots.min_shots}"}
+        """Write what could ship; what segment.json says of it."""
+        shots = self.study.shots(self.name, self.window.support_start)
+        about = {"shots": len(shots)}
+        if len(shots) < self.config.min_shots:
+            return about | {"reason": f"no adapter: {len(shots)} shots, needs {self.config.min_shots}"}
+        strengths = self._strengths(shots)
+        if strengths.is_off():
+            return about | {"reason": "no adapter: its shots do not predict other shoppers better than the base does"}
+        choices = list(self._choices(strengths))
+        if not choices:
+            return about | {"reason": "no adapter: no question after its shots to learn from how far to trust them"}
+        trust = fit_trust(choices, ridge=self.config.ridge, smooth=self.config.smooth, positive=True)[:, 0].astype(np.float32)
+        about |= {"strengths": strengths.to_json(), "trust": [round(float(value), 6) for value in trust]}
+        if not trust.any():
+            return about | {"reason": "no adapter: the questions after its shots are answered better without them"}
+        make_family(self.study, self.name, self.window.report_end, strengths, np.array(about["trust"])).save(folder / FAMILY)
+        return about | {"method": METHOD}
 
-    def _fit(self, base: tuple[Ranker, Prior], shots: Shots, scale: float | None = None) -> Adapter | None:
-        ranker, prior = base
-        return adapt_segment(prior, ranker, self.segment, shots, self.config,
-                             np.random.default_rng([self.config.shots.seed, 3]), scale=scale)
+    def _strengths(self, shots) -> Strengths:
+        _, prior = self.study.base_at(self.window.support_start)
+        share = self.study.share(self.name, prior)
+        supports = [Support(shots.items[low:high], shots.users[low:high], share)
+                    for low, high in zip(shots.bounds[:-1].tolist(), shots.bounds[1:].tolist(), strict=True)]
+        return choose_strengths(prior, supports, self.config.pool, items=True, rng=np.random.default_rng([self.config.seed, 0]))
 
-    def _newest_shots(self) -> Shots:
-        """Shots for what ships: everybody's, from a stretch as long as the support, ending with the report."""
-        length = self.window.gate_start - self.window.support_start
-        return draw_shots(self.study.events, self.window.report_end - length, self.window.report_end, self.member,
-                          self.config.shots, np.random.default_rng([self.config.shots.seed, 2]))
+    def _choices(self, strengths: Strengths) -> Iterator[Choice]:
+        """The questions of [T0, T1) whose member has shots of others, each as if little were known, and as it was."""
+        study, cutoff, rng = self.study, self.window.support_start, np.random.default_rng([self.config.seed, 1])
+        queries = study.questions(self.name, cutoff, self.window.gate_start, self.config.questions, rng)
+        offsets = leave_own_out(study, self.name, queries, cutoff, strengths)
+        steps = known_steps(queries.histories)
+        for known in (*self.config.known, None):
+            rows = np.flatnonzero((offsets.row >= 0) & (known is None or steps > known))
+            asked = take_queries(queries, rows)
+            yield from self._asked(asked if known is None else cut_histories(asked, known), [offsets[row] for row in rows], rng)
 
-
-def draw_placebo(study: Study, window: Window, member: np.ndarray, config: AdaptationConfig, k: int) -> Shots:
-    """As many shots of the same window from outside the segment.
-
-    A scene that takes in everything leaves nothing outside in its own days: then of as many days before it.
-    """
-    rng, limits = np.random.default_rng([config.shots.seed, 1]), config.shots.model_copy(update={"k": max(k, 1)})
-    length = window.gate_start - window.support_start
-    for start in (window.support_start, window.support_start - length):
-        shots = draw_shots(study.events, start, start + length, ~member, limits, rng, study.support_users)
-        if len(shots) >= config.shots.min_shots:
-            break
-    return shots
-
-
-def load_adapter(folder: Path, name: str, lock: dict[str, str]) -> Adapter | None:
-    """One of the segment's adapters, or None where it has none."""
-    place = folder / name
-    return Adapter.load(place, lock) if place.is_dir() else None
-
-
-def adapt_segments(folders: dict[str, Path], study: Study, config: AdaptationConfig) -> dict[str, dict]:
-    """Adapt many segments in one step, sharing the base.
-
-    Args:
-        folders: segment → staged folder to write its artefact into.
-
-    Returns:
-        segment → what its segment.json holds, and its `folder`.
-    """
-    plan, made = study.base.plan, {}
-    # Segments of one cut-off follow each other, so that each twin is loaded once.
-    order = sorted(folders, key=lambda name: (plan[name].support_start if name in plan else 0, name))
-    for done, name in enumerate(order, start=1):
-        about = make_segment_adapter(folders[name], study, name, plan.get(name), config)
-        made[name] = {**about, "folder": folders[name]}
-        log.info("adapted %d of %d: %s", done, len(order), name)
-    return made
+    def _asked(self, queries: Queries, offsets: list[np.ndarray], rng: np.random.Generator) -> Iterator[Choice]:
+        ranker, _ = self.study.base_at(self.window.support_start)
+        candidates, steps = self.study.candidates(self.name), known_steps(queries.histories)
+        past, wanted = queries.histories, queries.target_indptr
+        now = int(np.median(queries.timestamp)) if len(queries) else None
+        for low in range(0, len(queries), SCORED):
+            scores = ranker.score(past[low:low + SCORED], now)
+            for row, score in enumerate(scores, start=low):
+                yield make_choice(score, offsets[row], queries.targets[wanted[row]:wanted[row + 1]],
+                                  past.items[past.indptr[row]:past.indptr[row + 1]], int(steps[row]), rng,
+                                  candidates=candidates)

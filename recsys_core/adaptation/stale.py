@@ -1,80 +1,62 @@
-"""Which segments must be adapted again: another base, or new events of their own, unless they are known not to pay."""
+"""Which segments and families must be adapted again: another base, or new events of their own."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 import polars as pl
 
-from recsys_core.adaptation.shots import ShotConfig, count_shots, is_support_user
 from recsys_core.artefacts import read_json
+from recsys_core.features.context import family_values
+from recsys_core.ingestion.config import FamilySpec, SegmentSpec
 
-NEW_EVENTS = "it has new events"
+
+def fingerprints(names: Iterable[str], specs: Mapping[str, SegmentSpec | FamilySpec], segment_events: pl.DataFrame,
+                 interactions: pl.DataFrame, users: pl.DataFrame | None) -> dict[str, str]:
+    """A hash of each segment's event ids, and of each family's with the member of every event: the same shots, the same hash.
+
+    Args:
+        specs: name → the segment or family. segment_events, interactions: the feature tables. users: see `Study`.
+    """
+    names = list(names)
+    families = {name: spec for name in names if isinstance(spec := specs.get(name), FamilySpec)}
+    found = segment_fingerprints(segment_events, [name for name in names if name not in families])
+    for name, family in families.items():
+        values = family_values(family, interactions, users)
+        rows = pl.DataFrame({"event_id": interactions["event_id"], "member": values}).drop_nulls("member").sort("event_id")
+        found[name] = _digest(rows.select(pl.concat_str("event_id", "member", separator="\t")).to_series())
+    return found
 
 
 def segment_fingerprints(segment_events: pl.DataFrame, names: Iterable[str]) -> dict[str, str]:
     """A hash of each segment's event ids (sorted): where it is unchanged, so are its shots."""
-    ids = {name: frame["event_id"].sort().to_list() for (name,), frame in
+    ids = {name: frame["event_id"].sort() for (name,), frame in
            segment_events.partition_by("segment", as_dict=True).items()}
-    return {name: hashlib.sha256("\n".join(ids.get(name, [])).encode()).hexdigest() for name in names}
+    return {name: _digest(ids.get(name, pl.Series([], dtype=pl.String))) for name in names}
 
 
-def stale_adapters(adapters: Path, base_model: Path, features: Path, names: Iterable[str]) -> dict[str, str]:
-    """The segments whose artefact does not fit the present base and events, with the reason.
+def _digest(lines: pl.Series) -> str:
+    return hashlib.sha256("\n".join(lines.to_list()).encode()).hexdigest()
+
+
+def stale_adapters(adapters: Path, base_model: Path, features: Path, names: Iterable[str],
+                   specs: Mapping[str, SegmentSpec | FamilySpec], users: pl.DataFrame | None) -> dict[str, str]:
+    """The segments and families whose artefact does not fit the present base and events, with the reason.
 
     Args:
-        adapters: folder with one folder per segment. base_model: the built base.
-        features: folder of the feature tables' snapshots. names: segments to look at.
+        adapters: folder with one folder per name. base_model: the built base.
+        features: folder of the feature tables' snapshots. names: those to look at. specs, users: see `fingerprints`.
     """
-    lock = read_json(base_model / "base.json")["lock"]
-    current = segment_fingerprints(pl.read_parquet(features / "segment_events.parquet"), names)
+    names, lock = list(names), read_json(base_model / "base.json")["lock"]
+    tables = [pl.read_parquet(features / f"{table}.parquet") for table in ("segment_events", "interactions")]
     stale = {}
-    for name, fingerprint in current.items():
+    for name, fingerprint in fingerprints(names, specs, *tables, users).items():
         about = read_json(adapters / name / "segment.json")
         changed = [key for key in lock if about["lock"].get(key) != lock[key]]
         if changed:
             stale[name] = f"the base has another {changed[0]}"
         elif about["fingerprint"] != fingerprint:
-            stale[name] = NEW_EVENTS
+            stale[name] = "it has new events"
     return stale
-
-
-def rests(evaluation: Mapping[str, Any], shots: int) -> str:
-    """Why a segment with so many support shots is not adapted again by its last evaluation; empty where it is."""
-    needed, curve = evaluation.get("adapt_from", 0), evaluation.get("curve")
-    if curve is None or shots >= needed:
-        return ""
-    if curve["break_even"]:
-        return f"adapting pays from {needed} shots on, it has {shots}"
-    return f"adapting did not pay with {curve['available']} shots: not again before it has {needed}, it has {shots}"
-
-
-def resting_segments(adapters: Path, evaluations: Path, base_model: Path, features: Path, names: Iterable[str]
-                     ) -> dict[str, str]:
-    """Of segments with new events on an unchanged base, those that are left as they are, with the reason.
-
-    Args:
-        adapters, evaluations: folders with one folder per segment. base_model, features: as `stale_adapters`.
-    """
-    plan = read_json(base_model / "base.json")["plan"]
-    judged = {name: read_json(evaluations / name / "evaluation.json") for name in names if name in plan}
-    waiting = {name: found for name, found in judged.items() if rests(found, 0)}
-    if not waiting:
-        return {}
-    events = pl.read_parquet(features / "segment_events.parquet").filter(pl.col("segment").is_in(list(waiting))).join(
-        pl.read_parquet(features / "interactions.parquet").select("event_id", "user_id", pl.col("timestamp").dt.epoch("s")),
-        on="event_id")
-    resting = {}
-    for name, found in waiting.items():
-        config = ShotConfig(**read_json(adapters / name / "segment.json")["config"]["shots"])
-        window = plan[name]
-        givers = events.filter((pl.col("segment") == name) & (pl.col("timestamp") >= window["support_start"])
-                               & (pl.col("timestamp") < window["gate_start"]))["user_id"]
-        supports = is_support_user(givers.to_list(), config.support_users)
-        reason = rests(found, count_shots(givers.rank("dense").to_numpy()[supports], found["curve"]["cap"]))
-        if reason:
-            resting[name] = reason
-    return resting

@@ -10,6 +10,7 @@ there (approximate leave-one-out, Rad & Maleki 2020).
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -34,22 +35,58 @@ def solve_tilts(moments: np.ndarray, q: np.ndarray, shots: np.ndarray, segment: 
             rows sum to 1. shots: float32 [T, r]. segment: int [T] in [0, S). user: int [T] in [0, users); a user belongs
             to one segment.
     """
-    segments, r = len(q), shots.shape[1]
-    held, ridge = _Held(shots, segment, user, segments), np.array(strengths)
-    total, k = held.sum[:, None], held.size[:, None, None]                   # [S, 1, r], [S, 1, 1]
-    mean, variance = (x[:, None] for x in _spread(q @ moments, r))
+    held, ridge = _Held(shots, segment, user, len(q)), np.array(strengths)
+    step = _step(moments, q, held.sum, held.size, ridge)
+    gains = held.likelihood(*step)
+    best = np.where(held.users > 1, gains.argmax(axis=1), -1)
+    rows = np.arange(len(q))
+    kept = (best >= 0) & (gains[rows, best] > evidence)
+    return Tilts(np.where(kept[:, None], step.beta[rows, best], 0.0), np.where(kept, step.log_z[rows, best], 0.0),
+                 np.where(kept, ridge[best], np.nan))
+
+
+def tilt_gains(moments: np.ndarray, q: np.ndarray, shots: np.ndarray, segment: np.ndarray, user: np.ndarray,
+               strengths: tuple[float, ...]) -> np.ndarray:
+    """What each strength gains on left-out users in nats over all shots, float64 [S, L]; 0 for a segment of one user.
+
+    Args:
+        as `solve_tilts`.
+    """
+    held = _Held(shots, segment, user, len(q))
+    step = _step(moments, q, held.sum, held.size, np.array(strengths))
+    return np.where(held.users[:, None] > 1, held.likelihood(*step), 0.0)
+
+
+def fixed_tilts(moments: np.ndarray, q: np.ndarray, total: np.ndarray, size: np.ndarray, strength: float) -> Tilts:
+    """The tilts of one strength for every segment.
+
+    Args:
+        moments, q: as `solve_tilts`. total: float64 [S, r], sum of the shots' z. size: float64 [S], number of shots.
+    """
+    step = _step(moments, q, total, size, np.array([strength]))
+    return Tilts(step.beta[:, 0], step.log_z[:, 0], np.full(len(q), strength))
+
+
+class _Step(NamedTuple):
+    """One Newton step from β = 0 for S segments and L strengths: β, log-partition, mean and variance of z under the
+    tilt, and there the gradient and the Hessian's diagonal; [S, L, r], log_z [S, L]."""
+
+    beta: np.ndarray
+    log_z: np.ndarray
+    mean: np.ndarray
+    variance: np.ndarray
+    gradient: np.ndarray
+    hessian: np.ndarray
+
+
+def _step(moments: np.ndarray, q: np.ndarray, total: np.ndarray, size: np.ndarray, ridge: np.ndarray) -> _Step:
+    total, k = total[:, None], size[:, None, None]                           # [S, 1, r], [S, 1, 1]
+    mean, variance = (x[:, None] for x in _spread(q @ moments, total.shape[2]))
     step = (total - k * mean) / (k * variance + ridge[:, None])
     spread = np.sqrt((step**2 * variance).sum(axis=2, keepdims=True))
     beta = step * np.minimum(1.0, LARGEST_CHANGE / (spread + 1e-12))
     log_z, mean, variance = _tilted(q, moments, beta)
-    hessian = k * variance + ridge[:, None]
-    gradient = total - k * mean - ridge[:, None] * beta
-    gains = held.likelihood(beta, log_z, mean, variance, gradient, hessian)
-    best = np.where(held.users > 1, gains.argmax(axis=1), -1)
-    rows = np.arange(segments)
-    kept = (best >= 0) & (gains[rows, best] > evidence)
-    return Tilts(np.where(kept[:, None], beta[rows, best], 0.0), np.where(kept, log_z[rows, best], 0.0),
-                 np.where(kept, ridge[best], np.nan))
+    return _Step(beta, log_z, mean, variance, total - k * mean - ridge[:, None] * beta, k * variance + ridge[:, None])
 
 
 def _tilted(q: np.ndarray, moments: np.ndarray, beta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -1,0 +1,172 @@
+"""The base and the shots as the closed form sees them, and segments on their way through its stages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import scipy.sparse as sp
+
+from recsys_core.adaptation.cells import Cells, make_cells
+from recsys_core.adaptation.levels import Rows, Values, base_shares, group_mass, prior_gains, tilt_items, tilt_level
+from recsys_core.adaptation.tilt import Tilts, fixed_tilts, solve_tilts, tilt_gains
+from recsys_core.base_model.data import Catalogue
+
+Z_ROWS = 65_536  # rows whose text components are held at a time
+
+
+@dataclass(frozen=True)
+class Prior:
+    """What the closed form needs to know of a base, prepared once.
+
+    Args:
+        catalogue: the base's items. item_share: float64 [N], the base's popularity, sums to 1, > 0.
+        components: float32 [M, r], the texts' vectors on the leading principal components.
+        axes: float32 [d, r], the components' directions. lock: the base's hashes.
+    """
+
+    catalogue: Catalogue
+    item_share: np.ndarray
+    components: np.ndarray
+    axes: np.ndarray
+    lock: dict[str, str]
+
+    @cached_property
+    def cells(self) -> Cells:
+        """The catalogue in cells; made by the first adaptation."""
+        return make_cells(self.catalogue, self.item_share, self.components)
+
+
+@dataclass(frozen=True)
+class Support:
+    """K shots as the solver sees them.
+
+    Args:
+        items, users: int [K]. share: float64 [N], the base's mean distribution at the shots, > 0; None: its
+            popularity, for which everything is prepared.
+    """
+
+    items: np.ndarray
+    users: np.ndarray
+    share: np.ndarray | None = None
+
+
+def prepare(catalogue: Catalogue, counts: np.ndarray, lock: dict[str, str], components: int = 64) -> Prior:
+    """Find the principal components of the text vectors under the base's popularity.
+
+    Args:
+        counts: float [N], how often each item was taken in the base's training rows; smoothed by
+            half an event each so that unseen items keep a share.
+    """
+    share = (np.asarray(counts, np.float64) + 0.5) / (np.sum(counts) + 0.5 * len(counts))
+    weights = np.bincount(catalogue.text_of_item, weights=share, minlength=len(catalogue.vectors))
+    vectors = catalogue.vectors.astype(np.float64)
+    mean = weights @ vectors
+    covariance = (vectors * weights[:, None]).T @ vectors - np.outer(mean, mean)
+    _, basis = np.linalg.eigh(covariance)
+    axes = np.ascontiguousarray(basis[:, ::-1][:, :components]).astype(np.float32)
+    return Prior(catalogue, share, catalogue.vectors @ axes, axes, lock)
+
+
+@dataclass(frozen=True)
+class Counted:
+    """Shots as counts, for `solve`.
+
+    Args:
+        items: int [m], distinct. counts: float [m], > 0. share: float64 [N] as of `Support`.
+    """
+
+    items: np.ndarray
+    counts: np.ndarray
+    share: np.ndarray | None = None
+
+
+def stack(supports: Sequence[Support]) -> Rows:
+    sizes = [len(support.items) for support in supports]
+    segment = np.repeat(np.arange(len(supports)), sizes)
+    user = np.concatenate([support.users for support in supports]).astype(np.int64)
+    _, user = np.unique(segment * (user.max(initial=0) + 1) + user, return_inverse=True)
+    return Rows(len(supports), segment, np.concatenate([support.items for support in supports]), user)
+
+
+def stack_counts(shots: Sequence[Counted]) -> Rows:
+    segment = np.repeat(np.arange(len(shots)), [len(one.items) for one in shots])
+    return Rows(len(shots), segment, np.concatenate([one.items for one in shots]).astype(np.int64),
+                weight=np.concatenate([one.counts for one in shots]).astype(np.float64))
+
+
+class Stages:
+    """Some segments on their way through the stages: the cells' shares so far, and what is expected of every row."""
+
+    def __init__(self, prior: Prior, shares: Sequence[np.ndarray | None], rows: Rows) -> None:
+        self.prior, self.rows = prior, rows
+        self.cell = prior.cells.of_item[rows.item]
+        self.q, self._expected = base_shares(prior.cells, prior.item_share, shares, rows)
+        self._before = self.q[rows.segment, self.cell]
+        self._mass: tuple[int, np.ndarray] = -1, self.q
+
+    def _mass_of(self, level: int) -> np.ndarray:
+        if self._mass[0] != level:
+            size = len(self.prior.catalogue.groups[level][2])
+            self._mass = level, group_mass(self.q, self.prior.cells, level, size)
+        return self._mass[1]
+
+    def level_gains(self, level: int, priors: Sequence[float]) -> np.ndarray:
+        """float64 [M, S]: see `levels.prior_gains`."""
+        member = self.prior.cells.codes[level][self.cell]
+        return prior_gains(self.rows, member, self._mass_of(level)[self.rows.segment, member], priors)
+
+    def tilt_level(self, level: int, strength: np.ndarray) -> tuple[Values, np.ndarray]:
+        """See `levels.tilt_level`; later stages start from its result."""
+        codes, mass = self.prior.cells.codes[level], self._mass_of(level)
+        values, rest, self.q = tilt_level(self.rows, self.q, mass, codes, codes[self.cell], strength)
+        return values, rest
+
+    @cached_property
+    def expected(self) -> np.ndarray:
+        """float64 [T]: each row's share after the groups; asked for when they are done."""
+        return self._expected * self.q[self.rows.segment, self.cell] / self._before
+
+    def text_gains(self, strengths: tuple[float, ...]) -> np.ndarray:
+        """float64 [S, L]: see `tilt.tilt_gains`."""
+        rows = self.rows
+        return tilt_gains(self.prior.cells.moments, self.q, self._z(rows.item), rows.segment, rows.user, strengths)
+
+    def choose_text(self, strengths: tuple[float, ...], evidence: float) -> Tilts:
+        """A strength per segment: see `tilt.solve_tilts`."""
+        rows = self.rows
+        tilts = solve_tilts(self.prior.cells.moments, self.q, self._z(rows.item), rows.segment, rows.user,
+                            strengths, evidence)
+        self._expect(tilts)
+        return tilts
+
+    def tilt_text(self, strength: float) -> Tilts:
+        """One strength for all: see `tilt.fixed_tilts`."""
+        rows, components = self.rows, self.prior.components
+        weight = np.ones(len(rows.item)) if rows.weight is None else rows.weight
+        texts = self.prior.catalogue.text_of_item[rows.item]
+        total = sp.csr_array((weight, (rows.segment, texts)), shape=(rows.segments, len(components))) @ components
+        tilts = fixed_tilts(self.prior.cells.moments, self.q, total, np.bincount(rows.segment, weight, rows.segments),
+                            strength)
+        self._expect(tilts)
+        return tilts
+
+    def _expect(self, tilts: Tilts) -> None:
+        """Multiply what is expected of every row by its text's tilt."""
+        for low in range(0, len(self.rows.item), Z_ROWS):
+            segment = self.rows.segment[low:low + Z_ROWS]
+            logit = (self._z(self.rows.item[low:low + Z_ROWS]) * tilts.coefficients[segment]).sum(axis=1)
+            self.expected[low:low + Z_ROWS] *= np.exp(logit - tilts.log_partition[segment])
+
+    def _z(self, items: np.ndarray) -> np.ndarray:
+        return self.prior.components[self.prior.catalogue.text_of_item[items]]
+
+    def item_gains(self, member: np.ndarray, priors: Sequence[float]) -> np.ndarray:
+        """float64 [M, S]: see `levels.prior_gains`."""
+        return prior_gains(self.rows, member, self.expected, priors)
+
+    def tilt_items(self, member: np.ndarray, strength: np.ndarray) -> Values:
+        """See `levels.tilt_items`."""
+        return tilt_items(self.rows, member, self.expected, strength)

@@ -12,17 +12,20 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from recsys_core.adaptation.adapter import Adapter, check_lock
 from recsys_core.adaptation.closed_form import Counted, Strengths, solve_counts, stage_strengths
 from recsys_core.adaptation.solved import Level, Ragged, Solved
-from recsys_core.adaptation.study import Shots, Study
 from recsys_core.artefacts import read_json, staged_folder
 from recsys_core.base_model.data import Catalogue, Queries
 from recsys_core.base_model.knots import KNOTS
 from recsys_core.errors import AdapterError
+
+if TYPE_CHECKING:  # serving loads families, and needs no shop
+    from recsys_core.adaptation.study import Shots, Study
 
 FORMAT = 1
 METHOD = "counts"
@@ -236,4 +239,4 @@ def _shuffled(shots: Shots, rng: np.random.Generator) -> Shots:
     """Every member's shots in a random order, so that its first k are k random ones."""
     member = np.repeat(np.arange(len(shots.bounds) - 1), shots.sizes())
     order = np.lexsort((rng.random(len(shots)), member))
-    return Shots(shots.items[order], shots.users[order], shots.bounds)
+    return replace(shots, items=shots.items[order], users=shots.users[order])

@@ -7,14 +7,19 @@ from pathlib import Path
 
 import polars as pl
 
-from recsys_core.adaptation.segment import SERVING as SHIPPED
+from recsys_core.adaptation.promotions import PromotionWeights, make_promotions
+from recsys_core.adaptation.segment import FAMILY
 from recsys_core.adaptation.study import Study
+from recsys_core.base_model.data import Catalogue
 from recsys_core.base_model.model import SERVING
 from recsys_core.deployment.bundle import BundleConfig, write_bundle
+from recsys_core.deployment.shelves import make_shelves
 from recsys_core.evaluation.results import Results, SegmentResult
 from recsys_core.evaluation.windows import BASE
-from recsys_core.ingestion.config import SegmentSpec, ShopConfig
+from recsys_core.ingestion.conditions import split_condition
+from recsys_core.ingestion.config import FamilySpec, SegmentSpec, ShopConfig
 from recsys_core.schema import POSITIVE_EVENTS
+from recsys_core.serving.files import PROMOTIONS
 from recsys_core.serving.search import SearchConfig
 
 LICENCES = {"code": "this project's own", "encoder": "that of the pretrained model named in lineage.encoder",
@@ -22,41 +27,57 @@ LICENCES = {"code": "this project's own", "encoder": "that of the pretrained mod
 
 
 def build_bundle(folder: Path, *, study: Study, student: Path, adapters: Mapping[str, Path], results: Results,
-                 shop: ShopConfig, users: pl.DataFrame | None, lineage: Mapping[str, str]) -> dict:
-    """Write the bundle of what is refitted through the newest day, with the promoted segments' adapters.
+                 shop: ShopConfig, users: pl.DataFrame | None, lineage: Mapping[str, str],
+                 shelves: pl.DataFrame | None = None, promotions: pl.DataFrame | None = None) -> dict:
+    """Write the bundle of what is refitted through the newest day, with the promoted segments and families.
 
     Args:
-        adapters: segment → its adapter's artefact. results: the evaluation, with the final decisions.
+        adapters: segment or family → its adapter's artefact. results: the evaluation, with the final decisions.
         lineage: what the caller knows of where this comes from (cycle, encoder).
+        shelves: `schema.RAW_SHELVES`. promotions: `schema.RAW_PROMOTIONS`; they ship where the base holds weights for them.
 
     Returns:
         the manifest.
     """
     base, window = study.base, study.base.plan[BASE]
     decided = {segment.name: segment for segment in results.segments}
-    shipped = {name: adapters[name] / SHIPPED for name, found in decided.items()
-               if found.decision == "promoted" and (adapters[name] / SHIPPED).is_dir()}
+    shipped = {name: adapters[name] / FAMILY for name, found in decided.items()
+               if found.decision == "promoted" and (adapters[name] / FAMILY).is_dir()}
     routes = [_route(spec, decided[spec.name], study, spec.name in shipped)
-              for spec in shop.segments if spec.name in decided]
+              for spec in (*shop.segments, *shop.families) if spec.name in decided]
     click = base.folder / "click" / SERVING
     return write_bundle(
         folder, catalogue=base.catalogue, ranker_folder=base.folder / "rankers" / SERVING,
-        student_folder=student / "onnx", adapters=shipped, routing=routes, lock=base.lock, metrics=_headline(results),
+        student_folder=student / "onnx", families=shipped, routing=routes, lock=base.lock, metrics=_headline(results),
         lineage={"shop": shop.name, "first_day": results.shop.first_day, "last_day": results.shop.last_day, **lineage},
         licences=LICENCES, windows={"judged": window.to_dict(), "shipped_through": base.summary["through"]},
         config=BundleConfig(search=SearchConfig() if base.reads_texts else SearchConfig(text=0.0),
-                            time_zone=shop.time_zone, segment_order=shop.segment_order,
+                            time_zone=shop.time_zone, segment_order=shop.segment_order, context=shop.context,
                             default_event_type=_usual_event(study)),
-        click_folder=click if click.is_dir() else None, users=users)
+        click_folder=click if click.is_dir() else None, users=users,
+        promotions=_weighted(base.folder / PROMOTIONS, promotions, base.catalogue),
+        shelves=make_shelves(shelves, study.events, base.catalogue, shop.time_zone))
 
 
-def _route(spec: SegmentSpec, found: SegmentResult, study: Study, ships: bool) -> dict:
-    share = float(study.member(spec.name).sum()) / max(len(study.events), 1)
-    gain = found.gate_gain
-    return {"name": spec.name, "kind": spec.kind, "decision": "promoted" if ships else "refused",
-            "reason": found.reason, "start": spec.start, "end": spec.end, "where": spec.where,
-            "first_days": spec.first_days, "share": share, "method": found.method, "shots": found.shots,
-            "evidence": {"gate_gain": gain.to_json()} if gain else {}}
+def _route(spec: SegmentSpec | FamilySpec, found: SegmentResult, study: Study, ships: bool) -> dict:
+    codes, members = study.codes(spec.name)
+    share = float((codes >= 0).sum()) / max(len(codes), 1) / max(len(members), 1)
+    gains = {name: one.gate_gain.to_json() for name, one in found.by_audience.items() if one.gate_gain}
+    route = {"name": spec.name, "decision": "promoted" if ships else "refused", "reason": found.reason, "share": share,
+             "audiences": found.audiences if ships else [], "method": found.method, "shots": found.shots,
+             "evidence": {"gate_gain": gains} if gains else {}}
+    if isinstance(spec, FamilySpec):
+        return {**route, "kind": "family", "by": spec.by}
+    condition = split_condition(spec.where, spec.name)
+    return {**route, "kind": spec.kind, "asked": condition.asked, "candidates": condition.candidates,
+            "start": spec.start, "end": spec.end, "first_days": spec.first_days}
+
+
+def _weighted(folder: Path, promotions: pl.DataFrame | None, catalogue: Catalogue) -> PromotionWeights | None:
+    """The newest promotions with the weights that were learned for them; None where there is nothing to weigh."""
+    if promotions is None or promotions.is_empty() or not folder.is_dir():
+        return None
+    return PromotionWeights.load(folder, catalogue).on(make_promotions(promotions, catalogue))
 
 
 def _headline(results: Results) -> dict:

@@ -9,16 +9,19 @@ from __future__ import annotations
 import logging
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 from pydantic import BaseModel, Field, ValidationError
 
-from recsys_core.adaptation.adapter import Adapter
+from recsys_core.adaptation.family import Family
+from recsys_core.adaptation.promotions import PromotionWeights
 from recsys_core.artefacts import staged_folder, write_json
 from recsys_core.base_model.data import Catalogue
+from recsys_core.base_model.knots import KNOTS
 from recsys_core.deployment.manifest import write_manifest
 from recsys_core.errors import BundleError
 from recsys_core.schema import POSITIVE_EVENTS
@@ -27,17 +30,20 @@ from recsys_core.serving.files import (
     CLICK,
     GOLDEN,
     ITEMS,
+    PROMOTIONS,
     RANKER,
     SEGMENTS,
+    SHELVES,
     STUDENT,
     USERS,
     VECTORS,
-    adapter_folder,
+    family_folder,
 )
 from recsys_core.serving.golden import record
 from recsys_core.serving.lexical import build_lexical
-from recsys_core.serving.routing import Route
+from recsys_core.serving.routing import Route, audience_of
 from recsys_core.serving.search import SearchConfig
+from recsys_core.serving.shelves import SHELF_COLUMNS
 
 log = logging.getLogger(__name__)
 
@@ -46,27 +52,33 @@ class BundleConfig(BaseModel, frozen=True, extra="forbid"):
     """How a bundle answers."""
 
     search: SearchConfig = SearchConfig()
-    time_zone: str = Field("UTC", description="the shop's; scenes start and end on its days")
+    time_zone: str = Field("UTC", description="the shop's; scenes and shelves start and end on its days")
     default_event_type: str = Field("purchase", description="what a history's bare item id counts as")
-    segment_order: tuple[str, ...] = Field((), description="which fitting segment `auto` prefers, first wins")
+    segment_order: tuple[str, ...] = Field((), description="which fitting segment or family `auto` prefers, "
+                                                            "first wins")
+    context: tuple[str, ...] = Field((), description="names that a request's context may hold")
 
 
 def write_bundle(folder: Path, *, catalogue: Catalogue, ranker_folder: Path, student_folder: Path,
-                 adapters: dict[str, Path], routing: Sequence[dict[str, Any]], lock: dict[str, str],
+                 families: Mapping[str, Path], routing: Sequence[dict[str, Any]], lock: dict[str, str],
                  metrics: dict[str, Any], lineage: dict[str, Any], licences: dict[str, str],
                  windows: dict[str, Any], config: BundleConfig, click_folder: Path | None = None,
-                 users: pl.DataFrame | None = None) -> dict[str, Any]:
+                 users: pl.DataFrame | None = None, shelves: pl.DataFrame | None = None,
+                 promotions: PromotionWeights | None = None) -> dict[str, Any]:
     """Write a bundle into `folder`, replacing what is there only when the new one answers.
 
     Args:
         ranker_folder, student_folder, click_folder: as their `save` wrote them.
-        adapters: promoted segment → its adapter's folder. routing: one `serving.routing.Route` per
-            segment of the shop, refused ones with their reason.
+        families: promoted segment or family → the folder `Family.save` wrote. Trust in it is taken back where the
+            route's audiences end. routing: one `serving.routing.Route` per segment and family of the shop, refused
+            ones with their reason.
         lock: hashes of the base that every adapter must have been made on.
         metrics: the summary that `recsys inspect` shows. lineage: shop, first and last day, cycle
             and, where known, code commit. licences: what each part may be used under.
-        windows: of the twin that was gated and of the refit that ships.
-        users: user_id and attributes; only those a promoted predicate names are kept.
+        windows: of the base that was gated and of the refit that ships.
+        users: user_id and attributes; only those a promoted segment asks for are kept.
+        shelves: `serving.shelves.SHELF_COLUMNS`; only items of the catalogue are kept.
+        promotions: what is promoted and what it counts; None: nothing, or it was not worth keeping.
 
     Returns:
         the manifest.
@@ -74,29 +86,34 @@ def write_bundle(folder: Path, *, catalogue: Catalogue, ranker_folder: Path, stu
     Raises:
         BundleError, AdapterError: what was given does not make a bundle; the old one stays.
     """
-    routes = _check_routes(routing, adapters, config)
+    routes = _check_routes(routing, families, config)
     with staged_folder(Path(folder)) as staging:
         _write_tables(staging, catalogue, routes, users)
-        for source, name in [(ranker_folder, RANKER), (student_folder, STUDENT), (click_folder, CLICK),
-                             *((path, adapter_folder(segment)) for segment, path in adapters.items())]:
+        shelved = _write_shelves(staging, catalogue, shelves)
+        for source, name in [(ranker_folder, RANKER), (student_folder, STUDENT), (click_folder, CLICK)]:
             if source is not None:
                 _copy(Path(source), staging / name)
-        for segment in adapters:
-            _check_live(Adapter.load(staging / adapter_folder(segment), lock), segment, catalogue)
+        shipped = {route.name: _write_family(staging, route, families[route.name], lock, catalogue)
+                   for route in routes if route.name in families}
+        if promotions is not None:
+            (staging / PROMOTIONS).mkdir()
+            promotions.write(staging / PROMOTIONS)
         about = {
             "items": len(catalogue), "lock": dict(lock), "metrics": metrics, "lineage": lineage,
             "licences": licences, "windows": windows, "time_zone": config.time_zone,
             "default_event_type": config.default_event_type, "segment_order": list(config.segment_order),
+            "context": list(config.context), "families": shipped, "shelves": shelved,
+            "promotions": [] if promotions is None else promotions.promotions.names,
             "search": config.search.model_dump()}
         write_manifest(staging, about)
         write_json(staging / GOLDEN, record(Bundle.load(staging)))
         manifest = write_manifest(staging, about)
-        log.info("bundle: %d items, %d adapters, %.1f MB", len(catalogue), len(adapters),
+        log.info("bundle: %d items, %d families, %d shelves, %.1f MB", len(catalogue), len(shipped), len(shelved),
                  sum(entry["size"] for entry in manifest["files"].values()) / 1e6)
     return manifest
 
 
-def _check_routes(routing: Sequence[dict[str, Any]], adapters: dict[str, Path],
+def _check_routes(routing: Sequence[dict[str, Any]], families: Mapping[str, Path],
                   config: BundleConfig) -> list[Route]:
     """Every promoted segment has an adapter, and no other has one: what was refused never ships."""
     try:
@@ -106,29 +123,43 @@ def _check_routes(routing: Sequence[dict[str, Any]], adapters: dict[str, Path],
         raise BundleError("routing", f"{'.'.join(map(str, first['loc']))}: {first['msg']}",
                           "see recsys_core.serving.routing.Route") from None
     names = [route.name for route in routes]
-    if len(set(names)) != len(names) or {"auto", ""} & set(names):
-        raise BundleError("routing", f"segment names {sorted(names)} repeat, or one is 'auto' or empty",
+    if len(set(names)) != len(names) or "auto" in names:
+        raise BundleError("routing", f"segment names {sorted(names)} repeat, or one is 'auto'",
                           "rename the segment in shop.yaml")
     promoted = {route.name for route in routes if route.decision == "promoted"}
-    if promoted != set(adapters):
-        odd = sorted(promoted ^ set(adapters))[0]
+    if promoted != set(families):
+        odd = sorted(promoted ^ set(families))[0]
         raise BundleError("routing", f"segment {odd!r} is promoted without an adapter" if odd in promoted
                           else f"segment {odd!r} has an adapter but was not promoted", "evaluate it again")
     unknown = set(config.segment_order) - set(names)
     if unknown:
-        raise BundleError("segment_order", f"{sorted(unknown)[0]!r} is no segment", "correct shop.yaml")
+        raise BundleError("segment_order", f"{sorted(unknown)[0]!r} is no segment or family", "correct shop.yaml")
     if config.default_event_type not in POSITIVE_EVENTS:
         raise BundleError("default_event_type", f"{config.default_event_type!r} is no positive event",
                           f"use one of {POSITIVE_EVENTS}")
     return routes
 
 
-def _check_live(adapter: Adapter, segment: str, catalogue: Catalogue) -> None:
-    if adapter.segment != segment:
-        raise BundleError(f"adapter of {segment!r}", f"was made for {adapter.segment!r}",
-                          "re-adapt the segment")
-    if not adapter.is_live(catalogue):
-        raise BundleError(f"adapter of {segment!r}", "changes nothing", "re-adapt the segment, or refuse it")
+def _write_family(staging: Path, route: Route, source: Path, lock: dict[str, str], catalogue: Catalogue) -> dict[str, Any]:
+    """Ship a family for the audiences it was promoted for; what the manifest says of it."""
+    family = Family.load(Path(source), lock)
+    if (family.name, family.by) != (route.name, route.by or ""):
+        raise BundleError(f"adapter of {route.name!r}", f"was made for {family.name!r} {family.by}", "re-adapt the segment")
+    answered = np.array([audience_of(knot) in route.audiences for knot in KNOTS])
+    family = family.trusted(np.where(answered, family.trust, 0))
+    members = [member for member in family.members if family.shots(member)]
+    if not family.trust.any() or not any(family.adapter(member).is_live(catalogue) for member in members):
+        raise BundleError(f"adapter of {route.name!r}", "changes nothing", "re-adapt the segment, or refuse it")
+    family.save(staging / family_folder(route.name))
+    return {"by": route.by, "members": len(members), "audiences": list(route.audiences)}
+
+
+def _write_shelves(staging: Path, catalogue: Catalogue, shelves: pl.DataFrame | None) -> dict[str, int]:
+    """Keep the rows of known items; shelf → how many."""
+    rows = pl.DataFrame(schema=SHELF_COLUMNS) if shelves is None else shelves.select(*SHELF_COLUMNS)
+    kept = rows.filter(pl.col("item_id").is_in(catalogue.item_ids)).unique().sort(*SHELF_COLUMNS)
+    kept.write_parquet(staging / SHELVES)
+    return dict(sorted(kept["shelf"].value_counts().iter_rows()))
 
 
 def _write_tables(staging: Path, catalogue: Catalogue, routes: Sequence[Route],
@@ -147,12 +178,12 @@ def _write_tables(staging: Path, catalogue: Catalogue, routes: Sequence[Route],
 
 
 def _needed_attributes(routes: Sequence[Route], users: pl.DataFrame | None) -> pl.DataFrame | None:
-    """user_id and the columns that a promoted predicate names; None where none does."""
+    """user_id and the columns that a promoted segment's condition or family names; None where none does."""
     if users is None:
         return None
-    words = {word.lower() for route in routes if route.decision == "promoted"
-             for word in re.findall(r"\w+", route.where)}
-    columns = [c for c in users.columns if c != "user_id" and c.lower() in words]
+    asked = " ".join(f"{route.asked} {route.by or ''}" for route in routes if route.decision == "promoted")
+    columns = [c for c in users.columns if c != "user_id"
+               and re.search(rf'\busers\.("{re.escape(c)}"|{re.escape(c)}\b)', asked, re.IGNORECASE)]
     return users.select("user_id", *columns).sort("user_id") if columns else None
 
 

@@ -1,4 +1,4 @@
-"""The bundle's gate, on rows between what its twin learned from and what the report tells."""
+"""The bundle's gate, on the days between what the base learned from there and what the report tells."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from recsys_core.adaptation.study import Study
 from recsys_core.base_model.data import Catalogue, make_queries
 from recsys_core.base_model.ranker import Ranker, fit_ranker
 from recsys_core.deployment.gates import BundleGateConfig, GateVerdict, bundle_gate
+from recsys_core.errors import RecsysError
 from recsys_core.evaluation.bootstrap import Interval, paired_bootstrap
 from recsys_core.evaluation.contest import run_contest
 from recsys_core.evaluation.segments import EvaluationConfig, Rivals
@@ -23,23 +24,24 @@ log = logging.getLogger(__name__)
 
 def judge_bundle(study: Study, champion: Path | None, evaluation: EvaluationConfig,
                  config: BundleGateConfig) -> tuple[GateVerdict, dict[str, float]]:
-    """Compare the newest twin with the trivial rankers and, where there is one, with the champion.
+    """Compare the base as it was at the gate window with the trivial rankers and, where there is one, with the champion.
 
     Args:
-        champion: folder of the serving bundle; None, missing or empty (all were refused) for the first.
+        champion: folder of the serving bundle; None, missing or empty (all were refused) for the first. One that this
+            version cannot read serves nobody any more, so it counts as none.
 
     Returns:
-        the verdict, and the twin's metrics on the gate rows.
+        the verdict, and the base's metrics on the gate rows.
     """
     window, catalogue = study.base.plan[BASE], study.base.catalogue
     rng = np.random.default_rng([evaluation.seed, 17])
     queries = make_queries(study.events, window.gate_start, window.report_start,
                            max_queries=evaluation.base_queries, rng=rng)
-    rivals = dict(Rivals(study.events, len(catalogue)).at(window.support_start))
-    first = champion is None or not (champion / MANIFEST).is_file()
-    if not first:
-        rivals["champion"] = champion_twin(study, Bundle.load(champion), window.support_start)
-    contest = run_contest(study.twin(window)[0], queries, rivals=rivals, k=evaluation.k)
+    rivals = dict(Rivals(study.events, len(catalogue)).at(window.gate_start))
+    serving = load_champion(champion)
+    if serving is not None:
+        rivals["champion"] = champion_at(study, serving, window.gate_start)
+    contest = run_contest(study.base_at(window.gate_start)[0], queries, rivals=rivals, k=evaluation.k)
     metrics = {name: float(values.mean()) for name, values in contest["base"]["all"].items()} if len(queries) else {}
 
     def gain(rival: str) -> Interval:
@@ -47,11 +49,22 @@ def judge_bundle(study: Study, champion: Path | None, evaluation: EvaluationConf
         return paired_bootstrap(difference, queries.user, rng)
 
     gains = {name: gain(name) for name in rivals} if len(queries) else {}
-    return bundle_gate(metrics, gains.pop("champion", None), gains, config, first=first), metrics
+    return bundle_gate(metrics, gains.pop("champion", None), gains, config, first=serving is None), metrics
 
 
-def champion_twin(study: Study, champion: Bundle, cutoff: int) -> Ranker:
-    """What the champion's settings and text vectors make of the same days: the fair way to re-score it.
+def load_champion(folder: Path | None) -> Bundle | None:
+    """The bundle that serves, or None: there is none, or none that can be read."""
+    if folder is None or not (folder / MANIFEST).is_file():
+        return None
+    try:
+        return Bundle.load(folder)
+    except RecsysError as error:
+        log.warning("the champion is judged as if there were none: %s", error)
+        return None
+
+
+def champion_at(study: Study, champion: Bundle, cutoff: int) -> Ranker:
+    """What the champion's settings and text vectors make of the events before a cut-off: the fair way to re-score it.
 
     The shipped champion has counted the gate rows; a refit with its frozen weights has not. Texts it
     has never seen get a zero vector.

@@ -1,13 +1,14 @@
 """`Bundle`: everything needed to answer, in one verified folder, and nothing else.
 
-Every score is a sum of named parts, each float32 [N]: the ranker's, an adapter's, a query's. So an
-explanation is exact, and serving, evaluation and adaptation add up the same logits.
+Every score is a sum of named parts, each float32 [N]: the ranker's, an adapter's as far as it is trusted with so much
+history, the promotions', a query's. So an explanation is exact, and serving, evaluation and adaptation add up the same
+logits.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,7 @@ log = logging.getLogger(__name__)
 REQUEST = "request"  # the segment name of an adapter made for one request
 # A shopper's first clicks come from one or two visits, so they agree more than that many independent shots.
 REQUEST_CONFIG = ClosedFormConfig(group_priors=(16.0, 64.0, 256.0))
-NO_HISTORY = "no history: ranked by popularity"
+NO_HISTORY = "no history: ranked by what others take"
 SCORES_AT_ONCE = 8_000_000  # floats of one batch chunk
 
 
@@ -94,16 +95,21 @@ class Bundle:
     def recommend(self, history: Sequence[Event], k: int = 10, user_id: str | None = None,
                   user: dict[str, Any] | None = None, at: Any = None, segment: str | None = None,
                   candidates: Sequence[str] | None = None, filters: dict[str, Any] | None = None,
-                  exclude_seen: bool = False, adapter: Adapter | None = None) -> list[Recommendation]:
-        """Rank the catalogue for a shopper.
+                  exclude_seen: bool = False, adapter: Adapter | None = None, context: Mapping[str, str] | None = None,
+                  shelf: str | None = None) -> list[Recommendation]:
+        """Rank the catalogue, or one shelf of it, for a shopper.
 
         Args:
             history: oldest first; item ids, or dicts with item_id, event_type, timestamp.
             user_id, user: attributes by id (where the bundle knows them) or as a dict, for `auto`.
-            at: the request's time (datetime or ISO text); None: now, ages counted from the newest event.
-            segment: None is the base alone, a name that segment, "auto" the most specific that fits.
+            at: the request's time (datetime or ISO text); None: now, ages counted from the newest event, shelves and
+                promotions as on the newest event's day.
+            segment: None is the base alone, a name that segment or family, "auto" the most specific that fits.
             candidates, filters: see `serving.selection.allowed_rows`.
             adapter: one from `adapt`; takes the place of a segment.
+            context: value of each name that the shop declares, such as {"store": "367"}: picks a family's member and
+                what is promoted.
+            shelf: only its items of that day; "new-arrivals" is in every bundle. All restrictions hold together.
 
         Returns:
             at most k, best first. Unknown ids are ignored and named in `fallback`.
@@ -113,15 +119,16 @@ class Bundle:
         """
         check_k(k)
         request = understand(self.parts, history, user_id=user_id, user=user, at=at, segment=segment,
-                             candidates=candidates, filters=filters, adapter=adapter)
+                             candidates=candidates, filters=filters, adapter=adapter, context=context, shelf=shelf)
         notes = () if len(request.history.items) else (NO_HISTORY,)
         scores = self._history_scores([request])[0]
         rows = self._best(scores, request, k, exclude_seen)
         return self._answers(rows, scores, self._history_reasons(request, rows), request, notes)
 
     def recommend_batch(self, histories: Sequence[Sequence[Event]], k: int = 10, segment: str | None = None,
-                        exclude_seen: bool = False) -> tuple[np.ndarray, np.ndarray]:
-        """The same ranking for many shoppers.
+                        exclude_seen: bool = False, context: Mapping[str, str] | None = None, shelf: str | None = None
+                        ) -> tuple[np.ndarray, np.ndarray]:
+        """The same ranking for many shoppers, all in one context and before one shelf.
 
         Returns:
             ids [n, k] text and scores float32 [n, k], best first; short rows end in "" and −inf.
@@ -130,36 +137,38 @@ class Bundle:
         ids = np.full((len(histories), k), PAD_ITEM, object)
         scores = np.full((len(histories), k), PAD_SCORE, np.float32)
         names = np.array(self.catalogue.item_ids, object)
-        for start, block in self.score_batches(histories, segment, exclude_seen):
+        for start, block in self.score_batches(histories, segment, exclude_seen, context, shelf):
             for row, values in enumerate(block, start):
                 top = top_rows(values, k, self.parts.ties)
                 ids[row, :len(top)], scores[row, :len(top)] = names[top], values[top]
         return ids.astype(str), scores
 
     def score_batches(self, histories: Sequence[Sequence[Event]], segment: str | None = None,
-                      exclude_seen: bool = False) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (first row, scores float32 [rows, N]) in chunks; excluded items score −inf."""
+                      exclude_seen: bool = False, context: Mapping[str, str] | None = None, shelf: str | None = None
+                      ) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (first row, scores float32 [rows, N]) in chunks; items that are excluded or not on the shelf score −inf."""
         size = max(1, SCORES_AT_ONCE // max(len(self.catalogue), 1))
         for start in range(0, len(histories), size):
-            requests = [understand(self.parts, h, segment=segment) for h in histories[start:start + size]]
+            requests = [understand(self.parts, h, segment=segment, context=context, shelf=shelf)
+                        for h in histories[start:start + size]]
             block = self._history_scores(requests)
             for values, request in zip(block, requests, strict=True):
-                if exclude_seen:
-                    values[request.history.items] = PAD_SCORE
+                _exclude(values, request, exclude_seen)
             yield start, block
 
     def search(self, query: str, k: int = 10, history: Sequence[Event] | None = None,
                user_id: str | None = None, at: Any = None, segment: str | None = None,
                candidates: Sequence[str] | None = None, filters: dict[str, Any] | None = None,
-               adapter: Adapter | None = None) -> list[Recommendation]:
-        """Rank the catalogue for a query, and for the shopper where a history is given.
+               adapter: Adapter | None = None, context: Mapping[str, str] | None = None, shelf: str | None = None
+               ) -> list[Recommendation]:
+        """Rank the catalogue for a query, and for the shopper where a history is given; arguments as `recommend`.
 
         Raises:
             RequestError: an empty query, or one of more than 512 characters.
         """
         check_k(k)
         request = understand(self.parts, history or [], user_id=user_id, at=at, segment=segment,
-                             candidates=candidates, filters=filters, adapter=adapter)
+                             candidates=candidates, filters=filters, adapter=adapter, context=context, shelf=shelf)
         parts, note = self._search_parts(query, request)
         scores = _total(parts)
         rows = self._best(scores, request, k)
@@ -168,7 +177,8 @@ class Bundle:
 
     def click_probability(self, items: Sequence[str], history: Sequence[Event] | None = None,
                           query: str | None = None, user_id: str | None = None, at: Any = None,
-                          segment: str | None = None, adapter: Adapter | None = None) -> list[float]:
+                          segment: str | None = None, adapter: Adapter | None = None,
+                          context: Mapping[str, str] | None = None) -> list[float]:
         """How likely each item is taken.
 
         With a click model and no query: when shown, given the shopper's history; a segment or an
@@ -179,7 +189,7 @@ class Bundle:
             float [len(items)], in [0, 1].
         """
         request = understand(self.parts, history or [], user_id=user_id, at=at, segment=segment,
-                             adapter=adapter)
+                             adapter=adapter, context=context)
         ids = [str(item) for item in items]
         rows = np.array([self.catalogue.row_of.get(item, -1) for item in ids], np.int64)
         if self.parts.click is not None and query is None:
@@ -190,53 +200,62 @@ class Bundle:
         shares /= shares.sum()
         return np.where(rows >= 0, shares[rows], 1.0 / len(shares)).tolist()
 
-    def adapt(self, support: pl.DataFrame | Sequence[dict[str, Any]]) -> Adapter:
-        """Adapt in memory to a handful of labelled events: a shopper's first clicks, a new shelf.
+    def adapt(self, support: pl.DataFrame | Sequence[dict[str, Any]], page: Sequence[str] | None = None) -> Adapter:
+        """Adapt in memory to a handful of labelled events: a shopper's first clicks, or the first sales of a page.
 
-        It tilts groups and texts; single items are the history's part, so give `recommend` the clicks as history too.
+        Without `page` it tilts groups and texts; single items are the history's part, so give `recommend` the clicks as
+        history too. With it, it orders the page's items, which the base need not know yet.
 
         Args:
             support: rows with item_id and label (positive: taken).
+            page: ids of a new page's items; only shots of these count.
 
         Returns:
             an adapter for `recommend`, `search` and `click_probability`; one that changes nothing
             where no known item has a positive label.
         """
         rows = support.to_dicts() if isinstance(support, pl.DataFrame) else list(support)
-        known = [self.catalogue.row_of[str(row["item_id"])] for row in rows
-                 if float(row.get("label", 1)) > 0 and str(row.get("item_id")) in self.catalogue.row_of]
-        if not known:
-            log.warning("adapt: no known item with a positive label, the base serves")
-            return Adapter(REQUEST, "none", dict(self.manifest["lock"]),
-                           np.zeros(self.catalogue.vectors.shape[1], np.float32),
-                           settings={"reason": "no known item has a positive label"})
+        taken = [str(row["item_id"]) for row in rows
+                 if float(row.get("label", 1)) > 0 and row.get("item_id") is not None]
+        known = np.array([self.catalogue.row_of[item] for item in taken if item in self.catalogue.row_of], np.int32)
+        if page is not None:
+            return self._adapt_page(list(dict.fromkeys(map(str, page))), known)
+        if not len(known):
+            return self._no_adapter("no known item has a positive label")
         # Every event is left out by itself when the strength is chosen: it is one shopper's history.
         prior = self.parts.prior
-        shots = Support(np.array(known, np.int32), np.arange(len(known)))
-        return adapt_closed_form(prior, {REQUEST: shots}, REQUEST_CONFIG)[REQUEST]
+        return adapt_closed_form(prior, {REQUEST: Support(known, np.arange(len(known)))}, REQUEST_CONFIG)[REQUEST]
+
+    def _adapt_page(self, page: list[str], taken: np.ndarray) -> Adapter:
+        from recsys_core.adaptation.page import page_adapter
+
+        rows = np.array([self.catalogue.row_of[item] for item in page if item in self.catalogue.row_of], np.int32)
+        if len(rows) < len(page):
+            unknown = [item for item in page if item not in self.catalogue.row_of]
+            log.warning("adapt: %d items of the page are unknown and ignored (%s)", len(unknown), ", ".join(unknown[:3]))
+        shots = taken[np.isin(taken, rows)]
+        if not len(shots):
+            return self._no_adapter("no known item of the page has a positive label")
+        return page_adapter(self.catalogue, dict(self.manifest["lock"]), rows, shots)
+
+    def _no_adapter(self, reason: str) -> Adapter:
+        log.warning("adapt: %s, the base serves", reason)
+        return Adapter(REQUEST, "none", dict(self.manifest["lock"]), np.zeros(self.catalogue.vectors.shape[1], np.float32),
+                       settings={"reason": reason})
 
     def _history_scores(self, requests: Sequence[Request]) -> np.ndarray:
-        """Logits float32 [n, N] without a query: the ranker's and the segment's.
-
-        The ranker's weights hold beside other evidence; nothing known of a shopper, an item's share
-        of all events *is* the probability, so its log takes their place.
-        """
+        """Logits float32 [n, N] without a query: the ranker's and what the request adds."""
         scores = self.parts.ranker.score(join_histories([r.history for r in requests]), requests[0].now)
         for values, request in zip(scores, requests, strict=True):
-            if not len(request.history.items):
-                values[:] = self.parts.log_share
             for offsets in request.offsets.values():
                 values += offsets
         return scores
 
     def _history_reasons(self, request: Request, rows: np.ndarray) -> dict[str, np.ndarray]:
         """What each part adds to `_history_scores` at the answered rows."""
-        if len(request.history.items):
-            ranker = self.parts.ranker
-            shares = ranker.explain(join_histories([request.history]), rows[None], request.now)[0]
-            reasons = {name: shares[:, at] for at, name in enumerate(ranker.part_names)}
-        else:
-            reasons = {"popularity": self.parts.log_share[rows]}
+        ranker = self.parts.ranker
+        shares = ranker.explain(join_histories([request.history]), rows[None], request.now)[0]
+        reasons = {name: shares[:, at] for at, name in enumerate(ranker.part_names)}
         return reasons | {name: part[rows] for name, part in request.offsets.items()}
 
     def _search_parts(self, query: str, request: Request) -> tuple[dict[str, np.ndarray], str | None]:
@@ -251,10 +270,7 @@ class Bundle:
 
     def _best(self, scores: np.ndarray, request: Request, k: int, exclude_seen: bool = False) -> np.ndarray:
         """Rows of the answer; marks what may not be answered with −inf in `scores`."""
-        if request.allowed is not None:
-            scores[~request.allowed] = PAD_SCORE
-        if exclude_seen:
-            scores[request.history.items] = PAD_SCORE
+        _exclude(scores, request, exclude_seen)
         return top_rows(scores, k, self.parts.ties)
 
     def _answers(self, rows: np.ndarray, scores: np.ndarray, reasons: dict[str, np.ndarray], request: Request,
@@ -265,6 +281,14 @@ class Bundle:
                                {name: float(part[at]) for name, part in reasons.items() if part[at]},
                                request.segment, fallback)
                 for at, row in enumerate(rows)]
+
+
+def _exclude(scores: np.ndarray, request: Request, seen: bool) -> None:
+    """Mark in `scores` [N] what may not be answered with."""
+    if request.allowed is not None:
+        scores[~request.allowed] = PAD_SCORE
+    if seen:
+        scores[request.history.items] = PAD_SCORE
 
 
 def _total(parts: dict[str, np.ndarray]) -> np.ndarray:

@@ -6,6 +6,7 @@ import argparse
 import json
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,9 @@ def make_parser() -> argparse.ArgumentParser:
     common.add_argument("--bundle", type=Path, default=None, help="folder of the bundle (RECSYS_HOME/bundle)")
     answer = argparse.ArgumentParser(add_help=False)
     answer.add_argument("-k", "--k", type=int, default=10, help="how many items")
-    answer.add_argument("--segment", help="a segment's name, or auto")
+    answer.add_argument("--segment", help="a segment's or family's name, or auto")
+    answer.add_argument("--context", action="append", default=[], metavar="NAME=VALUE", help="may be repeated")
+    answer.add_argument("--shelf", help="a shelf's name: only its items")
     who = argparse.ArgumentParser(add_help=False)
     who.add_argument("--history", default="", help="item ids, oldest first, with commas between")
     who.add_argument("--user-id", help="an id the bundle may know attributes of")
@@ -60,7 +63,8 @@ def recommend(options: argparse.Namespace) -> None:
     bundle = _load(options.bundle)
     _print_answers(bundle, bundle.recommend(
         _history(options), options.k, user_id=options.user_id, at=options.at, segment=options.segment,
-        filters=_filters(options), exclude_seen=options.exclude_seen), options.json)
+        filters=_filters(options), exclude_seen=options.exclude_seen, context=_context(options), shelf=options.shelf),
+        options.json)
 
 
 def search(options: argparse.Namespace) -> None:
@@ -68,7 +72,7 @@ def search(options: argparse.Namespace) -> None:
     bundle = _load(options.bundle)
     _print_answers(bundle, bundle.search(
         options.query, options.k, history=_history(options), user_id=options.user_id, at=options.at,
-        segment=options.segment, filters=_filters(options)), options.json)
+        segment=options.segment, filters=_filters(options), context=_context(options), shelf=options.shelf), options.json)
 
 
 def inspect(options: argparse.Namespace) -> None:
@@ -85,7 +89,9 @@ def inspect(options: argparse.Namespace) -> None:
     for title in ("windows", "metrics", "lock", "versions", "licences"):
         print(f"{title:<9} {json.dumps(manifest[title], sort_keys=True, ensure_ascii=False)}")
     for name, segment in sorted(bundle.segments.items()):
-        print(f"segment   {name} ({segment['kind']}): {segment['decision']}: {segment['reason']}")
+        whom = f" for {', '.join(segment['audiences'])}" if segment["audiences"] else ""
+        print(f"segment   {name} ({segment['kind']}): {segment['decision']}{whom}: {segment['reason']}")
+    print(f"shelves   {', '.join(bundle.parts.shelves.names) or 'none'}")
     faults = self_test(bundle)
     print("self-test " + ("; ".join(faults) if faults else "answers the golden requests as when it was made"))
 
@@ -102,7 +108,8 @@ def evaluate(options: argparse.Namespace) -> None:
     except (OSError, pl.exceptions.PolarsError) as error:
         raise DataError(str(options.test), f"cannot be read ({str(error).splitlines()[0]})",
                         "give a Parquet file with history and target") from None
-    print(json.dumps(evaluate_bundle(bundle, test, options.k, options.segment, options.exclude_seen)))
+    print(json.dumps(evaluate_bundle(bundle, test, options.k, options.segment, options.exclude_seen, _context(options),
+                                     options.shelf)))
 
 
 def _load(folder: Path):
@@ -118,15 +125,24 @@ def _history(options: argparse.Namespace) -> list[str]:
 def _filters(options: argparse.Namespace) -> dict[str, Any]:
     """COLUMN=VALUE options; a value that is a JSON number, list or object counts as one."""
     filters = {}
-    for text in options.filter:
-        column, found, value = text.partition("=")
-        if not found:
-            raise DataError("--filter", f"{text!r} has no =", "write COLUMN=VALUE")
+    for column, value in _pairs(options.filter, "--filter", "COLUMN=VALUE"):
         try:
             filters[column] = json.loads(value)
         except ValueError:
             filters[column] = value
     return filters
+
+
+def _context(options: argparse.Namespace) -> dict[str, str]:
+    return dict(_pairs(options.context, "--context", "NAME=VALUE"))
+
+
+def _pairs(texts: list[str], option: str, form: str) -> Iterator[tuple[str, str]]:
+    for text in texts:
+        name, found, value = text.partition("=")
+        if not found:
+            raise DataError(option, f"{text!r} has no =", f"write {form}")
+        yield name, value
 
 
 def _print_answers(bundle: Any, answers: list, as_json: bool) -> None:

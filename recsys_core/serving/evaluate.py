@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from recsys_core.errors import DataError, RequestError
 from recsys_core.evaluation.metrics import ranking_metrics
 from recsys_core.schema import PAD_SCORE
 from recsys_core.serving.bundle import Bundle
-from recsys_core.serving.request import check_k, understand
+from recsys_core.serving.request import check_k
 
 log = logging.getLogger(__name__)
 
@@ -21,15 +22,16 @@ METRICS = ("hr", "recall", "ndcg", "mrr")
 
 
 def evaluate_bundle(bundle: Bundle, test: pl.DataFrame, k: int = 10, segment: str | None = None,
-                    exclude_seen: bool = False) -> dict[str, float | int]:
+                    exclude_seen: bool = False, context: Mapping[str, str] | None = None, shelf: str | None = None
+                    ) -> dict[str, float | int]:
     """Rank the whole catalogue for every row and average; ties count at their expected rank.
 
     Args:
         test: `history` (list of item ids, or of dicts with item_id, event_type, timestamp; oldest
             first) and `target` (an id or a list of ids). A target that the catalogue does not hold,
             or that is excluded as seen, is a miss.
-        segment: as in `Bundle.recommend`; requests are made now, so that a scene that has ended, like
-            a segment that was refused, is measured as what is served: the base (with a warning).
+        segment, context, shelf: as in `Bundle.recommend`, for every row; requests are made now, so that a scene
+            that has ended, like a segment that was refused, is measured as what is served: the base (with a warning).
 
     Returns:
         {"n": rows, "hr@k", "recall@k", "ndcg@k", "mrr@k": means in [0, 1]}.
@@ -43,13 +45,14 @@ def evaluate_bundle(bundle: Bundle, test: pl.DataFrame, k: int = 10, segment: st
         raise RequestError("evaluation", f"segment {segment!r} is unknown",
                            f"use one of {sorted(bundle.segments)}")
     if segment not in (None, "auto"):
-        for phrase in understand(bundle.parts, [], segment=segment).notes:
-            log.warning("evaluation: %s", phrase)
+        why = bundle.parts.router.closed(segment, time.time())
+        if why:
+            log.warning("evaluation: %s: the base serves", why)
     histories, targets = _read_rows(test)
     row_of, n_items = bundle.catalogue.row_of, len(bundle.catalogue)
     strangers = max(sum(t not in row_of for t in wanted) for wanted in targets)
     sums = dict.fromkeys(METRICS, 0.0)
-    for start, scores in bundle.score_batches(histories, segment, exclude_seen):
+    for start, scores in bundle.score_batches(histories, segment, exclude_seen, context, shelf):
         # Targets outside the catalogue become columns that are never offered: misses that count.
         scores = np.concatenate([scores, np.full((len(scores), strangers), PAD_SCORE, np.float32)], axis=1)
         rows = [_target_rows(wanted, row_of, n_items) for wanted in targets[start:start + len(scores)]]

@@ -1,17 +1,18 @@
 """The files of a bundle, by name, and how each is read once the manifest has vouched for it.
 
-manifest.json, items.parquet, vectors.safetensors, lexical.safetensors, vocabulary.parquet,
-segments.json, golden.json, ranker/, student/, adapters/<segment>/, and where a shop has them
-click/ and users.parquet.
+manifest.json, items.parquet, vectors.safetensors, lexical.safetensors, vocabulary.parquet, segments.json, golden.json,
+shelves.parquet, ranker/, student/, families/<promoted segment or family>/, and where a shop has them click/,
+promotions/ and users.parquet.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from datetime import date
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 import numpy as np
 import polars as pl
@@ -26,15 +27,19 @@ from recsys_core.serving.lexical import LexicalIndex
 from recsys_core.serving.routing import Route, Router
 from recsys_core.serving.search import EncodesQueries, SearchConfig
 from recsys_core.serving.selection import tie_ranks
+from recsys_core.serving.shelves import Shelves
 from recsys_core.serving.verification import REMAKE, verify_bundle
 
 if TYPE_CHECKING:
+    from recsys_core.adaptation.family import Family
+    from recsys_core.adaptation.promotions import PromotionWeights
     from recsys_core.base_model.click import ClickModel
     from recsys_core.base_model.ranker import Ranker
 
-ITEMS, VECTORS, SEGMENTS, GOLDEN, USERS = (
-    "items.parquet", "vectors.safetensors", "segments.json", "golden.json", "users.parquet")
-RANKER, STUDENT, ADAPTERS, CLICK = "ranker", "student", "adapters", "click"
+ITEMS, VECTORS, SEGMENTS, GOLDEN, USERS, SHELVES = (
+    "items.parquet", "vectors.safetensors", "segments.json", "golden.json", "users.parquet", "shelves.parquet")
+RANKER, STUDENT, FAMILIES, CLICK, PROMOTIONS = "ranker", "student", "families", "click", "promotions"
+LOGITS_KEPT = 64_000_000  # floats of the members' logits that stay in memory
 
 
 @dataclass(frozen=True)
@@ -42,8 +47,8 @@ class BundleParts:
     """A bundle in memory.
 
     Args:
-        ties: int32 [N], the order among equal scores. adapters: of every promoted segment.
-        users: attributes by user_id, None where none are kept.
+        ties: int32 [N], the order among equal scores. families: of every promoted segment and family.
+        users: attributes by user_id; promotions: what the shop promotes, for whom and when; None where none are kept.
     """
 
     folder: Path
@@ -51,12 +56,14 @@ class BundleParts:
     catalogue: Catalogue
     ranker: Ranker
     ties: np.ndarray
-    adapters: dict[str, Adapter]
+    families: dict[str, Family]
     router: Router
     lexical: LexicalIndex
     search: SearchConfig
+    shelves: Shelves
     users: pl.DataFrame | None
     click: ClickModel | None
+    promotions: PromotionWeights | None
 
     @property
     def popularity(self) -> np.ndarray:
@@ -82,23 +89,31 @@ class BundleParts:
         return prepare(self.catalogue, self.popularity, self.manifest["lock"])
 
     @cached_property
-    def _offsets(self) -> dict[str, dict[str, np.ndarray]]:
-        return {}
+    def newest_day(self) -> date:
+        """The shop's day of the newest event: that of a request which names no time."""
+        return self.router.local_day(self.ranker.counts.newest)
 
-    def segment_offsets(self, name: str) -> dict[str, np.ndarray]:
-        """A promoted segment's named logits, each float32 [N]; computed by its first request."""
-        if name not in self._offsets:
-            self._offsets[name] = self.adapters[name].parts(self.catalogue)
-        return self._offsets[name]
+    @cached_property
+    def member(self) -> Callable[[str, str], tuple[Adapter, dict[str, np.ndarray]]]:
+        """(segment, member) → its adapter and the named logits, each float32 [N], unscaled; those asked for last are kept."""
+        def read(segment: str, member: str) -> tuple[Adapter, dict[str, np.ndarray]]:
+            adapter = self.families[segment].adapter(member)
+            parts = {name: part for name, part in adapter.parts(self.catalogue).items() if part.any()}
+            for part in parts.values():
+                part.flags.writeable = False
+            return adapter, parts
+
+        return lru_cache(max(8, LOGITS_KEPT // max(3 * len(self.catalogue), 1)))(read)
 
 
 def adapter_folder(segment: str) -> str:
-    """Where a segment's adapter lies in a bundle; names may hold what folder names may not.
+    """Where evaluation still looks for an incumbent."""
+    return f"adapters/{segment}"
 
-    >>> adapter_folder("FROZEN/DELI")
-    'adapters/FROZEN%2FDELI'
-    """
-    return f"{ADAPTERS}/{quote(segment, safe=' ')}"
+
+def family_folder(segment: str) -> str:
+    """Where a promoted segment or family lies in a bundle."""
+    return f"{FAMILIES}/{segment}"
 
 
 def read_parts(folder: Path) -> BundleParts:
@@ -119,6 +134,7 @@ def read_parts(folder: Path) -> BundleParts:
 def _read_verified(folder: Path, manifest: dict[str, Any]) -> BundleParts:
     from safetensors.numpy import load_file
 
+    from recsys_core.adaptation.family import Family
     from recsys_core.base_model.ranker import Ranker
 
     arrays = load_file(str(folder / VECTORS))
@@ -130,10 +146,18 @@ def _read_verified(folder: Path, manifest: dict[str, Any]) -> BundleParts:
         from recsys_core.base_model.click import ClickModel
 
         click = ClickModel.load(folder / CLICK)
-    promoted = [route.name for route in routes if route.decision == "promoted"]
+    promotions = None
+    if (folder / PROMOTIONS).is_dir():
+        from recsys_core.adaptation.promotions import PromotionWeights
+
+        promotions = PromotionWeights.load(folder / PROMOTIONS, catalogue)
     ranker = Ranker.load(folder / RANKER, catalogue)
+    families = {route.name: Family.load(folder / family_folder(route.name), manifest["lock"])
+                for route in routes if route.decision == "promoted"}
+    router = Router(routes, manifest["segment_order"], catalogue.items.drop("text"), users, manifest["context"],
+                    {name: [member for member in family.members if family.shots(member)]
+                     for name, family in families.items()}, manifest["time_zone"])
     return BundleParts(
-        folder, manifest, catalogue, ranker, tie_ranks(catalogue.item_ids, ranker.counts.popularity),
-        {name: Adapter.load(folder / adapter_folder(name), manifest["lock"]) for name in promoted},
-        Router(routes, manifest["segment_order"], catalogue.items.drop("text"), users, manifest["time_zone"]),
-        LexicalIndex.load(folder), SearchConfig(**manifest["search"]), users, click)
+        folder, manifest, catalogue, ranker, tie_ranks(catalogue.item_ids, ranker.counts.popularity), families, router,
+        LexicalIndex.load(folder), SearchConfig(**manifest["search"]),
+        Shelves(pl.read_parquet(folder / SHELVES), catalogue.row_of), users, click, promotions)

@@ -15,22 +15,34 @@ from recsys_core.serving.bundle import Bundle, Recommendation
 from recsys_core.serving.files import GOLDEN
 
 K = 10
+KNOWN = {"none": 0, "little": 2, "full": 5}  # steps known of a golden request's shopper, by audience
 TOLERANCE = {"recommend": 0.01, "search": 0.5}  # logits
 
 
 def golden_requests(bundle: Bundle) -> list[dict[str, Any]]:
-    """A few requests that touch every path: no history, short and longer ones, segments, search."""
+    """A few requests that touch every path: no history, short and longer ones, segments, families, a shelf, search."""
     catalogue, popularity = bundle.catalogue, bundle.popularity
     best = [catalogue.item_ids[row] for row in np.lexsort((np.arange(len(popularity)), -popularity))[:5]]
     requests: list[dict[str, Any]] = [{"history": history} for history in ([], best[:1], best)]
     for name, segment in sorted(bundle.segments.items()):
         if segment["decision"] == "promoted":
-            at = f"{segment['start']}T12:00:00" if segment["start"] else None
-            requests.append({"history": best[:2], "segment": name, "at": at})
+            requests.append({**_member_request(bundle, name, segment), "history": best[:KNOWN[segment["audiences"][0]]],
+                             "segment": name, "at": f"{segment['start']}T12:00:00" if segment["start"] else None})
+    for shelf in bundle.parts.shelves.names[:1]:
+        opened = bundle.parts.shelves.opened(shelf)
+        requests.append({"history": best[:2], "shelf": shelf, "at": f"{opened}T12:00:00" if opened else None})
     titles = catalogue.items["title"].to_list()
     requests += [{"query": titles[catalogue.row_of[item]][:100]} for item in best[:2]
                  if (titles[catalogue.row_of[item]] or "").strip()]
     return requests
+
+
+def _member_request(bundle: Bundle, name: str, segment: dict[str, Any]) -> dict[str, Any]:
+    """What a request says to be answered by a family's first member; nothing for a segment."""
+    if segment["by"] is None:
+        return {}
+    table, column = segment["by"].split(".", 1)
+    return {"user" if table == "users" else "context": {column: bundle.parts.router.members[name][0]}}
 
 
 def ask(bundle: Bundle, request: dict[str, Any]) -> list[Recommendation]:

@@ -12,7 +12,7 @@ from typing import Any
 from recsys_core.artefacts import file_hash, read_json
 from recsys_core.errors import BundleError, RecsysError
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "manifest.json"
 SUFFIXES = (".json", ".parquet", ".safetensors", ".onnx", ".txt", ".md")
 REMAKE = "publish the bundle again, or restore it from the registry"

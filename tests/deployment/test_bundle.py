@@ -1,14 +1,18 @@
 import json
+import re
+from datetime import date
 
+import numpy as np
 import polars as pl
 import pytest
 
-from recsys_core.adaptation.adapter import Adapter
+from recsys_core.adaptation.promotions import PromotionWeights, make_promotions
 from recsys_core.artefacts import folder_hash
 from recsys_core.deployment.bundle import BundleConfig, write_bundle
 from recsys_core.errors import AdapterError, BundleError
+from recsys_core.schema import RAW_PROMOTIONS
 from recsys_core.serving import Bundle
-from tests.serving.tiny import FAVOURITES, LOCK, ROUTING, tiny_adapter, tiny_arguments, use_word_encoder
+from tests.serving.tiny import FAVOURITES, LOCK, ROUTING, TITLES, tiny_arguments, tiny_family, use_word_encoder
 
 
 @pytest.fixture
@@ -37,9 +41,9 @@ def test_the_same_inputs_make_the_same_bytes(arguments, tmp_path):
 def test_only_attributes_that_route_are_shipped(arguments, tmp_path):
     write_bundle(tmp_path / "bundle", **arguments)
     assert pl.read_parquet(tmp_path / "bundle" / "users.parquet").columns == ["user_id", "region", "children"]
-    refused = [{**r, "decision": "refused"} if r["name"] == "north" else r for r in ROUTING]
-    adapters = {name: path for name, path in arguments["adapters"].items() if name != "north"}
-    write_bundle(tmp_path / "bundle", **{**arguments, "routing": refused, "adapters": adapters})
+    refused = [{**r, "decision": "refused", "audiences": []} if r["name"] == "north" else r for r in ROUTING]
+    families = {name: path for name, path in arguments["families"].items() if name != "north"}
+    write_bundle(tmp_path / "bundle", **{**arguments, "routing": refused, "families": families})
     assert not (tmp_path / "bundle" / "users.parquet").exists()
 
 
@@ -59,13 +63,13 @@ def routed(**change) -> list[dict]:
 
 
 @pytest.mark.parametrize(("change", "culprit"), [
-    ({"routing": routed(decision="refused")}, "'deli' has an adapter but was not promoted"),
+    ({"routing": routed(decision="refused", audiences=[])}, "'deli' has an adapter but was not promoted"),
     ({"routing": routed(decision="maybe")}, "decision"),
     ({"routing": routed(surprise=1)}, "surprise"),
     ({"routing": routed(name="toys")}, "repeat"),
     ({"routing": routed(reason="")}, "reason"),
-    ({"adapters": {}}, "promoted without an adapter"),
-    ({"config": BundleConfig(segment_order=("nobody",))}, "'nobody' is no segment"),
+    ({"families": {}}, "promoted without an adapter"),
+    ({"config": BundleConfig(segment_order=("nobody",))}, "'nobody' is no segment or family"),
     ({"config": BundleConfig(default_event_type="impression")}, "'impression'"),
 ])
 def test_what_does_not_fit_is_refused_and_the_old_bundle_stays(arguments, tmp_path, change, culprit):
@@ -78,19 +82,65 @@ def test_what_does_not_fit_is_refused_and_the_old_bundle_stays(arguments, tmp_pa
 
 
 def test_an_adapter_of_another_base_never_ships(arguments, tmp_path):
-    stranger = Adapter(**{**vars(tiny_adapter("deli", ["d1"])), "lock": {**LOCK, "encoder": "x" * 64}})
-    stranger.save(arguments["adapters"]["deli"])
+    tiny_family("deli", FAVOURITES["deli"], lock={**LOCK, "encoder": "x" * 64}).save(arguments["families"]["deli"])
     with pytest.raises(AdapterError, match="another base"):
         write_bundle(tmp_path / "bundle", **arguments)
     assert not (tmp_path / "bundle").exists()
 
 
-@pytest.mark.parametrize(("adapter", "culprit"), [
-    (tiny_adapter("deli", []), "changes nothing"), (tiny_adapter("toys", ["t0"]), "was made for 'toys'")])
-def test_dead_and_mislabelled_adapters_never_ship(arguments, tmp_path, adapter, culprit):
-    adapter.save(arguments["adapters"]["deli"])
+@pytest.mark.parametrize(("family", "culprit"), [
+    (tiny_family("deli", {"": []}), "changes nothing"), (tiny_family("deli", {"": list(TITLES)}), "changes nothing"),
+    (tiny_family("toys", {"": ["t0"]}), "was made for 'toys'")])
+def test_dead_and_mislabelled_adapters_never_ship(arguments, tmp_path, family, culprit):
+    family.save(arguments["families"]["deli"])
     with pytest.raises(BundleError, match=culprit):
         write_bundle(tmp_path / "bundle", **arguments)
+
+
+@pytest.mark.parametrize(("audiences", "trusted"), [
+    (["none"], [1, 0, 0, 0, 0, 0, 0]), (["little"], [0, 1, 1, 1, 0, 0, 0]), (["full"], [0, 0, 0, 0, 1, 1, 1]),
+    (["none", "full"], [1, 0, 0, 0, 1, 1, 1])])
+def test_an_adapter_is_trusted_only_with_the_audiences_it_was_promoted_for(arguments, tmp_path, audiences, trusted):
+    manifest = write_bundle(tmp_path / "bundle", **{**arguments, "routing": routed(audiences=audiences)})
+    bundle = Bundle.load(tmp_path / "bundle")
+    assert bundle.parts.families["deli"].trust.tolist() == trusted
+    assert manifest["families"]["deli"] == {"by": None, "members": 1, "audiences": audiences}
+    for history, audience in [([], "none"), (["k0"], "little"), (["k0"] * 8, "full")]:
+        assert bundle.recommend(history, segment="deli")[0].segment == ("deli" if audience in audiences else None)
+
+
+def test_a_changed_family_is_refused(arguments, tmp_path):
+    write_bundle(tmp_path / "bundle", **arguments)
+    place = tmp_path / "bundle" / "families" / "store"
+    for path in sorted(place.iterdir()):
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+        with pytest.raises(BundleError, match=re.escape(f"families/store/{path.name} was changed")):
+            Bundle.load(tmp_path / "bundle")
+        path.write_bytes(whole)
+    tiny_family("other", FAVOURITES["deli"]).save(tmp_path / "bundle" / "families" / "other")
+    with pytest.raises(BundleError, match=r"families/other/.* is not in the manifest"):
+        Bundle.load(tmp_path / "bundle")
+
+
+def test_the_manifest_lists_families_shelves_and_context(arguments, tmp_path):
+    manifest = write_bundle(tmp_path / "bundle", **arguments)
+    assert manifest["families"]["store"] == {"by": "context.store", "members": 2, "audiences": ["none", "little"]}
+    assert manifest["shelves"] == {"campaign": 2, "new-arrivals": 1, "window": 2}  # what is not in the catalogue is not on it
+    assert manifest["context"] == ["store", "weather"] and manifest["promotions"] == []
+    bare = write_bundle(tmp_path / "bare", **{**arguments, "shelves": None})
+    assert bare["shelves"] == {}
+
+
+def test_promotions_ship_and_serve(arguments, tmp_path):
+    table = pl.DataFrame([("t2", date(2024, 3, 1), None, "display", None)], schema=RAW_PROMOTIONS, orient="row")
+    promotions = make_promotions(table, arguments["catalogue"])
+    weights = PromotionWeights(promotions, np.ones((7, 2), np.float32))
+    manifest = write_bundle(tmp_path / "bundle", **arguments, promotions=weights)
+    assert manifest["promotions"] == ["promoted_display", "usually_display"]
+    assert any(name.startswith("promotions/") for name in manifest["files"])
+    reasons = {a.item_id: a.reasons for a in Bundle.load(tmp_path / "bundle").recommend([], k=20)}
+    assert reasons["t2"]["promoted_display"] == 1.0 and "promoted_display" not in reasons["t1"]
 
 
 def test_a_pickle_in_a_source_folder_never_ships(arguments, tmp_path):
@@ -103,12 +153,3 @@ def test_a_missing_source_is_named(arguments, tmp_path):
     with pytest.raises(BundleError, match="student"):
         write_bundle(tmp_path / "bundle", **{**arguments, "student_folder": tmp_path / "nowhere"})
 
-
-def test_segment_names_with_slashes_ship_and_serve(arguments, tmp_path):
-    tiny_adapter("FROZEN/DELI", FAVOURITES["deli"]).save(tmp_path / "frozen")
-    adapters = {**arguments["adapters"], "FROZEN/DELI": tmp_path / "frozen"}
-    del adapters["deli"]
-    routing = routed(name="FROZEN/DELI")
-    write_bundle(tmp_path / "bundle", **{**arguments, "adapters": adapters, "routing": routing})
-    bundle = Bundle.load(tmp_path / "bundle")
-    assert bundle.recommend(["k0"], segment="FROZEN/DELI")[0].segment == "FROZEN/DELI"

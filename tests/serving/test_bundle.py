@@ -1,13 +1,18 @@
-from datetime import UTC, datetime
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, date, datetime
 
 import numpy as np
 import polars as pl
 import pytest
 
+from recsys_core.adaptation.promotions import PromotionWeights, make_promotions
 from recsys_core.errors import AdapterError, RequestError
+from recsys_core.schema import RAW_PROMOTIONS
 from recsys_core.serving import Bundle, Recommendation
-from recsys_core.serving import files as bundle_files
-from tests.serving.tiny import FAVOURITES, START, TITLES, tiny_adapter
+from recsys_core.serving.history import join_histories, parse_history
+from recsys_core.serving.shelves import Shelves
+from tests.serving.tiny import FAVOURITES, SHELVES, START, TITLES, tiny_adapter
 
 OUT_OF_SEASON = "2024-05-01"
 
@@ -26,11 +31,123 @@ def test_what_follows_is_first_and_reasons_add_up(bundle):
     assert max(answers[0].reasons, key=answers[0].reasons.get) == "transitions"
 
 
-def test_no_history_is_popularity_and_says_so(bundle):
+def test_no_history_is_scored_like_any_other_and_says_so(bundle):
     answers = bundle.recommend([], k=20)
-    by_count = [bundle.popularity[bundle.catalogue.row_of[item]] for item in ids(answers)]
-    assert by_count == sorted(by_count, reverse=True) and answers[0].item_id == "t0"
-    assert answers[0].fallback == "no history: ranked by popularity"
+    assert answers[0].item_id == "t0" and answers[0].fallback == "no history: ranked by what others take"
+    asked = bundle.parts.ranker.score(join_histories([parse_history([], {}, None, "purchase")]))[0]
+    assert [a.score for a in answers] == sorted(asked.tolist(), reverse=True)
+    for answer in answers:
+        assert sum(answer.reasons.values()) == pytest.approx(answer.score, abs=1e-4)
+
+
+def lifted(bundle, segment: str, history: list[str], **given) -> set[str]:
+    """The items whose scores a segment changes; they are lifted by three logits at full trust."""
+    base = {a.item_id: a.score for a in bundle.recommend(history, k=20, at=given.get("at"))}
+    found = bundle.recommend(history, k=20, segment=segment, **given)
+    for answer in found:
+        assert sum(answer.reasons.values()) == pytest.approx(answer.score, abs=1e-4)
+    return {a.item_id for a in found if a.score > base[a.item_id] + 1e-3}
+
+
+def test_the_context_picks_the_members_list_for_the_audiences_it_was_promoted_for(bundle):
+    few, many = ["k0", "g0"], ["k0", "g0", "t1", "t2", "k3"]
+    for segment in ("store", "auto"):
+        assert lifted(bundle, segment, few, context={"store": "367"}, at=OUT_OF_SEASON) == {"t4"}
+        assert lifted(bundle, segment, [], context={"store": 412}, at=OUT_OF_SEASON) == {"g4"}
+        assert lifted(bundle, segment, many, context={"store": "412"}, at=OUT_OF_SEASON) == set()
+    assert bundle.recommend(many, segment="store", context={"store": "412"})[0].fallback == \
+        "segment 'store' was not promoted for shoppers of more than 4 known steps: the base serves"
+
+
+def test_the_trust_in_a_member_depends_on_how_much_is_known(bundle):
+    def lift(history: list[str]) -> float:
+        """Of the favourite, by the store's list."""
+        answer = {a.item_id: a for a in bundle.recommend(history, k=20, segment="store", context={"store": "367"})}["t4"]
+        assert sum(answer.reasons.values()) == pytest.approx(answer.score, abs=1e-4)
+        return answer.reasons.get("segment_items", 0.0)
+
+    for history, trust in [([], 1.0), (["k0"], 0.8), (["k0"] * 4, 0.4)]:
+        assert lift(history) == pytest.approx(3 * trust, rel=1e-5)
+    assert bundle.parts.families["store"].trust.tolist() == pytest.approx([1.0, 0.8, 0.6, 0.4, 0, 0, 0])
+
+
+def test_an_unknown_context_is_noted_and_the_base_serves(bundle):
+    base = bundle.recommend(["k0"])
+    for context, note in [({"store": "99"}, "store '99' is unknown to segment 'store': the base serves"),
+                          ({"store": "500"}, "store '500' is unknown"),  # a member without a single shot
+                          ({}, "segment 'store' needs context.store: the base serves"),
+                          ({"shop": "1"}, "1 unknown context names ignored (shop)")]:
+        answers = bundle.recommend(["k0"], segment="store", context=context)
+        assert note in answers[0].fallback and [a.score for a in answers] == [a.score for a in base]
+    with pytest.raises(RequestError, match="context"):
+        bundle.recommend(["k0"], context=["store"])
+
+
+def test_a_shelf_restricts_and_expires(bundle):
+    def shown(day: str | None, **given) -> set[str]:
+        return set(ids(bundle.recommend(["k0"], k=20, at=day and f"{day}T12:00:00-04:00", **given)))
+
+    assert shown("2024-03-20", shelf="campaign") == {"d0"}
+    assert shown("2024-04-10", shelf="campaign") == {"d0", "d1"}
+    assert shown("2024-04-11", shelf="campaign") == {"d1"}
+    assert shown(None, shelf="window") == {"k0", "g3"}
+    assert shown(None, shelf="window", exclude_seen=True, filters={"department": "Kitchen"}) == set()
+    assert shown(None, shelf="window", candidates=["g3", "d0"]) == {"g3"}
+    for day, shelf, note in [("2024-03-19T12:00:00", "campaign", "holds nothing on 2024-03-19"), (None, "cellar", "is unknown")]:
+        answers = bundle.recommend(["k0"], k=20, at=day, shelf=shelf)
+        assert len(answers) == 20 and f"{shelf!r} {note}" in answers[0].fallback
+
+
+def test_new_arrivals_are_a_shelf_of_every_bundle(bundle):
+    assert ids(bundle.recommend(["k0"], shelf="new-arrivals")) == ["g4"]  # on the newest day
+    later = bundle.recommend(["k0"], k=20, shelf="new-arrivals", at="2024-05-01")
+    assert len(later) == 20 and "shelf 'new-arrivals' holds nothing on 2024-" in later[0].fallback
+    bare = Bundle(replace(bundle.parts, shelves=Shelves(SHELVES.clear(), bundle.catalogue.row_of)))
+    assert "holds nothing" in bare.recommend(["k0"], shelf="new-arrivals")[0].fallback
+
+
+def test_search_and_batches_know_context_and_shelf_too(bundle):
+    given = {"segment": "store", "context": {"store": "412"}}
+    found = bundle.search("mug", k=20, shelf="window", **given)
+    assert set(ids(found)) == {"k0", "g3"} and found[0].segment == "store"
+    assert "segment_items" in set().union(*(a.reasons for a in bundle.search("mug", k=20, **given)))
+    names, scores = bundle.recommend_batch([["k0"], []], k=3, shelf="window", **given)
+    assert set(names[0, :2]) == {"k0", "g3"} and names[0, 2] == "" and np.isneginf(scores[:, 2]).all()
+    plain, lifted_ = bundle.click_probability(["g4"], ["k0"])[0], bundle.click_probability(["g4"], ["k0"], **given)[0]
+    assert lifted_ > plain
+
+
+def test_promotions_add_parts_to_every_score(bundle):
+    rows = [("t2", "display", '{"store": "367"}'), ("d4", "mailer", None)]
+    table = pl.DataFrame([(item, date(2024, 3, 1), date(2024, 3, 31), place, context) for item, place, context in rows],
+                         schema=RAW_PROMOTIONS, orient="row")
+    promotions = make_promotions(table, bundle.catalogue)
+    weights = np.outer(np.linspace(1, 0, 7), [1.0 if name.startswith("promoted") else -0.5 for name in promotions.names])
+    shop = Bundle(replace(bundle.parts, promotions=PromotionWeights(promotions, weights.astype(np.float32))))
+
+    def added(history=(), at="2024-03-20", **given) -> dict[str, float]:
+        asked = shop.recommend(list(history), k=20, at=at, **given)
+        for answer in asked:
+            assert sum(answer.reasons.values()) == pytest.approx(answer.score, abs=1e-4)
+        return {a.item_id: value for a in asked if (value := sum(v for name, v in a.reasons.items() if "promoted_" in name))}
+
+    assert added(context={"store": "367"}) == {"t2": 1.0, "d4": 1.0}
+    assert added(context={"store": "412"}) == added() == {"d4": 1.0}
+    assert added(at="2024-04-20", context={"store": "367"}) == {}
+    assert added(at=None) == {"d4": 1.0}  # the newest day
+    assert added(["k0"])["d4"] == pytest.approx(1 - 1 / 6)
+    assert "promoted_mailer" in {a.item_id: a for a in shop.search("fig jam", at="2024-03-20")}["d4"].reasons
+    both = {a.item_id: a for a in shop.recommend([], k=20, segment="store", context={"store": "367"}, at="2024-03-20")}
+    assert {"segment_items", "promoted_display"} & set(both["t4"].reasons) == {"segment_items"}
+
+
+def test_a_bundle_answers_many_threads_alike(bundle):
+    fresh, asked = Bundle.load(bundle.folder), ["367", "412", "99"] * 20
+    def answer(store: str) -> list[str]:
+        return ids(fresh.recommend([], segment="auto", context={"store": store}, shelf="window", at=OUT_OF_SEASON))
+
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(answer, asked)) == [answer(store) for store in asked]
 
 
 def test_unknown_ids_are_reported_not_raised(bundle):
@@ -78,7 +195,7 @@ def test_filters_candidates_and_seen(bundle):
 def test_segment_by_name_adds_its_offsets(bundle):
     base = {a.item_id: a for a in bundle.recommend(["k0"], k=20)}
     for answer in bundle.recommend(["k0"], k=20, segment="deli"):
-        lift = 3.0 if answer.item_id in FAVOURITES["deli"] else 0.0
+        lift = 3.0 if answer.item_id in FAVOURITES["deli"][""] else 0.0
         assert answer.score == pytest.approx(base[answer.item_id].score + lift, abs=1e-5)
         assert answer.segment == "deli" and answer.reasons.get("segment_items", 0.0) == lift
 
@@ -183,8 +300,6 @@ def test_a_text_instead_of_a_list_is_refused(bundle):
 
 
 def test_click_model_is_used_and_shifted_by_the_segment(bundle):
-    from dataclasses import replace
-
     from recsys_core.base_model.click import ClickModel
 
     zeros = np.zeros(6)
@@ -206,6 +321,14 @@ def test_click_model_is_used_and_shifted_by_the_segment(bundle):
     assert viewed == [p["t0"]]  # a view is not the model's outcome
 
 
-def test_segment_names_that_are_no_folder_names():
-    assert bundle_files.adapter_folder("4th of July") == "adapters/4th of July"
-    assert bundle_files.adapter_folder("a/../../b").count("/") == 1
+
+def test_adapting_to_a_page_orders_the_page(bundle, caplog):
+    page = ["k1", "k2", "d3", "d3", "nothing"]
+    adapter = bundle.adapt([{"item_id": "k1", "label": 1}, {"item_id": "k1"}, {"item_id": "k0"}], page=page)
+    assert "1 items of the page are unknown" in caplog.text
+    on_page = bundle.recommend([], k=3, candidates=page, adapter=adapter)
+    assert on_page[0].item_id == "k1" and on_page[0].segment == "request"
+    moved = np.flatnonzero(adapter.offsets(bundle.catalogue))
+    assert {bundle.catalogue.item_ids[row] for row in moved} <= {"k1", "k2", "d3"}
+    nothing = bundle.adapt([{"item_id": "k0"}], page=page)
+    assert "no known item of the page" in bundle.recommend([], adapter=nothing)[0].fallback

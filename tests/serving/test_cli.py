@@ -27,6 +27,14 @@ def test_json_lines_and_filters(bundle_folder, capsys):
     assert {a["item_id"] for a in answers} == {"d0", "d1"} and answers[0]["segment"] == "new"
 
 
+def test_context_and_shelf(bundle_folder, capsys):
+    asked = ["recommend", "--bundle", str(bundle_folder), "--shelf", "window", "--segment", "auto", "--at", "2024-05-01"]
+    assert main([*asked, "--context", "store=412"]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert len(out) == 3 and out[2].startswith("segment: store")
+    assert main([*asked, "--context", "store"]) == 2
+
+
 def test_search(bundle_folder, capsys):
     assert main(["search", "--bundle", str(bundle_folder), "steel mug", "-k", "1"]) == 0
     assert "Steel mug" in capsys.readouterr().out
@@ -36,6 +44,8 @@ def test_inspect_shows_segments_with_their_reasons(bundle_folder, capsys):
     assert main(["inspect", "--bundle", str(bundle_folder)]) == 0
     out = capsys.readouterr().out
     assert "segment   toys (domain): refused: does not pay" in out and "ndcg@10" in out and "tiny" in out
+    assert "segment   store (family): promoted for none, little: pays" in out
+    assert "shelves   campaign, new-arrivals, window" in out
     assert "answers the golden requests" in out
 
 

@@ -25,7 +25,8 @@ def test_an_untouched_bundle_verifies(copy):
     assert verify_bundle(copy)["lineage"]["shop"] == "tiny"
 
 
-@pytest.mark.parametrize("name", ["items.parquet", "adapters/deli/adapter.json", "student/student.onnx"])
+@pytest.mark.parametrize("name", [
+    "items.parquet", "families/store/family.safetensors", "shelves.parquet", "student/student.onnx"])
 def test_changed_truncated_and_missing_files_are_refused(copy, name):
     path = copy / name
     whole = path.read_bytes()

@@ -1,4 +1,4 @@
-"""A bundle of twenty items, made by the real writer from a real ranker and real adapters.
+"""A bundle of twenty items, made by the real writer from a real ranker and real families.
 
 Planted: everybody who takes `k0` takes `g0` next; `k1` and `k2` share one text and were never
 taken; `t0` is the most popular item. Only the query encoder is a stand-in: it adds up one fixed
@@ -10,13 +10,16 @@ from __future__ import annotations
 import hashlib
 import sys
 import types
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
 from recsys_core.adaptation.adapter import Adapter
+from recsys_core.adaptation.closed_form import Strengths
+from recsys_core.adaptation.family import Family
+from recsys_core.adaptation.solved import Ragged, Solved
 from recsys_core.artefacts import write_json
 from recsys_core.base_model.data import Catalogue, make_interactions
 from recsys_core.base_model.ranker import RankerConfig, fit_ranker
@@ -88,21 +91,41 @@ def tiny_adapter(segment: str, favourites: list[str]) -> Adapter:
                    item_values=np.full(len(favourites), 3.0, np.float32), settings={"shots": 8})
 
 
-FAVOURITES = {"deli": ["d1", "d2"], "easter": ["g1"], "north": ["t3"], "new": ["t1"], "coupon": ["d4"]}
+def tiny_family(name: str, favourites: dict[str, list[str]], lock: dict[str, str] = LOCK) -> Family:
+    """One adapter per member, each pulling its favourites up by three logits; a member without favourites has no shots."""
+    item_ids = sorted({item for items in favourites.values() for item in items})
+    entry = np.array([item_ids.index(item) for items in favourites.values() for item in items], np.int32)
+    sizes = np.array([len(items) for items in favourites.values()])
+    items = Ragged(np.r_[0, sizes.cumsum()].astype(np.int64), entry, np.full(len(entry), 3.0, np.float32))
+    solved = Solved((), np.zeros((0, 16), np.float32), item_ids, items, 8 * np.minimum(sizes, 1).astype(np.int64))
+    trust = np.array(TRUST.get(name, [1.0] * 7), np.float32)
+    return Family(name, BY.get(name) or "", lock, trust, Strengths((), None, 30.0), {"items": 30.0}, list(favourites), solved)
+
+
+FAVOURITES = {"deli": {"": ["d1", "d2"]}, "easter": {"": ["g1"]}, "north": {"": ["t3"]}, "new": {"": ["t1"]},
+              "store": {"367": ["t4"], "412": ["g4"], "500": []}}
+EVERYBODY = ["none", "little", "full"]
 ROUTING = [
-    {"name": "deli", "kind": "domain", "decision": "promoted", "reason": "pays", "share": 0.2,
-     "where": "items.department = 'Deli'"},
+    {"name": "deli", "kind": "domain", "decision": "promoted", "reason": "pays", "share": 0.2, "audiences": EVERYBODY,
+     "candidates": "(items.department = 'Deli')"},
     {"name": "toys", "kind": "domain", "decision": "refused", "reason": "does not pay", "share": 0.2,
-     "where": "items.department = 'Toys'"},
-    {"name": "easter", "kind": "scene", "decision": "promoted", "reason": "pays", "share": 0.1,
-     "start": "2024-03-25", "end": "2024-04-01", "where": "events.scene = 'easter'"},
-    {"name": "north", "kind": "custom", "decision": "promoted", "reason": "pays", "share": 0.3,
-     "where": "users.region = 'north' AND users.children >= 2"},
+     "candidates": "(items.department = 'Toys')"},
+    {"name": "easter", "kind": "scene", "decision": "promoted", "reason": "pays", "share": 0.1, "audiences": EVERYBODY,
+     "start": "2024-03-25", "end": "2024-04-01"},
+    {"name": "north", "kind": "custom", "decision": "promoted", "reason": "pays", "share": 0.3, "audiences": EVERYBODY,
+     "asked": "(users.region = 'north') AND (users.children >= 2)"},
     {"name": "new", "kind": "new_users", "decision": "promoted", "reason": "pays", "share": 0.05,
-     "first_days": 14, "max_steps": 2},
-    {"name": "coupon", "kind": "custom", "decision": "promoted", "reason": "pays", "share": 0.01,
-     "where": "events.price < 1"},
+     "audiences": ["none", "little"], "first_days": 14, "max_steps": 2},
+    {"name": "store", "kind": "family", "by": "context.store", "decision": "promoted", "reason": "pays", "share": 0.04,
+     "audiences": ["none", "little"]},
 ]
+TRUST = {"store": [1.0, 0.8, 0.6, 0.4, 0.2, 0.2, 0.2]}  # at the knots of known steps; elsewhere 1
+BY = {route["name"]: route.get("by") for route in ROUTING}
+SHELVES = pl.DataFrame(
+    [("campaign", "d0", date(2024, 3, 20), date(2024, 4, 10)), ("campaign", "d1", date(2024, 4, 1), None),
+     ("campaign", "gone", None, None), ("window", "k0", None, None), ("window", "g3", None, None),
+     ("new-arrivals", "g4", date(2024, 3, 5), date(2024, 4, 1))],
+    schema={"shelf": pl.String, "item_id": pl.String, "first_day": pl.Date, "last_day": pl.Date}, orient="row")
 USERS = pl.DataFrame({"user_id": ["anna", "bert"], "region": ["north", "south"], "children": [2, 3],
                       "secret": ["x", "y"]})
 
@@ -114,11 +137,11 @@ def tiny_arguments(folder: Path) -> dict:
     (folder / "student").mkdir(parents=True)
     (folder / "student" / "student.onnx").write_bytes(b"\x08\x08 stand-in")
     write_json(folder / "student" / "tokenizer.json", {})
-    for segment, favourites in FAVOURITES.items():
-        tiny_adapter(segment, favourites).save(folder / "adapters" / segment)
+    for name, favourites in FAVOURITES.items():
+        tiny_family(name, favourites).save(folder / "families" / name)
     return {
         "catalogue": catalogue, "ranker_folder": folder / "ranker", "student_folder": folder / "student",
-        "adapters": {segment: folder / "adapters" / segment for segment in FAVOURITES}, "routing": ROUTING,
+        "families": {name: folder / "families" / name for name in FAVOURITES}, "routing": ROUTING, "shelves": SHELVES,
         "lock": LOCK, "metrics": {"ndcg@10": 0.5}, "lineage": {"shop": "tiny", "last_day": "2024-03-05"},
         "licences": {"encoder": "Apache-2.0"}, "windows": {"twin": {}, "serving": {}}, "users": USERS,
-        "config": BundleConfig(time_zone="America/New_York")}
+        "config": BundleConfig(time_zone="America/New_York", context=("store", "weather"))}

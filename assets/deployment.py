@@ -19,16 +19,18 @@ from recsys_core.evaluation.results import Results
 @dg.asset(group_name="deployment", io_manager_key="folders", kinds={"onnx", "safetensors"})
 def bundle(context: dg.AssetExecutionContext, home: Home, base_model, text_encoder, student,
            segment_adapter: dict[str, Path], evaluation_report, interactions: pl.LazyFrame,
-           segment_events: pl.LazyFrame, raw_users: pl.LazyFrame):
-    """Everything serving needs, verified and self-tested: refitted through the newest day, promoted adapters in."""
+           segment_events: pl.LazyFrame, raw_users: pl.LazyFrame, raw_shelves: pl.LazyFrame,
+           raw_promotions: pl.LazyFrame):
+    """Everything serving needs, verified and self-tested: refitted through the newest day, promoted families in."""
     folder, users = home.staging("bundle") / "bundle", raw_users.collect()
     manifest = build_bundle(
         folder, study=make_study(base_model, interactions, segment_events), student=student, adapters=segment_adapter,
         results=Results.model_validate(read_json(evaluation_report / "metrics.json")), shop=shop_config,
-        users=users if users.width > 1 else None,
+        users=users if users.width > 1 else None, shelves=raw_shelves.collect(), promotions=raw_promotions.collect(),
         lineage={"encoder": TextEncoderArtefact(text_encoder).about["model"],
                  "cycle": context.run.tags.get("recsys/cycle", context.run_id)})
-    context.add_output_metadata({"files": len(manifest["files"]), "items": manifest["items"]})
+    context.add_output_metadata({"files": len(manifest["files"]), "items": manifest["items"],
+                                 "families": manifest["families"], "shelves": len(manifest["shelves"])})
     return folder
 
 

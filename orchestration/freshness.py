@@ -51,7 +51,8 @@ STAGES = {
                 ("features", "base_model", "distillation"),
                 ("text_encoder", "base_model", "student", "features/interactions.parquet")),
     SEGMENTS: Stage((), ("adaptation", "evaluation"), ()),
-    PUBLISH: Stage(("base_model", "student", "segment_adapter", "segment_evaluation"),
+    PUBLISH: Stage(("base_model", "student", "segment_adapter", "segment_evaluation", "raw/raw_users.parquet",
+                    "raw/raw_shelves.parquet", "raw/raw_promotions.parquet"),
                    ("evaluation", "distillation", "deployment", "serving"), ("report", "bundle")),
 }
 # Fields of shop.yaml that do not change what a stage makes of the same inputs.

@@ -192,16 +192,18 @@ class Offsets:
 
 
 def leave_own_out(study: Study, name: str, queries: Queries, cutoff: int, strengths: Strengths, k: int | None = None,
-                  rng: np.random.Generator | None = None) -> Offsets:
+                  rng: np.random.Generator | None = None, members: np.ndarray | None = None) -> Offsets:
     """The offsets of each question's member, from its shots before a cut-off that are not the asker's own.
 
     Args:
         queries: n questions. k: at most so many random shots, drawn with `rng`; None: all.
+        members: int [n], whose shots count for each question (a placebo: another member's); None: `Study.asked`.
     """
     prior, shots, catalogue = study.prior_of(name, cutoff), study.shots(name, cutoff), study.base.catalogue
+    members = study.asked(name, queries) if members is None else np.asarray(members)
     if k is not None:
         shots = _shuffled(shots, rng or np.random.default_rng(0))
-    pairs, row = np.unique(np.stack([study.asked(name, queries), queries.user]).astype(np.int64), axis=1, return_inverse=True)
+    pairs, row = np.unique(np.stack([members, queries.user]).astype(np.int64), axis=1, return_inverse=True)
     row, known = row.ravel(), pairs[0] >= 0
     counted = _Leaving(shots, study.share(name, prior), len(catalogue), k)
     solved = solve_counts(prior, (counted.without(member, user) for member, user in pairs[:, known].T.tolist()), strengths)

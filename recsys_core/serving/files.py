@@ -106,11 +106,6 @@ class BundleParts:
         return lru_cache(max(8, LOGITS_KEPT // max(3 * len(self.catalogue), 1)))(read)
 
 
-def adapter_folder(segment: str) -> str:
-    """Where evaluation still looks for an incumbent."""
-    return f"adapters/{segment}"
-
-
 def family_folder(segment: str) -> str:
     """Where a promoted segment or family lies in a bundle."""
     return f"{FAMILIES}/{segment}"

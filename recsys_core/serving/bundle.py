@@ -18,6 +18,7 @@ import polars as pl
 
 from recsys_core.adaptation.adapter import Adapter
 from recsys_core.adaptation.closed_form import ClosedFormConfig, Support, adapt_closed_form
+from recsys_core.adaptation.page import PAGE_STRENGTHS, page_adapter
 from recsys_core.base_model.data import Catalogue
 from recsys_core.schema import PAD_ITEM, PAD_SCORE
 from recsys_core.serving.click import click_odds
@@ -208,11 +209,11 @@ class Bundle:
 
         Args:
             support: rows with item_id and label (positive: taken).
-            page: ids of a new page's items; only shots of these count.
+            page: ids of a new page's items; taken items beside it only tell what is similar.
 
         Returns:
             an adapter for `recommend`, `search` and `click_probability`; one that changes nothing
-            where no known item has a positive label.
+            where no known item has a positive label (a page: fewer than two).
         """
         rows = support.to_dicts() if isinstance(support, pl.DataFrame) else list(support)
         taken = [str(row["item_id"]) for row in rows
@@ -227,16 +228,14 @@ class Bundle:
         return adapt_closed_form(prior, {REQUEST: Support(known, np.arange(len(known)))}, REQUEST_CONFIG)[REQUEST]
 
     def _adapt_page(self, page: list[str], taken: np.ndarray) -> Adapter:
-        from recsys_core.adaptation.page import page_adapter
-
         rows = np.array([self.catalogue.row_of[item] for item in page if item in self.catalogue.row_of], np.int32)
         if len(rows) < len(page):
             unknown = [item for item in page if item not in self.catalogue.row_of]
             log.warning("adapt: %d items of the page are unknown and ignored (%s)", len(unknown), ", ".join(unknown[:3]))
-        shots = taken[np.isin(taken, rows)]
-        if not len(shots):
-            return self._no_adapter("no known item of the page has a positive label")
-        return page_adapter(self.catalogue, dict(self.manifest["lock"]), rows, shots)
+        if not len(rows) or len(taken) < min(PAGE_STRENGTHS):
+            return self._no_adapter(f"a page needs {min(PAGE_STRENGTHS)} known items with a positive label"
+                                    if len(rows) else "no item of the page is known")
+        return page_adapter(self.catalogue, dict(self.manifest["lock"]), rows, taken)
 
     def _no_adapter(self, reason: str) -> Adapter:
         log.warning("adapt: %s, the base serves", reason)

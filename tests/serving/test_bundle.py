@@ -327,8 +327,14 @@ def test_adapting_to_a_page_orders_the_page(bundle, caplog):
     adapter = bundle.adapt([{"item_id": "k1", "label": 1}, {"item_id": "k1"}, {"item_id": "k0"}], page=page)
     assert "1 items of the page are unknown" in caplog.text
     on_page = bundle.recommend([], k=3, candidates=page, adapter=adapter)
-    assert on_page[0].item_id == "k1" and on_page[0].segment == "request"
+    assert on_page[0].item_id == "k1" and on_page[0].segment == adapter.segment == "page"
     moved = np.flatnonzero(adapter.offsets(bundle.catalogue))
     assert {bundle.catalogue.item_ids[row] for row in moved} <= {"k1", "k2", "d3"}
-    nothing = bundle.adapt([{"item_id": "k0"}], page=page)
-    assert "no known item of the page" in bundle.recommend([], adapter=nothing)[0].fallback
+
+
+@pytest.mark.parametrize(("taken", "page", "reason"), [
+    (["k1"], ["k1", "k2"], "a page needs 2 known items with a positive label"), ([], ["k1"], "a page needs 2"),
+    (["k1", "k2"], ["nothing"], "no item of the page is known")])
+def test_a_page_without_shots_stays_with_the_base(bundle, taken, page, reason):
+    adapter = bundle.adapt([{"item_id": item} for item in taken], page=page)
+    assert reason in bundle.recommend([], adapter=adapter)[0].fallback

@@ -1,29 +1,36 @@
 """A shop that has just opened: what weights learned on other shops are worth to it, at 64 to 4,096 events and with all.
 
-A new shop is a few shoppers (one for every eight events) and their newest events before the report period. The weights
-it starts from are the mean of those fitted on the *other* shops. `python -m benchmarks.fewshot.new_shop` writes the mean
-over all four shops into the product (recsys_core/base_model/prior.yaml).
+A new shop is a few shoppers (one for every eight events) and their newest events before the period that is asked. The
+weights it starts from are fitted on the choices of such small shops, cut from the *other* shops before their report periods,
+every shop weighing the same. `python -m benchmarks.fewshot.new_shop` fits them on all four shops and writes them into the
+product (recsys_core/base_model/prior.yaml).
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from benchmarks.fewshot.ask import ask, difference
 from benchmarks.fewshot.logs import SHOPS, Log
 from benchmarks.record import ROOT, Bar
+from recsys_core.base_model.blend import Situation, fit_head, fit_weights, join_situations
 from recsys_core.base_model.data import Interactions, Queries, make_queries, take_queries
-from recsys_core.base_model.knots import KNOTS
-from recsys_core.base_model.parts import PART_NAMES
-from recsys_core.base_model.ranker import RankerConfig, fit_ranker
+from recsys_core.base_model.knots import KNOTS, cut_histories, known_steps
+from recsys_core.base_model.parts import PART_NAMES, count_events
+from recsys_core.base_model.ranker import Ranker, RankerConfig, fit_ranker
 from recsys_core.evaluation.baselines import fit_item_knn
 
 log = logging.getLogger(__name__)
 
 EVENTS_PER_SHOPPER, QUESTIONS, PER_SHOPPER = 8, 300, 3
 DRAWS = {64: 10, 256: 10, 1024: 5, 4096: 2}
+# What the shipped weights are learned from: small shops by size, their choices, and how far they are held to the start.
+LEARNED_FROM, CHOICES_PER_SHOP, RIDGE, SMOOTH = {64: 6, 256: 6, 1024: 2}, 500, 3.0, 100.0
+SMALL = RankerConfig(sure_candidates=768, tail_candidates=256)
 # What the product started from before: set by hand, the same at every length of history.
 BY_HAND = {"popularity": 0.5, "transitions": 0.5, "text_transitions": 0.5, "text_profile": 3.0, "text_last": 1.0}
 
@@ -51,13 +58,45 @@ def new_shop(shop: Log, events: int, seed: int) -> tuple[Interactions, Queries]:
     return train, take_queries(asked, np.sort(order[first][:QUESTIONS]))
 
 
+def earlier(shop: Log) -> Log:
+    """The shop before its report period: the period that chooses the blend is asked."""
+    return replace(shop, asked_from=shop.chosen_from, end=shop.asked_from, refit=True)
+
+
+def small_choices(shop: Log) -> list[Situation]:
+    """Choices of new shops cut from this one's past, with histories as they are and cut to 0, 1 and 4 steps."""
+    found: list[Situation] = []
+    for events, draws in LEARNED_FROM.items():
+        for seed in range(draws):
+            train, asked = new_shop(earlier(shop), events, 500 + seed)
+            if not len(asked):
+                continue
+            ranker, rng = Ranker(SMALL, shop.catalogue, count_events(train, shop.catalogue, SMALL), hand_set(), {}), \
+                np.random.default_rng(seed)
+            asked = take_queries(asked, np.sort(rng.permutation(len(asked))[:40]))
+            found += ranker.situations(asked, rng)
+            for steps in (0, 1, 4):
+                longer = np.flatnonzero(known_steps(asked.histories) > steps)[:20]
+                found += ranker.situations(cut_histories(take_queries(asked, longer), steps), rng)
+    order = np.random.default_rng(0).permutation(len(found))[:CHOICES_PER_SHOP]
+    return [found[at] for at in order]
+
+
+def learn_prior(choices: Iterable[Sequence[Situation]]) -> np.ndarray:
+    """The weights [knots, P] that explain the choices of small shops."""
+    found = join_situations([situation for shop in choices for situation in shop])
+    weights = fit_weights(found, hand_set(), RIDGE, SMOOTH)
+    return fit_head(found, weights, seen=found.features[PART_NAMES.index("bought_before")] > 0, top=SMALL.head,
+                    ridge=SMALL.head_ridge, smooth=SMOOTH, share=SMALL.head_share)
+
+
 def run() -> dict:
     """Per shop and size: NDCG@10 from both priors and of item-kNN, and every question's values at 256 events."""
     logs = [make() for make in SHOPS]
-    blends = {shop.name: shop.blend() for shop in logs}
+    choices = {shop.name: small_choices(shop) for shop in logs}
     rows, at_256 = [], []
     for shop in logs:
-        learned = np.mean([blend for name, blend in blends.items() if name != shop.name], axis=0)
+        learned = learn_prior(found for name, found in choices.items() if name != shop.name)
         for events, draws in DRAWS.items():
             found, users = _draws(shop, events, draws, learned)
             rows.append(_row(shop.name, events, found, users))
@@ -67,7 +106,7 @@ def run() -> dict:
             log.info("%s", rows[-1])
         rows.append(_everything(shop, learned))
         log.info("%s", rows[-1])
-    return {"rows": rows, "at_256": at_256, "blends": {name: blend.tolist() for name, blend in blends.items()}}
+    return {"rows": rows, "at_256": at_256}
 
 
 def _draws(shop: Log, events: int, draws: int, learned: np.ndarray) -> tuple[dict[str, np.ndarray], np.ndarray]:
@@ -113,11 +152,11 @@ def bars(part: dict) -> list[Bar]:
 
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    mean = np.mean([make().blend() for make in SHOPS], axis=0)
-    lines = [f"# The weight of every part at {', '.join(map(str, KNOTS))} known steps: the mean of the weights fitted on four shops",
-             "# (84.51 Complete Journey, UCI Online Retail, Amazon Industrial & Scientific, ml-100k) by",
-             "# `python -m benchmarks.fewshot.new_shop`."]
-    lines += [f"{name}: [{', '.join(f'{weight:.3f}' for weight in mean[:, at])}]" for at, name in enumerate(PART_NAMES)]
+    learned = learn_prior([small_choices(make()) for make in SHOPS])
+    lines = [f"# Where the weights of the session model start from: part -> its weight at {', '.join(map(str, KNOTS))} known steps.",
+             "# Fitted on the choices of small shops (64 to 1,024 events) cut from 84.51 Complete Journey, UCI Online Retail, Amazon",
+             "# Industrial & Scientific and ml-100k, before their report periods, by `python -m benchmarks.fewshot.new_shop`."]
+    lines += [f"{name}: [{', '.join(f'{weight:.3f}' for weight in learned[:, at])}]" for at, name in enumerate(PART_NAMES)]
     (ROOT / "recsys_core" / "base_model" / "prior.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -1,0 +1,178 @@
+"""The judge judged: segments that are nothing, segments with a planted effect, and what it promotes asked again later.
+
+- Null segments (Online Retail): random halves of the shoppers, and steps drawn by lot. Almost none may be promoted.
+- Planted segments (embedded shop): twenty channels that open a week before the support; each carries one step in twenty, and
+  one in `PLANTED_SHARE` of its steps also takes one of five items of the channel's own. Asked at most 300 questions,
+  the gate must find the effect; its size is measured on all of the channel's later questions.
+- Both shops' own segments and families: whatever is promoted is asked again on the report window.
+"""
+
+from __future__ import annotations
+
+import logging
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from benchmarks.adaptations.shops import CleanShop, clean_shop, retail_shop
+from benchmarks.fewshot.studies import FrozenBase, open_study
+from benchmarks.record import Bar
+from recsys_core.adaptation.segment import AdaptationConfig, make_segment_adapter
+from recsys_core.adaptation.study import Study
+from recsys_core.artefacts import read_json
+from recsys_core.base_model.data import SECONDS_PER_DAY
+from recsys_core.evaluation.contestants import Adaptation
+from recsys_core.evaluation.gate import AUDIENCES, GateConfig, Trial, decide
+from recsys_core.evaluation.segments import EvaluationConfig, SegmentJudge, summarise
+from recsys_core.evaluation.windows import BASE
+from recsys_core.ingestion.config import SegmentSpec
+
+log = logging.getLogger(__name__)
+
+HALVES, LOTS = 100, 100
+CHANNELS, CHANNEL_SHARE, OPEN_DAYS = 20, 20, 7
+PLANTED_ITEMS, PLANTED_SHARE = 5, 9
+EFFECT = 0.02
+
+
+@dataclass(frozen=True)
+class Judged:
+    """One segment: its trials by audience, and what the adapter did later."""
+
+    name: str
+    trials: dict[str, Trial]
+    later: dict[str, dict]
+
+
+def judge(study: Study, name: str, config: EvaluationConfig, *, later: bool) -> Judged:
+    """Adapt and judge one segment as the chain does, without writing anything that stays."""
+    with tempfile.TemporaryDirectory() as folder:
+        about = make_segment_adapter(Path(folder), study, name, AdaptationConfig())
+    window, judging = study.window(name), SegmentJudge(study, config, order_only=False)
+    if about["method"] == "base":
+        nothing = judging.contest(name, window.gate_start, window.gate_start, None) if window else None
+        return Judged(name, judging.try_audiences(name, nothing, about["reason"]) if nothing else {}, {})
+    adaptation = Adaptation.from_json(about)
+    trials = judging.try_audiences(name, judging.contest(name, window.gate_start, window.report_start, adaptation))
+    if not later:
+        return Judged(name, trials, {})
+    report = judging.contest(name, window.report_start, window.report_end, adaptation)
+    rng = np.random.default_rng(0)
+    return Judged(name, trials, {audience: summarise(report.questions, contest, config.gate.metric, rng)
+                                 for audience, contest in report.contests.items()})
+
+
+def promotions(judged: Sequence[Judged], *, together: bool) -> dict[str, dict]:
+    """The decisions, corrected over all that were judged together, or each segment alone as in a shop of one segment."""
+    config = GateConfig()
+    if together:
+        return decide([trial for found in judged for trial in found.trials.values()], config)
+    return {found.name: decide(list(found.trials.values()), config)[found.name] for found in judged if found.trials}
+
+
+def null_segments() -> dict:
+    """Every null segment judged alone: the share that is promoted, without any correction over segments."""
+    shop = retail_shop()
+    users, table, rng = np.array(shop.events.user_ids), shop.interactions, np.random.default_rng(7)
+    step = table.select(pl.struct("user_id", "timestamp").rle_id()).to_series().to_numpy()
+    members = {}
+    for at in range(HALVES):
+        half = set(users[rng.permutation(len(users))[:len(users) // 2]])
+        members[f"half-{at}"] = table["user_id"].is_in(list(half)).to_numpy()
+    for at in range(LOTS):
+        members[f"lot-{at}"] = (rng.random(step.max() + 1) < rng.uniform(0.1, 0.5))[step]
+    study = _with_segments(shop, members)
+    judged = []
+    for name in members:
+        judged.append(judge(study, name, EvaluationConfig(), later=False))
+    decisions = promotions(judged, together=False)
+    return {"segments": len(judged), "promoted": [name for name, found in decisions.items() if found["decision"] == "promoted"],
+            "adapted": sum(any(not trial.reason for trial in found.trials.values()) for found in judged)}
+
+
+def _with_segments(shop: CleanShop, members: dict[str, np.ndarray]) -> Study:
+    """A study of the shop with segments given by masks over its interactions."""
+    events = pl.concat([pl.DataFrame({"segment": [name] * int(mask.sum()), "event_id": shop.interactions["event_id"].filter(
+        pl.Series(mask))}) for name, mask in members.items()])
+    specs = tuple(SegmentSpec(name=name, kind="custom", where="users.user_id <> ''") for name in members)
+    own = replace(shop, segments=specs, segment_events=events)
+    return Study(FrozenBase(own), own.interactions, own.segment_events, specs, (), own.users)
+
+
+def planted_segments() -> dict:
+    """Channels of the embedded shop with a taste of their own."""
+    shop = clean_shop(None)
+    start = FrozenBase(shop).plan[BASE].support_start - int(OPEN_DAYS * SECONDS_PER_DAY)
+    table, rng = shop.interactions, np.random.default_rng(11)
+    seconds = table["timestamp"].dt.epoch("s").to_numpy()
+    step = table.select(pl.struct("user_id", "timestamp").rle_id()).to_series().to_numpy()
+    first = np.flatnonzero(np.r_[True, step[1:] != step[:-1]])
+    channel = np.where(seconds[first] >= start, rng.integers(0, CHANNELS * CHANNEL_SHARE // CHANNELS, len(first)), -1)
+    channel[channel >= CHANNELS] = -1
+    popular = table["item_id"].value_counts(sort=True)["item_id"].to_list()[200:2000]
+    own = rng.permutation(popular)[:CHANNELS * PLANTED_ITEMS].reshape(CHANNELS, PLANTED_ITEMS)
+    chosen = np.flatnonzero((channel >= 0) & (rng.random(len(first)) < 1 / PLANTED_SHARE))
+    taken = table[first[chosen]].with_columns(
+        pl.Series("item_id", own[channel[chosen], rng.integers(0, PLANTED_ITEMS, len(chosen))].astype(str)),
+        event_id=pl.lit("planted-") + pl.col("event_id"))
+    whole = pl.concat([table.with_columns(channel=pl.Series(channel[step])),
+                       taken.with_columns(channel=pl.Series(channel[chosen]))])
+    whole = whole.sort("user_id", "timestamp", "item_id", "event_id")
+    members = {f"channel-{at}": (whole["channel"] == at).to_numpy() for at in range(CHANNELS)}
+    study = _with_segments(replace(shop, interactions=whole.drop("channel")), members)
+    judged = []
+    for name in members:
+        judged.append(judge(study, name, EvaluationConfig(), later=True))
+        log.info("%s: none %s", name, judged[-1].trials["none"].gains.get("base"))
+    decisions = promotions(judged, together=False)
+    effects = [found.later["none"]["gain"]["mean"] for found in judged if found.later]
+    return {"segments": len(judged), "promoted": sum(found["decision"] == "promoted" for found in decisions.values()),
+            "effect": float(np.mean(effects)) if effects else 0.0,
+            "questions": [found.trials["none"].n for found in judged if found.trials]}
+
+
+def own_segments() -> dict:
+    """Every segment and family of both shops, and what is promoted asked again on the report window."""
+    rows = []
+    for shop in (clean_shop(None), retail_shop()):
+        study = open_study(shop)
+        names = [name for name in study.specs if study.window(name) is not None]
+        judged = [judge(study, name, EvaluationConfig(), later=True) for name in names]
+        decisions = promotions(judged, together=True)
+        for found in judged:
+            for audience in AUDIENCES:
+                if audience not in found.trials:
+                    continue
+                later = found.later.get(audience, {}).get("gain")
+                rows.append({"shop": shop.config.name, "segment": found.name, "audience": audience,
+                             "promoted": audience in decisions[found.name].get("audiences", []),
+                             "gate": found.trials[audience].gains.get("base", {}).get("gain"),
+                             "toughest": found.trials[audience].toughest or None, "p": found.trials[audience].p_value,
+                             **{name: later[name] if later else None for name in ("mean", "low", "high")}})
+                log.info("%s", rows[-1])
+    return {"rows": rows}
+
+
+def bars(nulls: dict, planted: dict, own: dict) -> list[Bar]:
+    """Nothing is found where nothing is, what is planted is found, and nothing that was promoted loses later."""
+    share = len(nulls["promoted"]) / nulls["segments"]
+    power = planted["promoted"] / planted["segments"]
+    promoted = [row for row in own["rows"] if row["promoted"]]
+    worse = [row for row in promoted if row["high"] is not None and row["high"] < 0]
+    paying = sorted({(row["shop"], row["segment"]) for row in promoted})
+    return [
+        Bar("fewshot.null_promoted_share", share, "<=", 0.05, n=nulls["segments"],
+            note=f"Online Retail, random halves of the shoppers and steps drawn by lot, each judged alone at its level; "
+                 f"{nulls['adapted']} of them got as far as the gate; promoted: {nulls['promoted'] or 'none'}"),
+        Bar("fewshot.planted_power", power, ">=", 0.8, n=planted["segments"],
+            note=f"embedded shop, {CHANNELS} channels with a planted effect of {planted['effect']:+.4f} NDCG@10 for shoppers "
+                 f"without history (planned {EFFECT:+.2f}), {min(planted['questions'])} to {max(planted['questions'])} gate questions "
+                 f"each, each judged alone; share promoted"),
+        Bar("fewshot.promoted_worse_later", float(len(worse)), "==", 0, n=len(promoted),
+            note=f"promoted segment × audience pairs of both shops that lose significantly on the report window; "
+                 f"{len(paying)} of {len({(r['shop'], r['segment']) for r in own['rows']})} segments and families pay: "
+                 + ", ".join(f"{segment} ({shop})" for shop, segment in paying))]

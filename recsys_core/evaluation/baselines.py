@@ -15,7 +15,7 @@ import numpy as np
 import scipy.sparse as sp
 from pydantic import BaseModel, Field
 
-from recsys_core.base_model.data import SECONDS_PER_DAY, Histories, Interactions, Queries
+from recsys_core.base_model.data import SECONDS_PER_DAY, Histories, Interactions
 from recsys_core.errors import DataError
 
 BLOCK_ROWS = 1024  # rows of the item-item product held at once
@@ -61,11 +61,6 @@ def fit_popularity(train: Interactions, n_items: int, window_days: float | None 
     if window_days is not None and len(train):
         train = train.where(train.timestamp > train.timestamp.max() - window_days * SECONDS_PER_DAY)
     return Popularity(_count_items(train.item, n_items))
-
-
-def fit_segment_popularity(train: Interactions, member: np.ndarray, n_items: int) -> Popularity:
-    """Count a segment's own events. member: bool [E]."""
-    return Popularity(_count_items(train.item[member], n_items))
 
 
 @dataclass(frozen=True)
@@ -171,76 +166,6 @@ def fit_item_knn(train: Interactions, n_items: int, config: ItemKnnConfig | None
 def fit_last_item(train: Interactions, n_items: int, config: ItemKnnConfig | None = None) -> ItemKnn:
     """Neighbours of the newest step only: what goes with what was just taken."""
     return fit_item_knn(train, n_items, config).on_newest_step()
-
-
-class FromScratchConfig(BaseModel, frozen=True, extra="forbid"):
-    """Settings of the model that sees nothing but the shots."""
-
-    smoothing: float = Field(1.0, gt=0, description="Dirichlet mass spread uniformly over the catalogue")
-    rounds: int = Field(30, ge=1, description="EM rounds for the three mixture weights")
-
-
-@dataclass(frozen=True)
-class FromScratch:
-    """A mixture of what the shots were, what followed what in them, and the shopper's own history.
-
-    popularity: float32 [N], sums to 1. transitions: float32 sparse [N, N], rows sum to 1 or are empty.
-    weights: float64 [3], of popularity, transitions and personal frequency.
-    """
-
-    popularity: np.ndarray
-    transitions: sp.csr_array
-    weights: np.ndarray
-
-    def score(self, histories: Histories) -> np.ndarray:
-        """float32 [n, N]: the probability of being the next item, were the shots all we knew."""
-        taken = history_matrix(histories, len(self.popularity))
-        known = (taken > 0).astype(np.float32)
-        parts = self.weights[1] * _row_shares(known) @ self.transitions + self.weights[2] * _row_shares(taken)
-        return (self.weights[0] * self.popularity[None] + parts.toarray()).astype(np.float32)
-
-
-def _row_shares(matrix: sp.csr_array) -> sp.csr_array:
-    """Rows scaled to sum to one; empty rows stay empty."""
-    total = np.asarray(matrix.sum(1)).ravel()
-    return (sp.diags_array(1 / np.where(total > 0, total, 1)) @ matrix).astype(np.float32).tocsr()
-
-
-def fit_from_scratch(shots: Queries, n_items: int, config: FromScratchConfig | None = None) -> FromScratch:
-    """Fit popularity, transitions and their mixture weights to K shots and nothing else.
-
-    Counts are Dirichlet-smoothed towards uniform; the mixture weights maximise the likelihood of each
-    shot under the counts of all *other* shots (leave-one-out, by EM), from a start of one third each
-    that counts as one shot, so no shots gives a uniform model and two shots cannot switch a part off.
-
-    Args:
-        shots: queries whose targets are the labelled items and whose histories came before them.
-    """
-    config = config or FromScratchConfig()
-    n, shot = len(shots), np.repeat(np.arange(len(shots)), np.diff(shots.target_indptr))
-    counts, taken = _count_items(shots.targets, n_items), history_matrix(shots.histories, n_items)
-    known = (taken > 0).astype(np.float32)
-    targets = sp.csr_array((np.ones(len(shot), np.float32), (shot, shots.targets)), shape=(n, n_items))
-    followed = (known.T @ targets).tocsr()
-    out = np.asarray(followed.sum(1)).ravel()
-    per_shot = np.diff(shots.target_indptr)[shot]  # a shot's own targets, left out of its evidence
-
-    evidence = np.zeros((len(shot), 3))
-    evidence[:, 0] = ((counts[shots.targets] - 1 + config.smoothing / n_items)
-                      / (len(shot) - per_shot + config.smoothing))
-    personal = _row_shares(taken)
-    for at, (row, item) in enumerate(zip(shot, shots.targets, strict=True)):
-        held = known.indices[known.indptr[row]:known.indptr[row + 1]]
-        if len(held):
-            others = np.maximum(out[held] - per_shot[at], 1)
-            evidence[at, 1] = np.mean((followed[held, [item]] - 1) / others)
-            evidence[at, 2] = personal[row, item]
-    weights = np.full(3, 1 / 3)
-    for _ in range(config.rounds):
-        share = evidence * weights
-        weights = (np.full(3, 1 / 3) + (share / share.sum(1, keepdims=True)).sum(0)) / (1 + len(shot))
-    popularity = (counts + config.smoothing / n_items) / (len(shot) + config.smoothing)
-    return FromScratch(popularity.astype(np.float32), _row_shares(followed), weights)
 
 
 @dataclass(frozen=True)

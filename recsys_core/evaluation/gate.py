@@ -1,15 +1,16 @@
-"""The gate: does a segment's adapter earn its place? Judged alone, on rows it has never seen.
+"""The gate: does an adapter earn its place? Judged per segment and audience, on questions it has never seen.
 
-An adapter is promoted only if, on the gate window, it beats *every* rival: the base, the placebo
-(as many shots from outside the segment), the incumbent, a model of the same shots from scratch,
-and the segment's popularity. Beating all of them is an intersection–union test, so its p-value is
-the largest of the single ones (Berger 1982); these are Holm-corrected over the segments judged.
-Missing, NaN or too few rows: refused.
+An *audience* is how much a request knows of its shopper: nothing, a little, or all there is. An adapter is promoted
+for an audience only if it beats *every* rival there on the gate window: the base as fresh as its shots, a placebo
+(another member's adapter, or as many shots from outside), the popularity among its shots, counting them, and the
+incumbent. Beating all of them is an intersection–union test, so its p-value is the largest of the single ones (Berger
+1982); these are Holm-corrected over segments × audiences. Missing, NaN or too few rows: refused.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -17,24 +18,35 @@ from pydantic import BaseModel, Field
 
 from recsys_core.evaluation.bootstrap import holm, minimum_detectable_effect, paired_bootstrap
 
-REQUIRED = ("base", "placebo", "from_scratch", "segment_popularity")
+AUDIENCES = {"none": "shoppers without history", "little": "shoppers with little history",
+             "full": "shoppers with full history"}
+REQUIRED = ("base", "placebo", "segment_popularity", "counting")
 RIVALS = (*REQUIRED, "incumbent")  # the first time a segment is judged it has no incumbent
+RIVAL_WORDS = {"base": "the base", "placebo": "a placebo", "segment_popularity": "the popularity among its shots",
+               "counting": "counting its shots", "incumbent": "the adapter that serves now"}
+BASE_SERVES, PAGE_SERVES = "the base serves", "the base filtered to the page serves"
 
 
 class GateConfig(BaseModel, frozen=True, extra="forbid"):
     """What an adapter must show."""
 
     metric: str = Field("ndcg@10", description="the metric judged")
-    level: float = Field(0.05, gt=0, lt=0.5, description="family-wise error over all segments")
-    min_queries: int = Field(30, ge=1, description="fewer gate queries than this is no evidence")
+    level: float = Field(0.05, gt=0, lt=0.5, description="family-wise error over all segments and audiences")
+    min_queries: int = Field(30, ge=1, description="fewer gate questions of an audience than this is no evidence")
     min_users: int = Field(10, ge=2)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """One segment's evidence on the gate window; `p_value` is uncorrected, 1.0 where unproven."""
+    """The evidence on one segment and audience; `p_value` is uncorrected, 1.0 where unproven.
+
+    Args:
+        gains: rival → mean, bounds and p of adapted minus rival. toughest: the rival with the largest p.
+        reason: why there is no evidence; empty where there is. otherwise: what serves where it is refused.
+    """
 
     segment: str
+    audience: str
     p_value: float
     toughest: str
     gains: dict[str, dict]
@@ -42,19 +54,20 @@ class Trial:
     users: int
     minimum_detectable: float | None
     reason: str
+    otherwise: str = BASE_SERVES
 
     def to_dict(self) -> dict:
         return asdict(self)
 
 
-def no_trial(segment: str, reason: str) -> Trial:
-    """A segment that cannot be judged, and why; it serves the base."""
-    return Trial(segment, 1.0, "", {}, 0, 0, None, reason)
+def no_trial(segment: str, audience: str, reason: str, otherwise: str = BASE_SERVES) -> Trial:
+    """A segment that cannot be judged for an audience, and why."""
+    return Trial(segment, audience, 1.0, "", {}, 0, 0, None, reason, otherwise)
 
 
-def try_adapter(segment: str, scores: dict[str, np.ndarray], users: np.ndarray, config: GateConfig,
-                rng: np.random.Generator) -> Trial:
-    """Compare the adapter with each rival on the same queries.
+def try_adapter(segment: str, audience: str, scores: dict[str, np.ndarray], users: np.ndarray, config: GateConfig,
+                rng: np.random.Generator, otherwise: str = BASE_SERVES) -> Trial:
+    """Compare the adapter with each rival on the same questions.
 
     Args:
         scores: per-query metric float64 [n] of "adapted" and of every rival; only the incumbent may be absent.
@@ -62,48 +75,85 @@ def try_adapter(segment: str, scores: dict[str, np.ndarray], users: np.ndarray, 
     """
     n, distinct = len(users), len(np.unique(users))
     if n < config.min_queries or distinct < config.min_users:
-        return no_trial(segment, f"no evidence: {n} gate queries of {distinct} users "
-                                 f"(needs {config.min_queries} of {config.min_users})")
-    missing = [rival for rival in REQUIRED if rival not in scores]
+        return no_trial(segment, audience, f"no evidence: {n} gate questions of {distinct} shoppers "
+                        f"(needs {config.min_queries} of {config.min_users})", otherwise)
+    missing = [name for name in ("adapted", *REQUIRED) if name not in scores]
     if missing:
-        return no_trial(segment, f"no {missing[0].replace('_', ' ')} to compare with: the gate fails closed")
+        return no_trial(segment, audience, f"no {missing[0].replace('_', ' ')} to compare with: the gate fails closed",
+                        otherwise)
     gains, worst, toughest = {}, 0.0, ""
     for rival in [r for r in RIVALS if r in scores]:
         difference = scores["adapted"] - scores[rival]
         if not np.isfinite(difference).all():
-            return no_trial(segment, f"a metric of {rival} is not finite: the gate fails closed")
+            return no_trial(segment, audience, f"a metric of {rival} is not finite: the gate fails closed", otherwise)
         interval = paired_bootstrap(difference, users, rng)
-        gains[rival] = {"gain": interval.mean, "low": interval.low, "high": interval.high, "p": interval.p_value}
+        gains[rival] = interval.to_json()
         if interval.p_value >= worst:
             worst, toughest = interval.p_value, rival
     detectable = minimum_detectable_effect(scores["adapted"] - scores["base"], users)
-    return Trial(segment, float(worst), toughest, gains, n, distinct,
-                 float(detectable) if math.isfinite(detectable) else None, "")
+    return Trial(segment, audience, float(worst), toughest, gains, n, distinct,
+                 float(detectable) if math.isfinite(detectable) else None, "", otherwise)
 
 
-def decide(trials: list[Trial], config: GateConfig) -> dict[str, dict]:
-    """Promote or refuse each segment; one segment's failure moves no other one's evidence.
+def decide(trials: Sequence[Trial], config: GateConfig) -> dict[str, dict]:
+    """Promote or refuse each segment for each audience; one segment's failure moves no other one's evidence.
 
     Returns:
-        segment → {decision: promoted | refused, reason, p_holm}.
+        segment → {decision: "promoted" if any audience is, else "refused"; audiences: those promoted; reason;
+        p_holm: audience → corrected p-value}.
     """
-    judged = {t.segment: t.p_value for t in trials if not t.reason}
+    judged = {_key(t): t.p_value for t in trials if not t.reason}
     adjusted = holm(judged) if judged else {}
     decisions = {}
-    for trial in trials:
-        p = adjusted.get(trial.segment, 1.0)
-        if trial.reason:
-            reason, promoted = trial.reason, False
-        elif p <= config.level:
-            gain = trial.gains["base"]
-            reason = (f"{config.metric} {gain['gain']:+.4f} over the base "
-                      f"[{gain['low']:+.4f}, {gain['high']:+.4f}], Holm p = {p:.3g}")
-            promoted = True
-        else:
-            rival = trial.gains[trial.toughest]
-            reason = (f"does not pay: not proven better than {trial.toughest.replace('_', ' ')} "
-                      f"({rival['gain']:+.4f} [{rival['low']:+.4f}, {rival['high']:+.4f}], Holm p = {p:.3g})")
-            promoted = False
-        decisions[trial.segment] = {"decision": "promoted" if promoted else "refused", "reason": reason,
-                                    "p_holm": float(p)}
+    for segment in dict.fromkeys(trial.segment for trial in trials):
+        own = [trial for trial in trials if trial.segment == segment]
+        p_holm = {trial.audience: float(adjusted.get(_key(trial), 1.0)) for trial in own}
+        promoted = [t.audience for t in own if not t.reason and p_holm[t.audience] <= config.level]
+        decisions[segment] = {"decision": "promoted" if promoted else "refused", "audiences": promoted,
+                              "reason": _reason(own, p_holm, promoted, config), "p_holm": p_holm}
     return decisions
+
+
+def _key(trial: Trial) -> str:
+    return f"{trial.audience} {trial.segment}"
+
+
+def _reason(trials: Iterable[Trial], p_holm: dict[str, float], promoted: list[str], config: GateConfig) -> str:
+    """What was found for each audience, promoted ones first; audiences with the same finding share a clause."""
+    found: dict[str, list[str]] = {}
+    ordered = sorted(trials, key=lambda trial: trial.audience not in promoted)
+    for trial in ordered:
+        found.setdefault(_finding(trial, p_holm[trial.audience], trial.audience in promoted, config),
+                         []).append(trial.audience)
+    if len(found) == 1:
+        (finding, audiences), = found.items()
+        clauses = [finding if len(audiences) == len(AUDIENCES) else f"{name_audiences(audiences)}: {finding}"]
+    else:
+        clauses = [f"{name_audiences(audiences)}: {finding}" for finding, audiences in found.items()]
+    text = "; ".join(clauses)
+    return text if len(promoted) == len(ordered) else f"{text}; {'otherwise ' if promoted else ''}{ordered[-1].otherwise}"
+
+
+def _finding(trial: Trial, p: float, promoted: bool, config: GateConfig) -> str:
+    if trial.reason:
+        return trial.reason
+    rival = "base" if promoted else trial.toughest
+    verdict = "pays" if promoted else f"not proven better than {RIVAL_WORDS[rival]}"
+    return f"{verdict} ({_signed(trial.gains[rival])} {config.metric}{' over the base' if promoted else ''}, Holm p = {p:.3g})"
+
+
+def _signed(gain: dict) -> str:
+    low, high = ("unbounded" if bound is None else f"{bound:+.4f}" for bound in (gain["low"], gain["high"]))
+    return f"{gain['mean']:+.4f} [{low}, {high}]"
+
+
+def name_audiences(audiences: Sequence[str]) -> str:
+    """Audiences in words.
+
+    >>> name_audiences(["none", "little"]), name_audiences(["none", "little", "full"])
+    ('shoppers without history and with little history', 'all shoppers')
+    """
+    if len(audiences) == len(AUDIENCES):
+        return "all shoppers"
+    first, *others = (AUDIENCES[name] for name in audiences)
+    return " and ".join([first, *(words.removeprefix("shoppers ") for words in others)])

@@ -1,15 +1,15 @@
 """The leakage certificate: proof that nothing later than a cut-off reached training or support rows.
 
-Every evaluated number carries one. It compares times, event rows, sessions and the as-of dates of
-derived features, counts what overlaps, and blocks when anything does.
+Every evaluated number carries one. It compares times, event rows and the as-of dates of derived features, and blocks
+when anything overlaps. Sessions on both sides of a cut-off are counted; whether they block, too, is the caller's choice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from itertools import combinations
+from itertools import combinations, pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -21,7 +21,7 @@ SHOWN_ROWS = 5  # culprits named per check
 
 @dataclass(frozen=True)
 class WindowRows:
-    """The events of one window: support, gate, report, …
+    """The events that are asked in one window: trust, gate, report.
 
     Args:
         rows: int64 [E], rows of the interactions table. timestamps: int64 [E], seconds since the
@@ -30,6 +30,19 @@ class WindowRows:
 
     rows: np.ndarray
     timestamps: np.ndarray
+    sessions: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Training:
+    """What the contestants of one window were counted on: the base's events, the shots among them.
+
+    Args:
+        newest: time of the newest event, in seconds. rows: int64 [E]. sessions: as those of `WindowRows`.
+    """
+
+    newest: int
+    rows: np.ndarray
     sessions: np.ndarray | None = None
 
 
@@ -53,8 +66,8 @@ class Certificate:
 
     Args:
         name: what was evaluated. temporal: "certified" if every time check holds, "broken" if one
-            does not, "not certifiable" where the shop has order but no times (positions, rows and
-            sessions are still checked). checks: in the order they were made.
+            does not, "not certifiable" where the shop has order but no times (positions and rows are
+            still checked, sessions are not). checks: in the order they were made.
     """
 
     name: str
@@ -87,50 +100,40 @@ class Certificate:
             Check(**{**check, "culprits": tuple(check["culprits"])}) for check in value["checks"]))
 
 
-def leakage_certificate(name: str, train_max: int, windows: dict[str, WindowRows], *,
-                        train_rows: np.ndarray | None = None, train_sessions: np.ndarray | None = None,
-                        feature_dates: dict[str, int] | None = None, trained_on: tuple[str, ...] = (),
-                        block_on_sessions: bool = True, order_only: bool = False) -> Certificate:
-    """Check one evaluated model: training, then each window, strictly in that order of time.
+def leakage_certificate(name: str, windows: Mapping[str, WindowRows], training: Mapping[str, Training], *,
+                        feature_dates: Mapping[str, int] | None = None, block_on_sessions: bool = True,
+                        session_ids: Sequence[str] | None = None, order_only: bool = False) -> Certificate:
+    """Check one evaluated model: each window after what was trained on for it, and the windows one after the other.
 
     Args:
-        name: the model or segment. train_max: time of the newest training event, in seconds.
-        windows: in order of time, such as {"support": …, "gate": …, "report": …}; empty ones are
-            skipped. All but "support" are only evaluated on.
-        train_rows, train_sessions: [E], the training events' rows and session labels.
-        feature_dates: derived feature → time of the newest event in it; each must be earlier than
-            the first window that is evaluated on.
-        trained_on: windows the model may have seen ("support" for a base that is no twin); training
-            has to be earlier than the first of the others.
-        block_on_sessions: whether a session on both sides of a cut-off breaks the certificate; shops
-            that are busy at midnight may rather count them.
+        name: the model or segment. windows: in order of time, such as {"trust": …, "gate": …, "report": …}; empty
+            ones are skipped. training: window → what its contestants were trained on.
+        feature_dates: derived feature → time of the newest event in it; each must be earlier than the first window.
+        block_on_sessions: whether a session on both sides of a cut-off breaks the certificate; it shares no event, so
+            shops that are busy at midnight may rather count them.
+        session_ids: what a session's number stands for, in words. None: the labels are shown.
         order_only: times are positions on a pseudo-day: still compared, but the temporal verdict is
             "not certifiable". Sessions mean nothing there and are not compared.
     """
     windows = {window: rows for window, rows in windows.items() if len(rows.rows)}
-    unseen = {window: rows for window, rows in windows.items() if window not in trained_on}
     show = (lambda at: f"position {at}") if order_only else _show_time
-    checks = []
-    if unseen:
-        first = next(iter(unseen))
-        checks.append(_time_check("training", train_max, None, first, unseen[first], show))
-    for (before, early), (after, late) in zip(windows.items(), list(windows.items())[1:], strict=False):
+    checks = [_time_check("training", training[window].newest, None, window, rows, show) for window, rows in windows.items()]
+    for (before, early), (after, late) in pairwise(windows.items()):
         checks.append(_time_check(before, int(early.timestamps.max()), early, after, late, show))
-    asked = next((window for window in unseen if window != "support"), None)
-    for feature, newest in sorted((feature_dates or {}).items()) if asked else ():
-        checks.append(_time_check(f"feature {feature}", newest, None, asked, unseen[asked], show))
+    for feature, newest in sorted((feature_dates or {}).items()) if windows else ():
+        first = next(iter(windows))
+        checks.append(_time_check(f"feature {feature}", newest, None, first, windows[first], show))
     temporal = "not certifiable" if order_only else "certified" if all(c.holds for c in checks) else "broken"
 
-    rows = {window: held.rows for window, held in windows.items()}
-    sessions = {window: held.sessions for window, held in windows.items()
-                if held.sessions is not None and not order_only}
-    for kind, training, labels, blocks in (("rows", train_rows, rows, True),
-                                           ("sessions", train_sessions, sessions, block_on_sessions)):
-        pairs = list(combinations(labels, 2))
-        if training is not None:
-            pairs = [("training", window) for window in labels if window not in trained_on] + pairs
-            labels = {"training": training, **labels}
-        checks += [_overlap_check(kind, a, labels[a], b, labels[b], blocks) for a, b in pairs]
+    def label(kind: str, row: int) -> str:
+        return session_ids[row] if kind == "sessions" and session_ids is not None else str(row)
+
+    for kind, blocks in (("rows", True), ("sessions", block_on_sessions)):
+        if kind == "sessions" and order_only:
+            continue
+        sides = [("training", getattr(training[window], kind), window, getattr(rows, kind)) for window, rows in windows.items()]
+        sides += [(a, getattr(windows[a], kind), b, getattr(windows[b], kind)) for a, b in combinations(windows, 2)]
+        checks += [_overlap_check(kind, *side, blocks, label) for side in sides if side[1] is not None and side[3] is not None]
     return Certificate(name, temporal, tuple(checks))
 
 
@@ -151,12 +154,13 @@ def _time_check(before: str, newest: int, early: WindowRows | None, after: str, 
                  tuple(f"{side} row {row}" for row in np.sort(wrong)[:SHOWN_ROWS].tolist()))
 
 
-def _overlap_check(kind: str, a: str, left: np.ndarray, b: str, right: np.ndarray, blocks: bool) -> Check:
+def _overlap_check(kind: str, a: str, left: np.ndarray, b: str, right: np.ndarray, blocks: bool,
+                   label: Callable[[str, int], str]) -> Check:
     """No event row, or no session, is on both sides."""
     few, many = (left, right) if len(left) <= len(right) else (right, left)
     shared = np.unique(few[np.isin(few, many)])  # far faster than sorting a million training rows
     return Check(f"{kind} of {a} and {b}", not len(shared), f"{len(shared)} in common",
-                 tuple(f"{kind[:-1]} {label}" for label in shared[:SHOWN_ROWS].tolist()), blocks)
+                 tuple(f"{kind[:-1]} {label(kind, one)}" for one in shared[:SHOWN_ROWS].tolist()), blocks)
 
 
 def _show_time(seconds: int) -> str:

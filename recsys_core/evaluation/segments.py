@@ -1,44 +1,41 @@
-"""Judge one segment's adapter: the gate window decides, the later report window is what is told.
+"""Judge a segment or family per audience: the gate window decides, figures are published from the report window.
 
-Folder: evaluation.json (trial, curve over K, certificate, report), queries.parquet (one row per query, contestant
-and slice).
+Folder: evaluation.json (trials, report, curve over K, members, certificate), queries.parquet (one row per question,
+audience, contestant and slice).
 """
 
 from __future__ import annotations
 
 import logging
-from dataclasses import replace
-from functools import cached_property
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 from pydantic import BaseModel, Field
 
-from recsys_core.adaptation.adapt import AdaptationConfig
-from recsys_core.adaptation.adapter import Adapter
-from recsys_core.adaptation.segment import JUDGED, PLACEBO, load_adapter
-from recsys_core.adaptation.shots import Shots, shots_from_rows
+from recsys_core.adaptation.adapter import check_lock
+from recsys_core.adaptation.family import Family
 from recsys_core.adaptation.study import Study
 from recsys_core.artefacts import read_json, write_json
-from recsys_core.base_model.data import Interactions, Queries, make_queries
-from recsys_core.errors import DataError, RecsysError
-from recsys_core.evaluation.baselines import (
-    fit_from_scratch,
-    fit_item_knn,
-    fit_personal_frequency,
-    fit_popularity,
-    fit_segment_popularity,
-)
+from recsys_core.base_model.data import Interactions
+from recsys_core.base_model.knots import known_steps
+from recsys_core.errors import RecsysError
+from recsys_core.evaluation.baselines import fit_item_knn, fit_personal_frequency, fit_popularity
 from recsys_core.evaluation.bootstrap import paired_bootstrap
-from recsys_core.evaluation.contest import Contest, Scorer, run_contest
-from recsys_core.evaluation.curve import CurveConfig, measure_curve
-from recsys_core.evaluation.gate import GateConfig, no_trial, try_adapter
-from recsys_core.evaluation.leakage import SHOWN_ROWS, Certificate, Check, WindowRows, leakage_certificate
+from recsys_core.evaluation.certify import Certifier
+from recsys_core.evaluation.contest import Contest, Scorer, join_contests, run_contest, take_rows
+from recsys_core.evaluation.contestants import Adaptation, Contestants, MakeBlends, capped
+from recsys_core.evaluation.curve import CurveConfig, ShotCurve, curve_sizes, make_curve
+from recsys_core.evaluation.gate import AUDIENCES, BASE_SERVES, PAGE_SERVES, GateConfig, Trial, no_trial, try_adapter
+from recsys_core.evaluation.leakage import Certificate
+from recsys_core.evaluation.questions import Questions, ask, blocks
 from recsys_core.evaluation.windows import Window
-from recsys_core.serving.files import adapter_folder
+from recsys_core.ingestion.conditions import split_condition
 
 log = logging.getLogger(__name__)
+BLOCK = 64  # questions whose contestants' scores are held at once
 
 
 class EvaluationConfig(BaseModel, frozen=True, extra="forbid"):
@@ -46,21 +43,23 @@ class EvaluationConfig(BaseModel, frozen=True, extra="forbid"):
 
     gate: GateConfig = GateConfig()
     curve: CurveConfig = CurveConfig()
-    max_queries: int = Field(300, ge=10, description="steps asked per segment and window")
+    max_queries: int = Field(300, ge=10, description="steps asked per segment or family and window")
+    member_queries: int = Field(2000, ge=0, description="steps asked of a family's members one by one")
+    per_member: int = Field(10, ge=1, description="of those, about one member at most")
     base_queries: int = Field(800, ge=10, description="steps asked of the base on the report window")
     k: int = Field(10, ge=1)
     seed: int = 0
 
 
 class Rivals:
-    """The trivial rankers, fitted once per cut-off and shared by the segments of a step."""
+    """The trivial rankers, fitted once per cut-off."""
 
     def __init__(self, events: Interactions, n_items: int) -> None:
         self.events, self.n_items = events, n_items
         self._cutoff, self._fitted = None, {}
 
     def at(self, cutoff: int) -> dict[str, Scorer]:
-        """Popularity, personal frequency and item-kNN of the events before `cutoff` (as the twin)."""
+        """Popularity, personal frequency and item-kNN of the events before `cutoff` (as the base)."""
         if self._cutoff != cutoff:
             train = self.events.before(cutoff)
             self._cutoff = cutoff
@@ -70,185 +69,205 @@ class Rivals:
         return self._fitted
 
 
+@dataclass(frozen=True)
+class Contested:
+    """What one window's questions showed. contests: audience → contest."""
+
+    questions: Questions
+    contests: dict[str, Contest]
+
+
 class SegmentJudge:
-    """Judges segments one by one; holds what they share.
+    """Judges segments and families one by one; holds what they share.
 
     Args:
-        domains: segment → bool [N], the items of segments that are parts of the catalogue.
         order_only: the shop has positions, no times.
     """
 
-    def __init__(self, study: Study, config: EvaluationConfig, domains: dict[str, np.ndarray],
-                 order_only: bool) -> None:
-        self.study, self.config, self.domains, self.order_only = study, config, domains, order_only
+    def __init__(self, study: Study, config: EvaluationConfig, order_only: bool) -> None:
+        self.study, self.config, self.order_only = study, config, order_only
+        self.certifier = Certifier(study, order_only)
 
-    @cached_property
-    def rivals(self) -> Rivals:
-        return Rivals(self.study.events, len(self.study.base.catalogue))
+    def judge(self, folder: Path, name: str, artefact: Path, incumbent: Adaptation | None) -> dict:
+        """Judge a segment's or family's adapter and write its evaluation into `folder` (staged by the caller).
 
-    def judge(self, folder: Path, segment: str, adapter_folder: Path, incumbent: Adapter | None) -> dict:
-        """Score a segment's adapter and write its evaluation into `folder` (staged by the caller)."""
-        about = read_json(adapter_folder / "segment.json")
-        result = {"segment": segment, "method": about["method"], "shots": about["shots"], "window": about["window"]}
+        Args:
+            artefact: as `adapt_segments` wrote it. incumbent: what serves now, on the same shots.
+        """
+        about = read_json(artefact / "segment.json")
+        check_lock(f"segment {name}", about["lock"], self.study.base.lock)
         if about["window"] is None:
-            return unjudged(folder, segment, about["reason"])
-        window, member = Window(**about["window"]), self.study.member(segment)
-        shots = self._shots(adapter_folder)
-        certificate = self.certify(segment, window, member, shots)
+            return unjudged(folder, name, about["reason"], serves_instead(self.study, name))
+        window, config = Window(**about["window"]), self.config
+        certificate = self.certify(name, window)
         certificate.raise_if_broken()
-        contests = {name: self._contest(segment, window, member, shots, adapter_folder, incumbent, *bounds)
-                    for name, bounds in (("gate", (window.gate_start, window.report_start)),
-                                         ("report", (window.report_start, window.report_end)))}
-        rng = np.random.default_rng([self.config.seed, 7])
-        queries, contest = contests["gate"]
-        if about["method"] == "base":
-            trial = no_trial(segment, about["reason"])
-        else:
-            scores = {name: slices["all"][self.config.gate.metric] for name, slices in contest.items() if slices}
-            trial = try_adapter(segment, scores, queries.user, self.config.gate, rng)
-        curve = measure_curve(self.study, segment, window, shots, AdaptationConfig(**about["config"]), self.config.curve,
-                              k=self.config.k, seed=self.config.seed)
-        proven = trial.p_value <= self.config.gate.level
-        result |= {"trial": trial.to_dict(), "curve": curve.to_json(), "adapt_from": curve.adapt_from(proven=proven),
-                   "certificate": certificate.to_json(), "report": summarise(*contests["report"], self.config.gate.metric, rng)}
-        asked = [_long(name, *found) for name, found in contests.items() if len(found[0])]
+        adaptation = None if about["method"] == "base" else Adaptation.from_json(about)
+        gate = self.contest(name, window.gate_start, window.report_start, adaptation, incumbent)
+        report = self.contest(name, window.report_start, window.report_end, adaptation, incumbent)
+        trials = self.try_audiences(name, gate, about["reason"] if adaptation is None else "")
+        rng = np.random.default_rng([config.seed, 7])
+        result = {
+            "segment": name, "by": about["by"], "method": about["method"], "shots": about["shots"],
+            "member_count": about["members"], "window": about["window"],
+            "audiences": {audience: {"trial": trials[audience].to_dict(),
+                                     "report": summarise(report.questions, contest, config.gate.metric, rng)}
+                          for audience, contest in report.contests.items()},
+            "curve": self.curve(name, window, report.questions, adaptation).to_json() if adaptation else [],
+            "members": self.members(name, window, adaptation) if adaptation and about["by"] else [],
+            "certificate": certificate.to_json()}
+        asked = [_long(at, found, audience) for at, found in (("gate", gate), ("report", report)) if len(found.questions)
+                 for audience in found.contests]
         if asked:
             pl.concat(asked).write_parquet(folder / "queries.parquet")
         write_json(folder / "evaluation.json", result)
-        log.info("%s judged on %d gate and %d report queries", segment, len(queries), len(contests["report"][0]))
+        log.info("%s judged on %d gate and %d report questions", name, len(gate.questions), len(report.questions))
         return result
 
-    def _shots(self, adapter_folder: Path) -> Shots:
-        """The shots the judged adapter was made from, found again by their event ids."""
-        study = self.study
-        used = pl.read_parquet(adapter_folder / "shots.parquet").filter(pl.col("use") == JUDGED)["event_id"]
-        chosen = study.table["event_id"].is_in(used.implode()).to_numpy()[study.events.row]
-        if chosen.sum() != len(used):
-            raise DataError(str(adapter_folder / "shots.parquet"), f"{len(used) - chosen.sum()} of {len(used)} shots "
-                            "are no positive events of this shop", "adapt the segment again")
-        return shots_from_rows(study.events, np.flatnonzero(chosen))
+    def certify(self, name: str, window: Window) -> Certificate:
+        """Prove that each window's base and shots come before its questions."""
+        member = self.study.codes(name)[0] >= 0
+        return self.certifier.certify(name, {
+            "trust": (member, window.support_start, window.gate_start),
+            "gate": (member, window.gate_start, window.report_start),
+            "report": (member, window.report_start, window.report_end)})
 
-    def certify(self, segment: str, window: Window, member: np.ndarray, shots: Shots) -> Certificate:
-        """Prove that training, shots, gate and report follow each other and share nothing."""
-        events = self.study.events
-        train = events.timestamp < window.support_start
-        asked = member & ~self.study.support_users[events.user]
+    def contest(self, name: str, start: int, end: int, adaptation: Adaptation | None,
+                incumbent: Adaptation | None = None) -> Contested:
+        """Ask a sample of [start, end) of every contestant, base and shots as of `start`, for every audience."""
+        questions = ask(self.study, name, start, end, self.config.max_queries, np.random.default_rng([self.config.seed, start]))
+        contestants = Contestants(self.study, name, questions, start, adaptation, incumbent,
+                                  np.random.default_rng([self.config.seed, 1]))
+        return Contested(questions, self._ask(name, questions, tuple(AUDIENCES), start, contestants.blends))
 
-        def rows(low: int, high: int) -> WindowRows:
-            at = asked & (events.timestamp >= low) & (events.timestamp < high)
-            return WindowRows(events.row[at], events.timestamp[at])
+    def _ask(self, name: str, questions: Questions, audiences: tuple[str, ...], cutoff: int,
+             blends_of: Callable[[slice], MakeBlends]) -> dict[str, Contest]:
+        """Contests of some audiences; what the shots say of a block's questions is worked out once for all of them."""
+        ranker, _ = self.study.base_at(cutoff)
+        views = {audience: questions.for_audience(audience) for audience in audiences}
+        now = int(np.median(questions.queries.timestamp)) if len(questions) else None
+        pieces: dict[str, list[Contest]] = {audience: [] for audience in audiences}
+        for rows in blocks(len(questions), BLOCK):
+            make = blends_of(rows)
+            for audience, view in views.items():
+                asked = take_rows(view, rows)
+                pieces[audience].append(run_contest(ranker, asked, blends=make(known_steps(asked.histories)), now=now,
+                                                    candidates=self.study.candidates(name), k=self.config.k))
+        return {audience: join_contests(found) for audience, found in pieces.items()}
 
-        windows = {"support": WindowRows(shots.rows, shots.queries.timestamp),
-                   "gate": rows(window.gate_start, window.report_start),
-                   "report": rows(window.report_start, window.report_end)}
-        newest = int(events.timestamp[train].max()) if train.any() else window.support_start - 1
-        certificate = leakage_certificate(
-            segment, newest, windows, train_rows=events.row[train], order_only=self.order_only,
-            feature_dates={"text encoder": self.study.base.summary["encoder_cutoff"] - 1})
-        late = (shots.queries.timestamp < window.support_start) | (shots.queries.timestamp >= window.gate_start)
-        temporal = "broken" if late.any() and not self.order_only else certificate.temporal
-        return replace(certificate, temporal=temporal, checks=(
-            *certificate.checks, _shot_check("shots inside the support window", late, shots),
-            _shot_check("shots of users who are never asked", ~self.study.support_users[shots.users], shots)))
+    def try_audiences(self, name: str, gate: Contested, reason: str = "") -> dict[str, Trial]:
+        """One trial per audience. reason: why there is no adapter; empty where there is one."""
+        otherwise, trials = serves_instead(self.study, name), {}
+        for place, (audience, contest) in enumerate(gate.contests.items()):
+            if reason:
+                trials[audience] = no_trial(name, audience, reason, otherwise)
+                continue
+            scores = {contestant: slices["all"][self.config.gate.metric] for contestant, slices in contest.items()}
+            trials[audience] = try_adapter(name, audience, scores, gate.questions.queries.user, self.config.gate,
+                                           np.random.default_rng([self.config.seed, 7, place]), otherwise)
+        return trials
 
-    def _contest(self, segment: str, window: Window, member: np.ndarray, shots: Shots, adapter_folder: Path,
-                 incumbent: Adapter | None, start: int, end: int) -> tuple[Queries, Contest]:
-        study, catalogue = self.study, self.study.base.catalogue
-        rng = np.random.default_rng([self.config.seed, start])
-        queries = make_queries(study.events, start, end, target=member, users=~study.support_users,
-                               max_queries=self.config.max_queries, rng=rng)
-        offsets = {}
-        for name, adapter in (("adapted", load_adapter(adapter_folder, JUDGED, study.base.lock)),
-                              ("placebo", load_adapter(adapter_folder, PLACEBO, study.base.lock)),
-                              ("incumbent", incumbent)):
-            if adapter is not None:
-                offsets[name] = adapter.offsets(catalogue)
-        seen = study.events.timestamp < window.gate_start
-        rivals = {**self.rivals.at(window.support_start),
-                  "segment_popularity": fit_segment_popularity(study.events, member & seen, len(catalogue)),
-                  "from_scratch": fit_from_scratch(shots.queries, len(catalogue))}
-        contest = run_contest(study.twin(window)[0], queries, rivals=rivals, offsets=offsets,
-                              domain=self.domains.get(segment), k=self.config.k)
-        return queries, contest
+    def curve(self, name: str, window: Window, questions: Questions, adaptation: Adaptation) -> ShotCurve:
+        """The gain at growing K on the report window's questions, nothing known of the shoppers."""
+        sizes = curve_sizes(int(self.study.shots(name, window.report_start).sizes().max(initial=0)), self.config.curve)
+        if not sizes or not len(questions):
+            return ShotCurve()
+        contest = self._ask_capped(name, window.report_start, questions, adaptation, sizes)
+        return make_curve({size: self._gain(contest, size) for size in sizes}, questions.queries.user,
+                          np.random.default_rng([self.config.seed, 13]))
 
+    def members(self, name: str, window: Window, adaptation: Adaptation) -> list[dict]:
+        """Each member's mean gain on the report window, nothing known of the shoppers; the best first."""
+        config, rng = self.config, np.random.default_rng([self.config.seed, 29])
+        questions = ask(self.study, name, window.report_start, window.report_end, config.member_queries, rng).few_of_each(
+            config.per_member, rng)
+        shots, values = self.study.shots(name, window.report_start).sizes(), self.study.codes(name)[1]
+        most = int(shots.max(initial=0))
+        if not len(questions) or not most:
+            return []
+        gain = self._gain(self._ask_capped(name, window.report_start, questions, adaptation, [most]), most)
+        asked, total = (np.bincount(questions.member, weights, len(values)) for weights in (None, gain))
+        found = [{"value": values[at], "questions": int(asked[at]), "shots": int(shots[at]), "gain": float(total[at] / asked[at])}
+                 for at in np.flatnonzero(asked)]
+        return sorted(found, key=lambda member: (-member["gain"], member["value"]))
 
-def _shot_check(name: str, wrong: np.ndarray, shots: Shots) -> Check:
-    return Check(name, not wrong.any(), f"{wrong.sum()} of {len(shots)} are not",
-                 tuple(f"support row {row}" for row in shots.rows[wrong][:SHOWN_ROWS].tolist()))
+    def _ask_capped(self, name: str, cutoff: int, questions: Questions, adaptation: Adaptation, sizes: list[int]) -> Contest:
+        rng = np.random.default_rng([self.config.seed, 23])
+        made = capped(self.study, name, questions, cutoff, adaptation, sizes, rng)
+        return self._ask(name, questions, ("none",), cutoff, made)["none"]
 
-
-def summarise(queries: Queries, contest: Contest, metric: str, rng: np.random.Generator) -> dict:
-    """Means of every contestant and slice, and the adapter's gains with intervals over users."""
-    means = {name: {s: {m: _mean(values) for m, values in metrics.items()} for s, metrics in slices.items()}
-             for name, slices in contest.items()}
-    gains = {}
-    for name in ("adapted", "placebo"):
-        if name not in contest or not len(queries):
-            continue
-        for part in contest[name]:
-            difference = contest[name][part][metric] - contest["base"][part][metric]
-            kept = np.isfinite(difference)
-            if kept.any():
-                interval = paired_bootstrap(difference[kept], queries.user[kept], rng)
-                gains.setdefault(name, {})[part] = interval.to_json()
-    return {"queries": len(queries), "users": len(np.unique(queries.user)), "targets": len(queries.targets),
-            "means": means, "gains": gains}
-
-
-def _mean(values: np.ndarray) -> float | None:
-    kept = values[np.isfinite(values)]
-    return float(kept.mean()) if len(kept) else None
+    def _gain(self, contest: Contest, size: int) -> np.ndarray:
+        metric = self.config.gate.metric
+        return contest[str(size)]["all"][metric] - contest["base"]["all"][metric]
 
 
-def _long(window: str, queries: Queries, contest: Contest) -> pl.DataFrame:
-    """One row per query, contestant and slice, with every metric; NaN where the slice has no target."""
+def serves_instead(study: Study, name: str) -> str:
+    """What serves where a segment's adapter does not: on a page that all may see, the base filtered to it."""
+    known = study.kind(name) not in ("domain", "custom") or split_condition(study.specs[name].where).asked != "true"
+    return BASE_SERVES if known else PAGE_SERVES
+
+
+def summarise(questions: Questions, contest: Contest, metric: str, rng: np.random.Generator) -> dict:
+    """Means of every contestant, and the adapter's gains by slice with intervals over users."""
+    users, gains = questions.queries.user, {}
+    for part, values in contest.get("adapted", {}).items():
+        difference = values[metric] - contest["base"][part][metric]
+        kept = np.isfinite(difference)
+        if kept.any():
+            gains[part] = paired_bootstrap(difference[kept], users[kept], rng).to_json()
+    return {"questions": len(questions), "users": len(np.unique(users)), "gain": gains.get("all"), "gain_by_slice": gains,
+            "means": {name: float(slices["all"][metric].mean()) for name, slices in contest.items()}}
+
+
+def _long(window: str, found: Contested, audience: str) -> pl.DataFrame:
+    """One row per question, contestant and slice, with every metric; NaN where the slice has no target."""
+    queries = found.questions.queries
+    about = {"window": [window] * len(queries), "audience": [audience] * len(queries), "user": queries.user,
+             "timestamp": queries.timestamp, "member": found.questions.member}
     return pl.concat([
-        pl.DataFrame({"window": [window] * len(queries), "user": queries.user, "timestamp": queries.timestamp,
-                      "contestant": [name] * len(queries), "slice": [part] * len(queries), **metrics})
-        for name, slices in contest.items() for part, metrics in slices.items()])
+        pl.DataFrame({**about, "contestant": [name] * len(queries), "slice": [part] * len(queries), **metrics})
+        for name, slices in found.contests[audience].items() for part, metrics in slices.items()])
 
 
-def judge_segments(folders: dict[str, Path], study: Study, adapters: dict[str, Path],
-                   domains: dict[str, np.ndarray], bundle: Path, config: EvaluationConfig, *,
-                   order_only: bool) -> dict[str, dict]:
-    """Judge many segments in one step.
+def judge_segments(folders: dict[str, Path], study: Study, adapters: dict[str, Path], bundle: Path,
+                   config: EvaluationConfig, *, order_only: bool) -> dict[str, dict]:
+    """Judge many segments and families in one step.
 
     Args:
-        folders: segment → staged folder. adapters: segment → its adapter's artefact.
-        bundle: the published bundle, whose adapters are the incumbents; it may not exist yet.
+        folders: name → staged folder. adapters: name → its adapter's artefact.
+        bundle: the published bundle, whose families are the incumbents; it may not exist yet.
 
     Returns:
-        segment → what its evaluation.json holds, and its `folder`.
+        name → what its evaluation.json holds, and its `folder`.
     """
-    judge = SegmentJudge(study, config, domains, order_only)
-    plan, judged = study.base.plan, {}
+    judge, plan, judged = SegmentJudge(study, config, order_only), study.base.plan, {}
     for name in sorted(folders, key=lambda n: (plan[n].support_start if n in plan else 0, n)):
         try:
-            incumbent = load_incumbent(bundle, name, study.base.lock)
-            found = judge.judge(folders[name], name, adapters[name], incumbent)
+            found = judge.judge(folders[name], name, adapters[name], load_incumbent(bundle, name, study.base.lock))
         except RecsysError as error:  # a leak or a broken adapter blocks its own segment and no other
             log.error("%s is blocked: %s", name, error)
-            found = unjudged(folders[name], name, f"blocked: {error}")
+            found = unjudged(folders[name], name, f"blocked: {error}", serves_instead(study, name))
         judged[name] = {**found, "folder": folders[name]}
     return judged
 
 
-def unjudged(folder: Path, segment: str, reason: str) -> dict:
-    """Write the evaluation of a segment that cannot be judged; it serves the base."""
-    result = {"segment": segment, "method": "base", "shots": 0, "window": None,
-              "trial": no_trial(segment, reason).to_dict(), "curve": None, "adapt_from": 0, "certificate": None,
-              "report": None}
+def unjudged(folder: Path, name: str, reason: str, otherwise: str) -> dict:
+    """Write the evaluation of a segment that cannot be judged."""
+    trials = {audience: {"trial": no_trial(name, audience, reason, otherwise).to_dict(), "report": None}
+              for audience in AUDIENCES}
+    result = {"segment": name, "by": "", "method": "base", "shots": 0, "member_count": 0, "window": None,
+              "audiences": trials, "curve": [], "members": [], "certificate": None}
     write_json(folder / "evaluation.json", result)
     return result
 
 
-def load_incumbent(bundle: Path, segment: str, lock: dict[str, str]) -> Adapter | None:
-    """The adapter that serves now, if it was made for this base; another base's cannot be compared."""
-    place = bundle / adapter_folder(segment)
+def load_incumbent(bundle: Path, name: str, lock: dict[str, str]) -> Adaptation | None:
+    """How the family that serves now was made, if it was made for this base; another base's cannot be compared."""
+    place = bundle / "families" / name
     if not place.is_dir():
         return None
     try:
-        return Adapter.load(place, lock)
+        family = Family.load(place, lock)
     except RecsysError as error:
-        log.info("no incumbent for %s: %s", segment, error)
+        log.info("no incumbent for %s: %s", name, error)
         return None
+    return Adaptation(family.strengths, np.asarray(family.trust, np.float32))

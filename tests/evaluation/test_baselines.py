@@ -5,18 +5,15 @@ import copy
 import numpy as np
 import pytest
 
-from recsys_core.base_model.data import Histories, Interactions, Queries
+from recsys_core.base_model.data import Histories, Interactions
 from recsys_core.errors import DataError
 from recsys_core.evaluation.baselines import (
-    FromScratchConfig,
     ItemKnnConfig,
-    fit_from_scratch,
     fit_item_knn,
     fit_last_item,
     fit_like_ratio,
     fit_personal_frequency,
     fit_popularity,
-    fit_segment_popularity,
 )
 
 N = 12
@@ -40,38 +37,26 @@ def histories(*steps: list[list[int]]) -> Histories:
                      np.zeros(len(flat), np.float32), np.zeros(len(flat), np.int8))
 
 
-def shots(pairs: list[tuple[list[list[int]], int]]) -> Queries:
-    """(history steps, target) pairs."""
-    n = len(pairs)
-    return Queries(np.zeros(n, np.int32), np.zeros(n, np.int64), histories(*(past for past, _ in pairs)),
-                   np.arange(n + 1), np.array([target for _, target in pairs], np.int32))
-
-
-# Item 0 is the most popular; 3 and 4 always come together; 7 sold only lately; 9 in the segment.
+# Item 0 is the most popular; 3 and 4 always come together; 7 sold only lately.
 TRAIN = events([(u, 1, 0) for u in range(20)] + [(u, 2, i) for u in range(6) for i in (3, 4)]
                + [(u, 2, 5) for u in range(6, 13)] + [(u, 400, 7) for u in range(9)]
                + [(u, 3, 9) for u in range(4)])
-SHOTS = shots([([[1], [2]], 8)] * 3 + [([[6]], 10)] * 2 + [([], 8)])
 FITTED = {
     "popularity": fit_popularity(TRAIN, N),
     "recent_popularity": fit_popularity(TRAIN, N, window_days=30),
-    "segment_popularity": fit_segment_popularity(TRAIN, TRAIN.item == 9, N),
     "personal_frequency": fit_personal_frequency(TRAIN, N),
     "item_knn": fit_item_knn(TRAIN, N),
     "item_knn_step": fit_item_knn(TRAIN, N, ItemKnnConfig(unit="step")),
     "last_item": fit_last_item(TRAIN, N, ItemKnnConfig(unit="step")),
-    "from_scratch": fit_from_scratch(SHOTS, N),
 }
 # name → (history, the planted best item)
 PLANTED = {
     "popularity": ([[5], [4]], 0),
     "recent_popularity": ([[5], [0]], 7),
-    "segment_popularity": ([[0], [0]], 9),
     "personal_frequency": ([[5], [11], [5], [0]], 5),
     "item_knn": ([[3]], 4),
     "item_knn_step": ([[3], [11]], 4),
     "last_item": ([[7], [0], [4]], 3),
-    "from_scratch": ([[6]], 10),
 }
 ASKED = histories([[3], [4, 5]], [], [[11]], [[0], [0], [0]])
 each_baseline = pytest.mark.parametrize("name", FITTED)
@@ -167,45 +152,6 @@ def test_the_last_item_is_the_whole_newest_step_and_nothing_older():
     assert last.score(histories([[3], [11]])).max() == 0
     assert whole.score(histories([[3], [11]])).max() > 0
     assert np.array_equal(whole.on_newest_step().score(ASKED), last.score(ASKED))
-
-
-def test_from_scratch_gives_probabilities_and_starts_uniform():
-    # the history {1, 2} is known to the shots; an item nobody's shot held leaves the shares of the rest
-    for past in ([[1], [2]], [[2], [2], [1]]):
-        assert FITTED["from_scratch"].score(histories(past)).sum() == pytest.approx(1, abs=1e-5)
-    nothing = fit_from_scratch(shots([]), N).score(histories([], [[3]]))
-    assert nothing[0] == pytest.approx(1 / N / 3) and nothing[1, 3] > nothing[1, 4]
-
-
-def test_from_scratch_learns_which_part_to_trust():
-    rng = np.random.default_rng(0)
-    repeats = [([[int(i)], [int(j)]], int(i)) for i, j in rng.integers(0, N, (40, 2))]
-    follows = [([[int(i)]], (int(i) * 5 + 3) % N) for i in rng.integers(0, N, 60)]
-    same = [([[int(i)]], 7) for i in rng.integers(0, N, 40)]
-    assert [int(np.argmax(fit_from_scratch(shots(rows), N).weights)) for rows in (same, follows, repeats)
-            ] == [0, 1, 2]
-
-
-def test_from_scratch_never_proves_a_part_with_the_shot_itself():
-    # every transition is seen once: it cannot be evidence for itself, so transitions earn no trust
-    unique = [([[i]], (i + 1) % N) for i in range(N)]
-    weights = fit_from_scratch(shots(unique), N, FromScratchConfig(rounds=50)).weights
-    assert weights[1] < 0.05 and weights.sum() == pytest.approx(1)
-
-
-def test_from_scratch_does_not_trust_popularity_for_counting_the_shot_itself():
-    # every item is asked once, from a history of all items: left out, its count is zero
-    once = [([list(range(N))], item) for item in range(N)]
-    weights = fit_from_scratch(shots(once), N).weights
-    assert weights[2] > 0.8 and weights[0] < 0.1
-
-
-def test_from_scratch_leaves_out_all_targets_of_a_shot_with_several():
-    two = Queries(np.zeros(2, np.int32), np.zeros(2, np.int64), histories([[1]], [[1]]), np.array([0, 2, 3]),
-                  np.array([3, 4, 3], np.int32))
-    fitted = fit_from_scratch(two, N)
-    assert fitted.transitions.toarray()[1, [3, 4]] == pytest.approx([2 / 3, 1 / 3])
-    assert fitted.popularity[3] == pytest.approx((2 + 1 / N) / 4)
 
 
 def test_like_ratio_shrinks_to_the_base_rate_and_knows_strangers():

@@ -17,7 +17,6 @@ from recsys_core.evaluation.metrics import (
     long_tail,
     metrics_from_ranks,
     novelty,
-    offset_ranks,
     ranking_metrics,
     slice_targets,
     split_targets,
@@ -59,20 +58,21 @@ def test_metrics_are_the_mean_over_every_order_of_the_ties(seed):
 
 
 @pytest.mark.parametrize("likely", [3, 20, 1000])
-def test_ranks_under_many_offsets_give_the_metrics_of_each_one_alone(monkeypatch, likely):
+@pytest.mark.parametrize("masked", [False, True])
+def test_ranks_to_a_depth_give_the_same_metrics_up_to_it(monkeypatch, likely, masked):
     monkeypatch.setattr("recsys_core.evaluation.metrics.LIKELY", likely)
     rng = np.random.default_rng(likely)
-    scores = rng.integers(0, 12, (5, 60)).astype(np.float32)  # full of ties
-    offsets = np.array([np.zeros(60), *rng.integers(0, 8, (6, 60))], np.float32)
+    scores = rng.integers(0, 40, (5, 60)).astype(np.float32)  # with ties
+    if masked:
+        scores[:, rng.permutation(60)[:45]] = -np.inf
     targets = [np.sort(rng.choice(60, rng.integers(1, 6), replace=False)) for _ in range(5)]
     indptr, flat = np.r_[0, np.cumsum([len(t) for t in targets])], np.concatenate(targets)
-    greater, tied = offset_ranks(scores, offsets, indptr, flat, k=10)
-    for row, offset in enumerate(offsets):
-        found, wanted = metrics_from_ranks(greater[row], tied[row], indptr, 10), ranking_metrics(scores + offset, indptr, flat)
-        assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
-    scores[3, 7] = np.nan
-    with pytest.raises(DataError, match="not finite"):
-        offset_ranks(scores, offsets, indptr, flat)
+    exclude = (np.arange(0, 12, 2), rng.integers(0, 60, 10))
+    for depth in (1, 4, 10):
+        for seen in (None, exclude):
+            found = metrics_from_ranks(*expected_ranks(scores, indptr, flat, seen, depth), indptr, depth)
+            wanted = ranking_metrics(scores, indptr, flat, depth, seen)
+            assert all(np.array_equal(found[name], wanted[name]) for name in wanted)
 
 
 def test_a_constant_ranker_has_the_metrics_of_chance():

@@ -87,7 +87,8 @@ def test_a_family_is_told_apart_by_a_shoppers_attribute(town, member):
 @pytest.mark.parametrize(("asked", "meets"), [
     ("(context.weather = 'rain')", True), ("(context.weather = 'sun')", False), ("(context.store IS NULL)", True),
     ("(events.\"day\" = DATE '2024-03-27')", True),  # the shop's day: in UTC it is the 28th
-    ("(dayofweek(events.\"timestamp\") = 99)", False), ("(events.user_id = 'anna')", True),
+    ("(epoch(events.\"timestamp\") = 1711594800)", True), ("(events.user_id = 'anna')", True),
+    ("(hour(events.\"timestamp\") < 24) AND (events.\"timestamp\" < TIMESTAMPTZ '2024-03-28 03:00:01+00')", True),
     ("(users.region = 'south') OR (context.weather = 'rain')", True), ("(users.unheard_of = 1)", False)])
 def test_conditions_speak_of_what_the_request_knows(asked, meets):
     route = [{**ROUTING[3], "asked": asked}]

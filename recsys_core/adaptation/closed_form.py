@@ -20,8 +20,8 @@ family, whose counts then only need `solve`: thousands of members, or one member
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -30,14 +30,14 @@ from pydantic import BaseModel, Field
 from recsys_core.adaptation.adapter import Adapter
 from recsys_core.adaptation.levels import Rows, Values
 from recsys_core.adaptation.solved import Level, Ragged, Solved
-from recsys_core.adaptation.stages import Counted, Prior, Stages, Support, prepare, stack, stack_counts
+from recsys_core.adaptation.stages import Counted, Prior, Stages, Support, crowding, prepare, stack, stack_counts
 from recsys_core.adaptation.tilt import Tilts
 from recsys_core.base_model.data import Catalogue
 from recsys_core.base_model.knots import KNOTS
 from recsys_core.errors import AdapterError
 
 __all__ = ["ClosedFormConfig", "Counted", "PoolConfig", "Prior", "Strengths", "Support", "adapt_closed_form",
-           "choose_strengths", "prepare", "solve", "solve_counts", "stage_strengths"]
+           "choose_strengths", "crowding", "prepare", "solve", "solve_counts", "stage_strengths"]
 
 TOGETHER = 64  # segments solved in one go: their shares of all cells stay in the processor's cache
 ROWS_TOGETHER = 1_000_000  # unless they have more rows than this: a few hundred MB of working memory
@@ -55,14 +55,14 @@ class ClosedFormConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 class PoolConfig(ClosedFormConfig, frozen=True, extra="forbid"):
-    """The same where a family's members choose together. Shots of one shopper resemble each other, so that many of them
-    weigh like few: the grids reach far."""
+    """The same where a family's members choose together: many shots, so the grids reach further."""
 
     strengths: tuple[float, ...] = Field((3.0, 10.0, 30.0, 100.0, 300.0, 1000.0), description="λ of the text tilt")
     group_priors: tuple[float, ...] = Field((4.0, 16.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0, 30000.0),
                                             description="m of groups, in shots")
     item_priors: tuple[float, ...] = Field((30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0, 30000.0, 100000.0),
                                            description="m of single items, in shots")
+    likeness: float = Field(0.1, ge=0, le=1, description="correlation of one shopper's shots, see `Strengths`")
     members: int = Field(256, ge=1, description="random members that are looked at")
     shots: int = Field(1000, ge=2, description="random shots of each that are looked at")
 
@@ -71,13 +71,22 @@ class PoolConfig(ClosedFormConfig, frozen=True, extra="forbid"):
 class Strengths:
     """How strongly each stage is held back; None: the stage is off.
 
+    Shots of one shopper resemble each other, so that a thousand of ten shoppers say less than a thousand of a thousand.
+    Every strength is multiplied by the design effect 1 + ρ(b − 1) (Kish 1965), b the number of shots that the shopper of
+    a shot gave: what was chosen on many shots of few shoppers then also fits few shots of many.
+
     Args:
-        groups: m per level of `Catalogue.groups`. text: λ. items: m.
+        groups: m per level of `Catalogue.groups`. text: λ. items: m. likeness: ρ.
     """
 
     groups: tuple[float | None, ...]
     text: float | None = None
     items: float | None = None
+    likeness: float = 0.0
+
+    def design_effect(self, crowd: np.ndarray) -> np.ndarray:
+        """float64 [S]: what the strengths are multiplied by; crowd [S] as `Counted.crowd`."""
+        return 1.0 + self.likeness * (crowd - 1.0)
 
     def is_off(self) -> bool:
         """Whether no stage is on: then every adapter is the base."""
@@ -88,7 +97,7 @@ class Strengths:
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Strengths:
-        return cls(tuple(found["groups"]), found["text"], found["items"])
+        return cls(tuple(found["groups"]), found["text"], found["items"], found["likeness"])
 
 
 def adapt_closed_form(prior: Prior, supports: Mapping[str, Support], config: ClosedFormConfig) -> dict[str, Adapter]:
@@ -113,22 +122,29 @@ def choose_strengths(prior: Prior, supports: Sequence[Support], config: PoolConf
     Args:
         supports: one per member; a random part of them is looked at. items: whether single items may be tilted.
     """
-    stages = [Stages(prior, [support.share for support in part], stack(part))
-              for part in _parts(_sample(supports, config, rng), lambda support: len(support.items))]
-    groups = []
+    parts = list(_parts(_sample(supports, config, rng), lambda support: len(support.items)))
+    found, off = Strengths((), likeness=config.likeness), np.nan
+    stages = [Stages(prior, [support.share for support in part], stack(part)) for part in parts]
+    effects = [found.design_effect(np.array([crowding(support.users) for support in part])) for part in parts]
+
+    def choose(grid: Sequence[float], gains_of: Callable[[Stages, np.ndarray], np.ndarray]) -> float | None:
+        """The best of a grid, whose strengths are [M, S] for every part."""
+        total = sum((gains_of(stage, np.outer(grid, effect)).sum(axis=1) for stage, effect in zip(stages, effects, strict=True)),
+                    np.zeros(len(grid)))
+        return float(grid[total.argmax()]) if total.max() > config.evidence else None
+
     for level in range(len(prior.catalogue.groups)):
-        found = _best(config.group_priors, [stage.level_gains(level, config.group_priors) for stage in stages], config)
-        for stage in stages:
-            stage.tilt_level(level, np.full(stage.rows.segments, np.nan if found is None else found))
-        groups.append(found)
-    text = _best(config.strengths, [stage.text_gains(config.strengths).T for stage in stages], config)
+        m = choose(config.group_priors, lambda stage, priors, level=level: stage.level_gains(level, priors))
+        for stage, effect in zip(stages, effects, strict=True):
+            stage.tilt_level(level, effect * (off if m is None else m))
+        found = replace(found, groups=(*found.groups, m))
+    found = replace(found, text=choose(config.strengths, lambda stage, strengths: stage.text_gains(strengths.T).T))
     if not items:
-        return Strengths(tuple(groups), text)
-    if text is not None:
-        for stage in stages:
-            stage.tilt_text(text)
-    gains = [stage.item_gains(stage.rows.item, config.item_priors) for stage in stages]
-    return Strengths(tuple(groups), text, _best(config.item_priors, gains, config))
+        return found
+    for stage, effect in zip(stages, effects, strict=True):
+        if found.text is not None:
+            stage.tilt_text(effect * found.text)
+    return replace(found, items=choose(config.item_priors, lambda stage, priors: stage.item_gains(stage.rows.item, priors)))
 
 
 def solve(prior: Prior, shots: Mapping[str, Counted], strengths: Strengths) -> dict[str, Adapter]:
@@ -157,15 +173,15 @@ def solve_counts(prior: Prior, shots: Iterable[Counted], strengths: Strengths) -
     levels, rests, items, thetas, sizes = [[] for _ in on], [[] for _ in on], [], [], []
     for part in _parts(shots, lambda one: len(one.items)):
         stage = Stages(prior, [one.share for one in part], stack_counts(part))
-        segments = stage.rows.segments
+        segments, effect = len(part), strengths.design_effect(np.array([one.crowd for one in part]))
         for at, level in enumerate(on):
-            values, rest = stage.tilt_level(level, np.full(segments, strengths.groups[level]))
+            values, rest = stage.tilt_level(level, effect * strengths.groups[level])
             levels[at].append((segments, values.segment, values.member, values.value))
             rests[at].append(rest)
         if strengths.text is not None:
-            thetas.append((stage.tilt_text(strengths.text).coefficients @ prior.axes.T).astype(np.float32))
+            thetas.append((stage.tilt_text(effect * strengths.text).coefficients @ prior.axes.T).astype(np.float32))
         if strengths.items is not None:
-            values = stage.tilt_items(stage.rows.item, np.full(segments, strengths.items))
+            values = stage.tilt_items(stage.rows.item, effect * strengths.items)
             items.append((segments, values.segment, values.member, values.value))
         else:
             items.append((segments, *[np.zeros(0, np.int64)] * 2, np.zeros(0)))
@@ -201,13 +217,6 @@ def _best_each(grid: Sequence[float], gains: np.ndarray, config: ClosedFormConfi
     """Per segment the best of the grid, float64 [S], NaN where it gains too little; gains [M, S]."""
     best = gains.argmax(axis=0)
     return np.where(gains[best, np.arange(gains.shape[1])] > config.evidence, np.array(grid)[best], np.nan)
-
-
-def _best(grid: Sequence[float], gains: Sequence[np.ndarray], config: ClosedFormConfig) -> float | None:
-    """The best of the grid for all segments together; None where it gains too little; gains [M, S] each."""
-    total = np.sum([found.sum(axis=1) for found in gains], axis=0) if gains else np.zeros(len(grid))
-    best = int(total.argmax())
-    return float(grid[best]) if total[best] > config.evidence else None
 
 
 def _sample(supports: Sequence[Support], config: PoolConfig, rng: np.random.Generator) -> Iterator[Support]:

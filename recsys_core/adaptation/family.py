@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from recsys_core.adaptation.adapter import Adapter, check_lock
-from recsys_core.adaptation.closed_form import Counted, Strengths, solve_counts, stage_strengths
+from recsys_core.adaptation.closed_form import Counted, Strengths, crowding, solve_counts, stage_strengths
 from recsys_core.adaptation.solved import Level, Ragged, Solved
 from recsys_core.artefacts import read_json, staged_folder
 from recsys_core.base_model.data import Catalogue, Queries
@@ -163,7 +163,8 @@ def make_family(study: Study, name: str, cutoff: int, strengths: Strengths, trus
 
     def counted() -> Iterator[Counted]:
         for low, high in zip(shots.bounds[:-1].tolist(), shots.bounds[1:].tolist(), strict=True):
-            yield _count(shots.items[low:high if k is None else min(high, low + k)], share)
+            own = slice(low, high if k is None else min(high, low + k))
+            yield _count(shots.items[own], shots.users[own], share)
 
     solved = solve_counts(prior, counted(), strengths).compact()
     return Family(name, study.by(name), dict(prior.lock), np.asarray(trust, np.float32), strengths,
@@ -223,18 +224,19 @@ class _Leaving:
         items, users = self.shots.items[low:high], self.shots.users[low:high]
         own = users == user
         if self.k is not None:
-            return _count(items[np.flatnonzero(~own)[:self.k]], self.share)
+            kept = np.flatnonzero(~own)[:self.k]
+            return _count(items[kept], users[kept], self.share)
         if member != self._member:
             self._member, self._counts = member, np.bincount(items, minlength=len(self._counts)).astype(np.float64)
         left = self._counts.copy()
         np.subtract.at(left, items[own], 1.0)
         kept = np.flatnonzero(left)
-        return Counted(kept, left[kept], self.share)
+        return Counted(kept, left[kept], self.share, crowding(users[~own]))
 
 
-def _count(items: np.ndarray, share: np.ndarray | None) -> Counted:
+def _count(items: np.ndarray, users: np.ndarray, share: np.ndarray | None) -> Counted:
     found, counts = np.unique(items, return_counts=True)
-    return Counted(found, counts.astype(np.float64), share)
+    return Counted(found, counts.astype(np.float64), share, crowding(users))
 
 
 def _shuffled(shots: Shots, rng: np.random.Generator) -> Shots:

@@ -79,11 +79,13 @@ def group_mass(q: np.ndarray, cells: Cells, level: int, size: int) -> np.ndarray
     return mass
 
 
-def prior_gains(rows: Rows, member: np.ndarray, expected: np.ndarray, priors: Sequence[float]) -> np.ndarray:
-    """What each prior weight m gains over m = ∞ when the other users' shots predict each user's: nats, float64 [M, S].
+def prior_gains(rows: Rows, member: np.ndarray, expected: np.ndarray, priors: np.ndarray | Sequence[float]
+                ) -> np.ndarray:
+    """What each prior weight m gains over m = ∞ when other users' shots predict each user's: nats, float64 [M, S].
 
     Args:
         member: int [T], the group (or item) of each shot, −1 for none. expected: float64 [T], its share under q.
+        priors: float [M], or [M, S] where segments differ.
     """
     known = member >= 0
     segment, user, member, expected = rows.segment[known], rows.user[known], member[known].astype(np.int64), expected[known]
@@ -91,7 +93,8 @@ def prior_gains(rows: Rows, member: np.ndarray, expected: np.ndarray, priors: Se
     shots = np.bincount(segment, minlength=rows.segments)
     left = _size_of_group(segment * width + member) - _size_of_group(user * width + member)
     size = shots[segment] - np.bincount(user)[user]
-    m = np.array(priors)[:, None]
+    m = np.asarray(priors)
+    m = m[:, None] if m.ndim == 1 else m[:, segment]
     each = np.log((left + m * expected) / ((size + m) * expected))
     return np.array([np.bincount(segment, row, rows.segments) for row in each])
 

@@ -76,11 +76,25 @@ class Counted:
 
     Args:
         items: int [m], distinct. counts: float [m], > 0. share: float64 [N] as of `Support`.
+        crowd: how many shots the shopper of a shot gave, on average over the shots.
     """
 
     items: np.ndarray
     counts: np.ndarray
     share: np.ndarray | None = None
+    crowd: float = 1.0
+
+
+def crowding(users: np.ndarray) -> float:
+    """How many shots the shopper of a shot gave, on average over the shots: Σ n_u² / Σ n_u; 1 without shots.
+
+    >>> crowding(np.array([7, 7, 7, 3]))
+    2.5
+    """
+    if not len(users):
+        return 1.0
+    given = np.bincount(np.unique(users, return_inverse=True)[1])
+    return float((given**2).sum() / given.sum())
 
 
 def stack(supports: Sequence[Support]) -> Rows:
@@ -113,7 +127,7 @@ class Stages:
             self._mass = level, group_mass(self.q, self.prior.cells, level, size)
         return self._mass[1]
 
-    def level_gains(self, level: int, priors: Sequence[float]) -> np.ndarray:
+    def level_gains(self, level: int, priors: np.ndarray | Sequence[float]) -> np.ndarray:
         """float64 [M, S]: see `levels.prior_gains`."""
         member = self.prior.cells.codes[level][self.cell]
         return prior_gains(self.rows, member, self._mass_of(level)[self.rows.segment, member], priors)
@@ -129,7 +143,7 @@ class Stages:
         """float64 [T]: each row's share after the groups; asked for when they are done."""
         return self._expected * self.q[self.rows.segment, self.cell] / self._before
 
-    def text_gains(self, strengths: tuple[float, ...]) -> np.ndarray:
+    def text_gains(self, strengths: np.ndarray) -> np.ndarray:
         """float64 [S, L]: see `tilt.tilt_gains`."""
         rows = self.rows
         return tilt_gains(self.prior.cells.moments, self.q, self._z(rows.item), rows.segment, rows.user, strengths)
@@ -142,8 +156,8 @@ class Stages:
         self._expect(tilts)
         return tilts
 
-    def tilt_text(self, strength: float) -> Tilts:
-        """One strength for all: see `tilt.fixed_tilts`."""
+    def tilt_text(self, strength: np.ndarray) -> Tilts:
+        """Given strengths: see `tilt.fixed_tilts`."""
         rows, components = self.rows, self.prior.components
         weight = np.ones(len(rows.item)) if rows.weight is None else rows.weight
         texts = self.prior.catalogue.text_of_item[rows.item]
@@ -163,7 +177,7 @@ class Stages:
     def _z(self, items: np.ndarray) -> np.ndarray:
         return self.prior.components[self.prior.catalogue.text_of_item[items]]
 
-    def item_gains(self, member: np.ndarray, priors: Sequence[float]) -> np.ndarray:
+    def item_gains(self, member: np.ndarray, priors: np.ndarray | Sequence[float]) -> np.ndarray:
         """float64 [M, S]: see `levels.prior_gains`."""
         return prior_gains(self.rows, member, self.expected, priors)
 

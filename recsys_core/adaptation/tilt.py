@@ -46,25 +46,25 @@ def solve_tilts(moments: np.ndarray, q: np.ndarray, shots: np.ndarray, segment: 
 
 
 def tilt_gains(moments: np.ndarray, q: np.ndarray, shots: np.ndarray, segment: np.ndarray, user: np.ndarray,
-               strengths: tuple[float, ...]) -> np.ndarray:
+               strengths: np.ndarray) -> np.ndarray:
     """What each strength gains on left-out users in nats over all shots, float64 [S, L]; 0 for a segment of one user.
 
     Args:
-        as `solve_tilts`.
+        moments, q, shots, segment, user: as `solve_tilts`. strengths: float64 [S, L].
     """
     held = _Held(shots, segment, user, len(q))
-    step = _step(moments, q, held.sum, held.size, np.array(strengths))
+    step = _step(moments, q, held.sum, held.size, strengths)
     return np.where(held.users[:, None] > 1, held.likelihood(*step), 0.0)
 
 
-def fixed_tilts(moments: np.ndarray, q: np.ndarray, total: np.ndarray, size: np.ndarray, strength: float) -> Tilts:
-    """The tilts of one strength for every segment.
+def fixed_tilts(moments: np.ndarray, q: np.ndarray, total: np.ndarray, size: np.ndarray, strength: np.ndarray) -> Tilts:
+    """The tilts of a given strength per segment, float64 [S].
 
     Args:
         moments, q: as `solve_tilts`. total: float64 [S, r], sum of the shots' z. size: float64 [S], number of shots.
     """
-    step = _step(moments, q, total, size, np.array([strength]))
-    return Tilts(step.beta[:, 0], step.log_z[:, 0], np.full(len(q), strength))
+    step = _step(moments, q, total, size, strength[:, None])
+    return Tilts(step.beta[:, 0], step.log_z[:, 0], strength)
 
 
 class _Step(NamedTuple):
@@ -80,13 +80,13 @@ class _Step(NamedTuple):
 
 
 def _step(moments: np.ndarray, q: np.ndarray, total: np.ndarray, size: np.ndarray, ridge: np.ndarray) -> _Step:
-    total, k = total[:, None], size[:, None, None]                           # [S, 1, r], [S, 1, 1]
+    total, k, ridge = total[:, None], size[:, None, None], ridge[..., None]  # [S, 1, r], [S, 1, 1], [L, 1] or [S, L, 1]
     mean, variance = (x[:, None] for x in _spread(q @ moments, total.shape[2]))
-    step = (total - k * mean) / (k * variance + ridge[:, None])
+    step = (total - k * mean) / (k * variance + ridge)
     spread = np.sqrt((step**2 * variance).sum(axis=2, keepdims=True))
     beta = step * np.minimum(1.0, LARGEST_CHANGE / (spread + 1e-12))
     log_z, mean, variance = _tilted(q, moments, beta)
-    return _Step(beta, log_z, mean, variance, total - k * mean - ridge[:, None] * beta, k * variance + ridge[:, None])
+    return _Step(beta, log_z, mean, variance, total - k * mean - ridge * beta, k * variance + ridge)
 
 
 def _tilted(q: np.ndarray, moments: np.ndarray, beta: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -11,10 +11,13 @@ import polars as pl
 
 from recsys_core.adaptation.study import Study
 from recsys_core.base_model.data import Queries, make_queries
+from recsys_core.base_model.knots import cut_histories
+from recsys_core.base_model.ranker import Ranker
 from recsys_core.evaluation.baselines import fit_last_item, fit_like_ratio
 from recsys_core.evaluation.bootstrap import Interval, paired_bootstrap
-from recsys_core.evaluation.contest import Contest, run_contest
-from recsys_core.evaluation.leakage import Certificate, WindowRows, leakage_certificate
+from recsys_core.evaluation.certify import Certifier
+from recsys_core.evaluation.contest import Contest, Scorer, run_contest
+from recsys_core.evaluation.leakage import Certificate
 from recsys_core.evaluation.metrics import (
     coverage,
     expected_ranks,
@@ -34,41 +37,69 @@ from recsys_core.evaluation.outcome_metrics import (
     user_auc,
     user_aucs,
 )
-from recsys_core.evaluation.results import ExposureMethod, Exposures, Gain, MethodResult, PolicyResult, WindowFacts
+from recsys_core.evaluation.results import (
+    ExposureMethod,
+    Exposures,
+    Gain,
+    KnownSteps,
+    MethodResult,
+    PolicyResult,
+    WindowFacts,
+)
 from recsys_core.evaluation.segments import EvaluationConfig, Rivals
 from recsys_core.evaluation.windows import BASE, Window
 
 log = logging.getLogger(__name__)
 
 JUDGES = ("popularity", "personal_frequency", "item_knn", "last_item")  # trivial rankers of the overall table
+STEPS = (0, 1, 2, 4, 8, 16, None)  # known steps they are compared at; None: all there are
 
 
 def evaluate_base(study: Study, config: EvaluationConfig) -> tuple[list[MethodResult], list[Gain], Queries, Contest]:
-    """Rank a sample of everybody's steps on the report window with the newest twin and its rivals.
+    """Rank a sample of everybody's steps of the report window with the base and its rivals as they were at its start.
 
     Returns:
         one row per method, the base's paired gains over each rival per slice, and the raw contest.
     """
     window, rng = study.base.plan[BASE], np.random.default_rng([config.seed, 11])
-    events, catalogue = study.events, study.base.catalogue
-    queries = make_queries(events, window.report_start, window.report_end, max_queries=config.base_queries, rng=rng)
-    train = events.before(window.support_start)
-    rivals = {**Rivals(events, len(catalogue)).at(window.support_start),
-              "last_item": fit_last_item(train, len(catalogue))}
-    twin = study.twin(window)[0]
-    contest = run_contest(twin, queries, rivals=rivals, k=config.k)
+    queries = make_queries(study.events, window.report_start, window.report_end, max_queries=config.base_queries, rng=rng)
+    base, rivals = _at_report(study)
+    contest = run_contest(base, queries, rivals=rivals, k=config.k)
     methods = [_method(name, slices, queries, rng) for name, slices in contest.items()]
-    lists = np.concatenate([top_items(twin.score(queries.histories[low:low + 128]), config.k)
+    lists = np.concatenate([top_items(base.score(queries.histories[low:low + 128]), config.k)
                             for low in range(0, len(queries), 128)]) if len(queries) else np.zeros((0, config.k), int)
-    popularity = twin.counts.popularity
+    popularity = base.counts.popularity
     methods[0] = methods[0].model_copy(update={
-        "ours": True, "coverage": coverage(lists, len(catalogue)),
+        "ours": True, "coverage": coverage(lists, len(popularity)),
         "novelty": float(novelty(lists, popularity).mean()) if len(lists) else None,
-        "long_tail_recall": _long_tail_recall(twin, queries, popularity, config.k)})
+        "long_tail_recall": _long_tail_recall(base, queries, popularity, config.k)})
     gains = [Gain(over=rival, slice=part, metric=config.gate.metric, interval=interval)
              for rival in rivals for part in ("all", "repeat", "first_time")
              if (interval := _gain(contest, rival, part, queries, config.gate.metric, rng)) is not None]
     return methods, gains, queries, contest
+
+
+def _at_report(study: Study) -> tuple[Ranker, dict[str, Scorer]]:
+    """The base and the trivial rankers, all counted up to the report window."""
+    start, size = study.base.plan[BASE].report_start, len(study.base.catalogue)
+    rivals = {**Rivals(study.events, size).at(start), "last_item": fit_last_item(study.events.before(start), size)}
+    return study.base_at(start)[0], rivals
+
+
+def measure_known_steps(study: Study, config: EvaluationConfig) -> list[KnownSteps]:
+    """The same rankers on the same questions, with no more than so many of each shopper's steps known."""
+    window, rng = study.base.plan[BASE], np.random.default_rng([config.seed, 19])
+    queries = make_queries(study.events, window.report_start, window.report_end, max_queries=config.max_queries, rng=rng)
+    if not len(queries):
+        return []
+    base, rivals = _at_report(study)
+    found = []
+    for steps in STEPS:
+        known = queries if steps is None else cut_histories(queries, steps)
+        contest = run_contest(base, known, rivals=rivals, k=config.k)
+        found.append(KnownSteps(steps=steps, metrics={
+            name: _interval(slices["all"][config.gate.metric], queries.user, rng) for name, slices in contest.items()}))
+    return found
 
 
 def _method(name: str, slices: dict, queries: Queries, rng: np.random.Generator) -> MethodResult:
@@ -88,7 +119,7 @@ def _gain(contest: Contest, rival: str, part: str, queries: Queries, metric: str
     return _interval(difference, queries.user, rng) if np.isfinite(difference).any() else None
 
 
-def _long_tail_recall(twin, queries: Queries, popularity: np.ndarray, k: int) -> float | None:
+def _long_tail_recall(base: Ranker, queries: Queries, popularity: np.ndarray, k: int) -> float | None:
     """Recall@k of the targets among the least popular 80% of items."""
     tail, values = long_tail(popularity), []
     for low in range(0, len(queries), 128):
@@ -97,26 +128,16 @@ def _long_tail_recall(twin, queries: Queries, popularity: np.ndarray, k: int) ->
         targets = queries.targets[queries.target_indptr[low]:queries.target_indptr[high]]
         kept, kept_indptr = slice_targets(indptr, tail[targets])
         if len(kept):
-            ranks = expected_ranks(twin.score(queries.histories[low:high])[kept], kept_indptr, targets[tail[targets]])
+            ranks = expected_ranks(base.score(queries.histories[low:high])[kept], kept_indptr, targets[tail[targets]])
             values.append(metrics_from_ranks(*ranks, kept_indptr, k)[f"recall@{k}"])
     return float(np.concatenate(values).mean()) if values else None
 
 
 def certify_base(study: Study, *, order_only: bool) -> Certificate:
-    """Prove that the twin that is judged saw nothing of the gate and report windows."""
-    window, events = study.base.plan[BASE], study.events
-    train = events.timestamp < window.support_start
-
-    def rows(low: int, high: int) -> WindowRows:
-        at = (events.timestamp >= low) & (events.timestamp < high)
-        return WindowRows(events.row[at], events.timestamp[at])
-
-    newest = int(events.timestamp[train].max()) if train.any() else window.support_start - 1
-    return leakage_certificate(
-        BASE, newest, {"gate": rows(window.gate_start, window.report_start),
-                       "report": rows(window.report_start, window.report_end)},
-        train_rows=events.row[train], order_only=order_only,
-        feature_dates={"text encoder": study.base.summary["encoder_cutoff"] - 1})
+    """Prove that the base that is judged saw nothing of the report window."""
+    window, certifier = study.base.plan[BASE], Certifier(study, order_only)
+    everything = np.ones(len(study.events), bool)
+    return certifier.certify(BASE, {"report": (everything, window.report_start, window.report_end)})
 
 
 def describe_window(window: Window, queries: Queries, time_zone: str, *, order_only: bool) -> WindowFacts:
@@ -145,7 +166,7 @@ def evaluate_clicks(study: Study, exposures: pl.DataFrame, config: EvaluationCon
     Returns:
         None in a shop without impressions, or without both outcomes on either side of the cut-off.
     """
-    window, model = study.base.plan[BASE], study.base.click("twin")
+    window, model = study.base.plan[BASE], study.base.click("judged")
     seconds = exposures["timestamp"].dt.epoch("s")
     known = exposures.filter(seconds < window.gate_start)
     judged = exposures.filter((seconds >= window.report_start) & (seconds < window.report_end))
@@ -173,9 +194,10 @@ def evaluate_clicks(study: Study, exposures: pl.DataFrame, config: EvaluationCon
 
 
 def _base_policy(study: Study, judged: pl.DataFrame, config: EvaluationConfig) -> PolicyResult | None:
-    """What the twin would earn in the place of whatever chose these impressions; None without propensities."""
+    """What the base would earn in the place of whatever chose these impressions; None without propensities."""
     settings, rng = OffPolicyConfig(), np.random.default_rng([config.seed, 17])
-    shown = ranker_log(study.twin(study.base.plan[BASE])[0], study.events, judged, settings, rng)
+    base, _ = study.base_at(study.base.plan[BASE].report_start)
+    shown = ranker_log(base, study.events, judged, settings, rng)
     if shown is None or not shown.probability.any():
         return None
     found = policy_value(shown, settings, rng)

@@ -12,19 +12,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from recsys_core.evaluation.report_sections import method_name, metric_name
-from recsys_core.evaluation.results import SLICE_NAMES, MethodResult, Results, SegmentResult
+from recsys_core.evaluation.results import SLICE_NAMES, AudienceResult, MethodResult, Results, SegmentResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-SHOWN_SEGMENTS = 60  # a forest of more is unreadable: the best and the worst are kept
+SHOWN_ROWS = 60  # a forest of more is unreadable: the best and the worst are kept
 SHOWN_CURVES = 24  # likewise
 
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of one page: background, text, soft text, grid, ours, others, promoted, refused, placebo."""
+    """Colours of one page: background, text, soft text, grid, ours, others, promoted, refused."""
 
     page: str
     text: str
@@ -34,24 +34,25 @@ class Theme:
     other: str
     promoted: str
     refused: str
-    placebo: str
 
 
 LIGHT = Theme("#ffffff", "#1b2430", "#5b6776", "#e4e8ec", ours="#0b6e75", other="#b9c2cc",
-              promoted="#0b6e75", refused="#c26a00", placebo="#7c8896")
+              promoted="#0b6e75", refused="#c26a00")
 DARK = Theme("#12161c", "#e4e8ee", "#9aa6b5", "#2a313b", ours="#4fb9c1", other="#4a5564",
-             promoted="#4fb9c1", refused="#e9a23b", placebo="#8793a3")
+             promoted="#4fb9c1", refused="#e9a23b")
 
 
 def draw_plots(results: Results, theme: Theme = LIGHT) -> dict[str, bytes]:
     """Draw whichever of the plots there is data for.
 
     Returns:
-        PNG bytes of "ranking", "segments", "shots", "reliability" and "training".
+        PNG bytes of "ranking", "known_steps", "segments", "shots", "reliability" and "training".
     """
     drawn: dict[str, Callable[[Results, Theme], Figure]] = {}
     if any(results.metric in metrics for m in results.methods for metrics in m.metrics.values()):
         drawn["ranking"] = draw_ranking
+    if results.known_steps:
+        drawn["known_steps"] = draw_known_steps
     if any(segment.gain for segment in results.segments):
         drawn["segments"] = draw_segments
     if any(segment.curve and segment.curve.points for segment in results.segments):
@@ -93,42 +94,59 @@ def draw_ranking(results: Results, theme: Theme) -> Figure:
     return figure
 
 
+def draw_known_steps(results: Results, theme: Theme) -> Figure:
+    """Every ranker's metric by known steps, each line named at its right end."""
+    found = results.known_steps
+    names = list(found[0].metrics)
+    figure, axes = _figure(theme, 7.4, 3.9, 1, 1)
+    ax, at = axes[0][0], list(range(len(found)))
+    for place, name in enumerate(sorted(names, key=lambda name: name != "base")):
+        ours = name == "base"
+        means = [one.metrics[name].mean for one in found]
+        colour = theme.ours if ours else theme.soft
+        ax.plot(at, means, "o" * ours + ("", "--", ":", "-.", (0, (1, 4)))[place % 5] * (not ours) + "-" * ours, color=colour,
+                linewidth=2 if ours else 1.4, markersize=5, label=method_name(name))
+        if ours:
+            ax.fill_between(at, [one.metrics[name].low for one in found], [one.metrics[name].high for one in found],
+                            color=colour, alpha=0.15, linewidth=0)
+    ax.set_xticks(at, ["all" if one.steps is None else str(one.steps) for one in found])
+    ax.set(xlabel="known steps of the shopper", ylabel=metric_name(results.metric), ylim=(0, None))
+    ax.grid(axis="y", color=theme.grid)
+    ax.legend(frameon=False, fontsize=8.5, labelcolor=theme.text, loc="upper left")
+    return figure
+
+
 def draw_segments(results: Results, theme: Theme) -> Figure:
-    """Forest plot: what the adapter gained over the base per segment, its placebo beside it."""
-    segments = sorted((s for s in results.segments if s.gain), key=lambda s: s.gain.mean)
-    left_out = max(len(segments) - SHOWN_SEGMENTS, 0)
+    """Forest plot: what each segment's adapter gained over the base, a row per audience."""
+    rows = sorted(((f"{s.name}, {audience}", one) for s in results.segments for audience, one in s.by_audience.items()
+                   if one.gain), key=lambda row: row[1].gain.mean)
+    left_out = max(len(rows) - SHOWN_ROWS, 0)
     if left_out:
-        segments = segments[:SHOWN_SEGMENTS // 2] + segments[-SHOWN_SEGMENTS // 2:]
-    figure, axes = _figure(theme, 9, 0.27 * len(segments) + 1.5, 1, 1)
+        rows = rows[:SHOWN_ROWS // 2] + rows[-SHOWN_ROWS // 2:]
+    figure, axes = _figure(theme, 9, 0.27 * len(rows) + 1.5, 1, 1)
     ax = axes[0][0]
-    low, high = _forest_limits(segments)
+    low, high = _forest_limits([one for _, one in rows])
     ax.axvline(0, color=theme.soft, linewidth=1)
-    for row, segment in enumerate(segments):
-        promoted = segment.decision == "promoted"
-        colour = theme.promoted if promoted else theme.refused
-        gain = segment.gain
+    for row, (_, one) in enumerate(rows):
+        colour, gain = theme.promoted if one.promoted else theme.refused, one.gain
         ax.plot([max(gain.low, low), min(gain.high, high)], [row, row], color=colour, linewidth=1.8)
-        ax.plot(gain.mean, row, "o" if promoted else "s", color=colour, markersize=6, zorder=3,
-                markerfacecolor=colour if promoted else theme.page, markeredgewidth=1.4)
-        if segment.placebo_gain:
-            ax.plot(segment.placebo_gain.mean, row, "x", color=theme.placebo, markersize=5,
-                    markeredgewidth=1.4)
+        ax.plot(gain.mean, row, "o" if one.promoted else "s", color=colour, markersize=6, zorder=3,
+                markerfacecolor=colour if one.promoted else theme.page, markeredgewidth=1.4)
     ax.set_xlim(low, high)
-    ax.set_ylim(-0.7, len(segments) - 0.3)
-    ax.set_yticks(range(len(segments)), [s.name for s in segments], color=theme.text, fontsize=8.5)
+    ax.set_ylim(-0.7, len(rows) - 0.3)
+    ax.set_yticks(range(len(rows)), [name for name, _ in rows], color=theme.text, fontsize=8.5)
     ax.grid(axis="x", color=theme.grid)
     ax.set_xlabel(f"gain in {metric_name(results.metric)} over the base ranker, report window, 95% interval"
-                  + (f" ({left_out} segments in the middle left out)" if left_out else ""), fontsize=9)
+                  + (f" ({left_out} rows in the middle left out)" if left_out else ""), fontsize=9)
     marks = [ax.plot([], [], "o-", color=theme.promoted, label="promoted")[0],
-             ax.plot([], [], "s-", color=theme.refused, markerfacecolor=theme.page, label="refused")[0],
-             ax.plot([], [], "x", color=theme.placebo, label="placebo shots")[0]]
-    ax.legend(handles=marks, loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False, fontsize=8.5,
+             ax.plot([], [], "s-", color=theme.refused, markerfacecolor=theme.page, label="refused")[0]]
+    ax.legend(handles=marks, loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize=8.5,
               labelcolor=theme.text)
     return figure
 
 
 def draw_shots(results: Results, theme: Theme) -> Figure:
-    """One panel per segment: the gain at each number of shots, the placebo's dashed, the break-even marked."""
+    """One panel per segment: the gain at each number of shots per member, the break-even marked."""
     segments = sorted((s for s in results.segments if s.curve and s.curve.points),
                       key=lambda s: -s.curve.points[-1].gain.mean)
     left_out = max(len(segments) - SHOWN_CURVES, 0)
@@ -142,7 +160,7 @@ def draw_shots(results: Results, theme: Theme) -> Figure:
         _shot_panel(ax, segment, theme)
     for ax in panels[len(segments):]:
         ax.set_visible(False)
-    figure.supxlabel(f"shots; gain in {metric_name(results.metric)} over the base, 95% interval; dashed: placebo shots"
+    figure.supxlabel(f"most shots per member; gain in {metric_name(results.metric)} over the base, 95% interval"
                      + (f" ({left_out} segments in the middle left out)" if left_out else ""), fontsize=9, color=theme.soft)
     return figure
 
@@ -150,15 +168,14 @@ def draw_shots(results: Results, theme: Theme) -> Figure:
 def _shot_panel(ax: Axes, segment: SegmentResult, theme: Theme) -> None:
     points, pays = segment.curve.points, segment.break_even
     at, gains = [point.k for point in points], [point.gain.mean for point in points]
-    placebos = [point.placebo.mean for point in points]
-    span = max(*gains, *placebos, 1e-3) - min(*gains, *placebos, 0.0)
-    low, high = min(*gains, *placebos, 0.0) - 0.6 * span, max(*gains, *placebos, 0.0) + 0.6 * span
+    span = max(*gains, 1e-3) - min(*gains, 0.0)
+    room = max(0.6 * span, min(1.2 * (points[-1].gain.high - points[-1].gain.mean), 5 * span))
+    low, high = min(*gains, 0.0) - room, max(*gains, 0.0) + room
     colour = theme.refused if pays is None else theme.promoted
     ax.axhline(0, color=theme.soft, linewidth=1)
     ax.fill_between(at, [max(point.gain.low, low) for point in points], [min(point.gain.high, high) for point in points],
                     color=colour, alpha=0.2, linewidth=0)
     ax.plot(at, gains, "o-", color=colour, markersize=4, linewidth=1.6)
-    ax.plot(at, placebos, "x--", color=theme.placebo, markersize=4, linewidth=1.1)
     if pays is not None:
         ax.axvline(pays, color=colour, linewidth=1, linestyle=":")
     ax.set_title(f"{segment.name}\n{'pays at no K' if pays is None else f'pays from {pays}'}", loc="left", fontsize=8.5,
@@ -216,11 +233,11 @@ def _mean(method: MethodResult, name: str, metric: str) -> float:
     return interval.mean if interval else -1.0
 
 
-def _forest_limits(segments: list[SegmentResult]) -> tuple[float, float]:
-    """Wide enough for every mean; a few very uncertain segments may run out of the picture."""
-    means = [g.mean for s in segments for g in (s.gain, s.placebo_gain) if g] + [0.0]
+def _forest_limits(rows: list[AudienceResult]) -> tuple[float, float]:
+    """Wide enough for every mean; a few very uncertain rows may run out of the picture."""
+    means = [one.gain.mean for one in rows] + [0.0]
     span = max(max(means) - min(means), 1e-3)
-    lows, highs = [s.gain.low for s in segments], [s.gain.high for s in segments]
+    lows, highs = [one.gain.low for one in rows], [one.gain.high for one in rows]
     return (max(min(lows), min(means) - 0.75 * span) - 0.04 * span,
             min(max(highs), max(means) + 0.75 * span) + 0.04 * span)
 

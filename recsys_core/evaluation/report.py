@@ -12,11 +12,13 @@ from pathlib import Path
 from recsys_core.artefacts import staged_folder, write_json
 from recsys_core.evaluation.bootstrap import Interval
 from recsys_core.evaluation.document import Block, Bullets, Heading, Tile, Tiles, to_html, to_markdown
+from recsys_core.evaluation.gate import AUDIENCES
 from recsys_core.evaluation.plots import DARK, LIGHT, draw_plots
 from recsys_core.evaluation.report_sections import (
     count,
     data_section,
     exposure_section,
+    known_steps_section,
     leakage_section,
     method_name,
     metric_name,
@@ -29,7 +31,7 @@ from recsys_core.evaluation.report_sections import (
     value,
     with_interval,
 )
-from recsys_core.evaluation.report_segments import segment_section
+from recsys_core.evaluation.report_segments import as_good, pays_where, segment_section
 from recsys_core.evaluation.results import Gain, Results, SegmentResult
 
 
@@ -54,9 +56,9 @@ def write_report(folder: Path, results: Results) -> None:
 
 def build_report(results: Results, plots: set[str]) -> list[Block]:
     """The report as blocks. plots: names of the figures that exist."""
-    return [*_summary(results), *ranking_section(results, plots), *segment_section(results, plots),
-            *exposure_section(results, plots), *student_section(results), *training_section(results, plots),
-            *leakage_section(results), *data_section(results), *reading_section(results)]
+    return [*_summary(results), *ranking_section(results, plots), *known_steps_section(results, plots),
+            *segment_section(results, plots), *exposure_section(results, plots), *student_section(results),
+            *training_section(results, plots), *leakage_section(results), *data_section(results), *reading_section(results)]
 
 
 def _subtitle(results: Results) -> str:
@@ -67,7 +69,7 @@ def _subtitle(results: Results) -> str:
 
 
 def _summary(results: Results) -> list[Block]:
-    lines = [*_ranking_words(results), *_segment_words(results), *_exposure_words(results),
+    lines = [*_ranking_words(results), *_known_words(results), *_segment_words(results), *_exposure_words(results),
              *_student_words(results), _leakage_words(results), *results.notes]
     return [Tiles(_tiles(results)), Heading("Summary"), Bullets([line for line in lines if line])]
 
@@ -140,45 +142,54 @@ def _compared(gains: dict[str, Interval]) -> str:
     return words
 
 
+def _known_words(results: Results) -> list[str]:
+    """Where the base is only as good as something trivial, because little is known of a shopper."""
+    lost = []
+    for found in results.known_steps:
+        ours = found.metrics.get("base")
+        best = max(((name, one) for name, one in found.metrics.items() if name != "base"), key=lambda pair: pair[1].mean,
+                   default=None)
+        if ours and best and best[1].mean >= ours.mean:
+            steps = "all" if found.steps is None else count(found.steps)
+            lost.append(f"{steps} ({value(ours.mean, 3)}, {method_name(best[0])} {value(best[1].mean, 3)})")
+    if not results.known_steps:
+        return []
+    if not lost:
+        return ["**By known steps:** the base ranker is ahead of every trivial one at each number of known steps."]
+    return [f"**By known steps:** a trivial ranker is level or ahead where the known steps are {', '.join(lost)}."]
+
+
 def _segment_words(results: Results) -> list[str]:
     if not results.segments:
         return ["**Adaptation:** this shop declares no segments."]
-    promoted = [s for s in results.segments if s.decision == "promoted"]
-    refused = [s for s in results.segments if s.decision == "refused"]
-    silent = [s for s in results.segments if s.decision == "no data"]
-    total = len(results.segments)
-    lines = []
-    if promoted:
-        lines.append(f"**Adapting paid at the gate** in {len(promoted)} of {total} segments, now promoted: "
-                     f"{_named(promoted)}. {_later(promoted, 'The later report window shows')}")
-    else:
-        lines.append(f"**Adapting paid in none** of {total} segments; all serve the base.")
-    if refused:
-        lines.append(f"**Adapting did not pay** in {len(refused)}, which serve the base: {_named(refused)}. "
-                     f"{_later(refused, 'Their adapters on the later window:')}")
-    resting = [s.name for s in results.segments if s.rests]
-    if resting:
-        lines.append(f"**Skipped by the nightly job**, since its shots are too few to pay: {', '.join(resting)}.")
+    segments, total, lines = results.segments, len(results.segments), []
+    for audience, words in AUDIENCES.items():
+        found = pays_where(segments, audience)
+        if found:
+            lines.append(f"**Adapting pays for {words}** in {len(found)} of {total} segments: "
+                         + ", ".join(_gained(s, audience) for s in found) + ".")
+    if not lines:
+        lines.append(f"**Adapting pays in none** of {total} segments; the base serves them all.")
+    counted = as_good(segments, ("segment_popularity", "counting"))
+    if counted:
+        lines.append(f"**A count of the shots does as well, as far as the gate can tell,** in {', '.join(counted)}.")
+    filtered = as_good(segments, ("base",))
+    if filtered:
+        lines.append("**The base does as well, as far as the gate can tell,** filtered to the page where there is one, in "
+                     f"{', '.join(filtered)}.")
+    silent = [s.name for s in segments if s.decision == "no data"]
     if silent:
-        lines.append(f"**No data** to judge {len(silent)}, which serve the base: {_named(silent)}.")
+        lines.append(f"**No data** to judge {len(silent)}, where the base serves: {', '.join(silent)}.")
     return lines
 
 
-def _named(segments: list[SegmentResult]) -> str:
-    best_first = sorted(segments, key=lambda s: (-s.gain.mean if s.gain else 0.0, s.name))
-    return ", ".join(s.name for s in best_first)
-
-
-def _later(segments: list[SegmentResult], opening: str) -> str:
-    """What the report window, which decided nothing, says of them; gains and losses by name."""
-    by_verdict = {verdict: [s for s in segments if s.gain and _verdict(s.gain) == verdict]
-                  for verdict in ("better", "worse", "not proven different")}
-    parts = [f"{lead} {len(found)} ({', '.join(f'{s.name} {signed(s.gain)}' for s in found)})"
-             for lead, found in (("a gain in", by_verdict["better"]),
-                                 ("**a loss** in", by_verdict["worse"])) if found]
-    if by_verdict["not proven different"]:
-        parts.append(f"no proven difference in {len(by_verdict['not proven different'])}")
-    return f"{opening} {', '.join(parts)}." if parts else ""
+def _gained(segment: SegmentResult, audience: str) -> str:
+    """A promoted segment with what the report window, which decided nothing, says of it; losses stand out."""
+    gain = segment.by_audience[audience].gain
+    if gain is None:
+        return segment.name
+    words = {"worse": ", **a loss**", "not proven different": ", not proven on the later window"}.get(_verdict(gain), "")
+    return f"{segment.name} ({signed(gain)}{words})"
 
 
 def _exposure_words(results: Results) -> list[str]:
@@ -198,15 +209,11 @@ def _student_words(results: Results) -> list[str]:
     if student is None:
         return []
     parts = []
-    if student.student_ndcg and student.teacher_ndcg:
-        parts.append(f"NDCG@10 {with_interval(student.student_ndcg, 3)} against the teacher's "
-                     f"{value(student.teacher_ndcg.mean, 3)}")
     if student.top10_overlap is not None:
         parts.append(f"keeps {share(student.top10_overlap)} of the teacher's top 10")
-    if student.student_megabytes is not None and student.teacher_megabytes is not None:
-        parts.append(f"{value(student.student_megabytes, 1)} MB instead of "
-                     f"{value(student.teacher_megabytes, 1)} MB")
-    return [f"**Student:** {'; '.join(parts)}."] if parts else []
+    if student.megabytes is not None:
+        parts.append(f"{value(student.megabytes, 1)} MB")
+    return [f"**Student:** {', '.join(parts)}."] if parts else []
 
 
 def _leakage_words(results: Results) -> str:

@@ -109,6 +109,26 @@ def ranking_section(results: Results, plots: set[str]) -> list[Block]:
     return blocks
 
 
+def known_steps_section(results: Results, plots: set[str]) -> list[Block]:
+    """How far each ranker comes with little known of a shopper."""
+    if not results.known_steps:
+        return []
+    methods = list(results.known_steps[0].metrics)
+    n = next(iter(results.known_steps[0].metrics.values())).n
+    rows = []
+    for found in results.known_steps:
+        best = max(interval.mean for interval in found.metrics.values())
+        rows.append(["all" if found.steps is None else count(found.steps), *(
+            f"**{with_interval(one, 3)}**" if one.mean == best else with_interval(one, 3)
+            for one in (found.metrics[name] for name in methods))])
+    blocks: list[Block] = [Heading(f"{metric_name(results.metric)} by known steps"), Text(
+        f"The same {count(n)} questions of the report window, asked with no more than so many of each shopper's newest steps "
+        "known.")]
+    if "known_steps" in plots:
+        blocks.append(Figure("known_steps", f"{metric_name(results.metric)} of every ranker by known steps"))
+    return [*blocks, Table(["known steps", *map(method_name, methods)], rows)]
+
+
 def _method_table(results: Results, name: str) -> Table:
     methods = [m for m in results.methods if name in m.metrics]
     metrics = sorted({metric for m in methods for metric in m.metrics[name]},
@@ -156,23 +176,14 @@ def exposure_section(results: Results, plots: set[str]) -> list[Block]:
 
 
 def student_section(results: Results) -> list[Block]:
-    student, blocks = results.student, []
-    if student is not None:
-        pairs = [("NDCG@10", with_interval(student.student_ndcg, 3), with_interval(student.teacher_ndcg, 3)),
-                 ("size, MB", value(student.student_megabytes, 1), value(student.teacher_megabytes, 1)),
-                 ("share of the teacher's top 10", share(student.top10_overlap), "100%"),
-                 ("cosine to the teacher's vectors", value(student.cosine, 3), "1.000")]
-        measured = [list(pair) for pair in pairs if pair[1] != "–"]
-        blocks = [Heading("Student"), Table(["", "student", "teacher"], measured)]
-        if student.facts:
-            blocks.append(Bullets([f"{name}: {shown}" for name, shown in student.facts.items()]))
-    if results.classification:
-        metrics = list(dict.fromkeys(m for task in results.classification for m in task.metrics))
-        rows = [[task.task, task.method, count(task.rows), *(value(task.metrics.get(m), 3) for m in metrics)]
-                for task in results.classification]
-        titles = [m.replace("_", " ") for m in metrics]
-        blocks += [Heading("Classes"), Table(["task", "method", "rows", *titles], rows, words=2)]
-    return blocks
+    student = results.student
+    if student is None:
+        return []
+    facts = [("size", f"{value(student.megabytes, 1)} MB", student.megabytes),
+             ("share of the teacher's top 10", share(student.top10_overlap), student.top10_overlap),
+             ("cosine to the teacher's vectors", value(student.cosine, 3), student.cosine)]
+    lines = [f"{name}: {shown}" for name, shown, measured in facts if measured is not None]
+    return [Heading("Student"), Bullets(lines + [f"{name}: {shown}" for name, shown in student.facts.items()])]
 
 
 def training_section(results: Results, plots: set[str]) -> list[Block]:
@@ -204,8 +215,6 @@ def data_section(results: Results) -> list[Block]:
     facts = [f"{count(shop.users)} users, {count(shop.items)} items"
              + (f" with {count(shop.distinct_texts)} distinct texts" if shop.distinct_texts else "")
              + f", {count(shop.events)} events, {count(shop.exposures)} impressions."]
-    if shop.source:
-        facts.append(shop.source)
     if shop.quarantined:
         facts.append(f"{count(sum(shop.quarantined.values()))} rows set aside: " + ", ".join(
             f"{reason} {count(rows)}" for reason, rows in
@@ -214,10 +223,7 @@ def data_section(results: Results) -> list[Block]:
              count(w.targets) if w.targets is not None else "–", share(w.repeat_share)]
             for w in results.windows]
     headers = ["window", "from", "to", "queries", "users", "targets", "repeats"]
-    blocks: list[Block] = [Heading("Data and windows"), Bullets(facts), Table(headers, rows, words=3)]
-    if results.environment:
-        blocks.append(Table(["made with", ""], [list(pair) for pair in results.environment.items()], words=2))
-    return blocks
+    return [Heading("Data and windows"), Bullets(facts), Table(headers, rows, words=3)]
 
 
 def reading_section(results: Results) -> list[Block]:
@@ -227,12 +233,17 @@ def reading_section(results: Results) -> list[Block]:
         "**Repeats** are targets that the history already holds; **first-time** targets are ranked among the "
         "items that it does not hold.",
         "**Intervals** are 95%, from drawing users (not queries) with replacement, paired between methods.",
-        "**Gain:** adapted minus base on the same queries. **Placebo:** as many shots of the same window "
-        "from outside the segment; an adapter that gains no more has learned nothing about its segment.",
+        "**Audience:** none, little or full: each segment's questions are asked with no history, with the newest 1, 2 or "
+        "4 steps, and with all of it. An adapter serves only the audiences it was promoted for.",
+        "**Gain:** adapted minus base on the same questions, within the segment's candidates. A shopper's own events never "
+        "count among the shots that answer them.",
+        "**Segment popularity:** the shots counted, nothing else. **Counting:** the same, the base breaking ties. "
+        "**Placebo:** another member's adapter, or as many shots from outside the segment; an adapter that gains no more "
+        "has learned nothing about its segment.",
         "**Detectable:** the smallest true gain that these rows would show, with 80% power.",
-        "**Break-even K:** the fewest shots from which on, at every larger number measured, adapting beats the base "
-        "(interval above zero) and the placebo; each number is the mean of several draws on gate questions.",
-        "**p (Holm):** of the gate's hardest comparison, corrected over all segments judged.",
+        "**Pays from K:** the fewest shots per member from which on, at every larger number measured, adapting beats the "
+        "base (interval above zero), nothing known of the shoppers.",
+        "**p (Holm):** of the gate's hardest comparison, corrected over all segments and audiences judged.",
         "**User AUC** asks only whether each user's own exposures are ordered well; pooled AUC also rewards "
         "knowing who buys. **Calibration error:** mean gap between probability and rate, in bins of equal "
         "mass."])]

@@ -19,14 +19,12 @@ from recsys_core.evaluation.curve import ShotCurve
 from recsys_core.evaluation.leakage import Certificate
 
 METHOD_NAMES = {
-    "base": "base ranker", "adapted": "adapted", "placebo": "placebo adapter", "from_scratch": "from scratch",
-    "incumbent": "incumbent adapter", "personal_frequency": "personal frequency", "item_knn": "item-kNN",
-    "last_item": "last item", "popularity": "popularity", "recent_popularity": "recent popularity",
-    "segment_popularity": "segment popularity", "like_ratio": "like ratio", "base_rate": "base rate",
-    "item_rate": "item rate", "click_model": "click model",
+    "base": "base ranker", "adapted": "adapted", "placebo": "placebo adapter", "incumbent": "incumbent adapter",
+    "segment_popularity": "segment popularity", "counting": "counting", "personal_frequency": "personal frequency",
+    "item_knn": "item-kNN", "last_item": "last item", "popularity": "popularity", "like_ratio": "like ratio",
+    "base_rate": "base rate", "item_rate": "item rate", "click_model": "click model",
 }
-SLICE_NAMES = {"all": "all targets", "repeat": "repeats", "first_time": "first-time",
-               "in_domain": "in domain"}
+SLICE_NAMES = {"all": "all targets", "repeat": "repeats", "first_time": "first-time"}
 
 
 def _none_if_nan(value: Any) -> Any:
@@ -34,7 +32,7 @@ def _none_if_nan(value: Any) -> Any:
 
 
 def _read_as(kind: type) -> BeforeValidator:
-    return BeforeValidator(lambda value: kind.from_json(value) if isinstance(value, dict) else value)
+    return BeforeValidator(lambda value: kind.from_json(value) if isinstance(value, dict | list) else value)
 
 
 Measured = Annotated[float | None, BeforeValidator(_none_if_nan)]
@@ -52,7 +50,6 @@ class ShopFacts(Record):
 
     name: str
     profile: str = Field("full", description="full or quick")
-    source: str = Field("", description="attribution and licence of the data, in one sentence")
     first_day: str
     last_day: str
     users: int
@@ -99,6 +96,13 @@ class Gain(Record):
     interval: StoredInterval
 
 
+class KnownSteps(Record):
+    """Every ranker's metric with no more than `steps` of each shopper's steps known (None: all), on the same questions."""
+
+    steps: int | None
+    metrics: dict[str, StoredInterval]
+
+
 class ExposureMethod(Record):
     """How well one model predicts which exposures turn positive."""
 
@@ -135,39 +139,72 @@ class Exposures(Record):
     policy: PolicyResult | None = Field(None, description="where the shop logs propensities")
 
 
-class SegmentResult(Record):
-    """One segment: what its shots bought, on rows that neither they nor the gate have seen.
+class AudienceResult(Record):
+    """What an adapter bought one audience: `gate_…` is what decided, everything else the later report window.
 
-    ndcg, in_domain: method → NDCG@10 on the report window, over the full catalogue and within the
-    segment's own items. gain, gain_by_slice, placebo_gain: against the base, same queries.
+    ndcg: contestant → NDCG@10 within the segment's candidates. gain, gain_by_slice: adapted minus base, same questions.
+    toughest: the rival with the largest p-value at the gate.
+    """
+
+    promoted: bool
+    questions: int = 0
+    users: int = 0
+    ndcg: dict[str, Measured] = {}
+    gain: StoredInterval | None = None
+    gain_by_slice: dict[str, StoredInterval] = {}
+    gate_gain: StoredInterval | None = None
+    toughest: str = ""
+    toughest_gain: StoredInterval | None = Field(None, description="adapted minus the toughest rival, at the gate")
+    p_holm: Measured = Field(None, description="of the gate, Holm-corrected over segments and audiences")
+    minimum_detectable: Measured = Field(None, description="NDCG@10 difference that the gate finds with 80% power")
+
+
+class MemberResult(Record):
+    """One member of a family on the report window, nothing known of its shoppers: mean gain over its questions."""
+
+    value: str
+    questions: int
+    shots: int
+    gain: float
+
+
+class SegmentResult(Record):
+    """One segment or family: for whom its adapter pays, and what it bought.
+
+    audiences: those it was promoted for. by_audience: what was found for each of none, little, full.
+    members: how many a family has. by_member: those that were asked; empty for a plain segment.
     """
 
     name: str
     kind: str
     decision: Literal["promoted", "refused", "no data"]
     reason: str
+    by: str = Field("", description="family: what tells its members apart, such as context.store")
+    audiences: list[str] = []
     shots: int = 0
-    available: int = Field(0, description="shots its support window holds now, under the cap per user")
+    members: int = 1
     method: str = ""
-    support: str = Field("", description="support window as shown, such as 2017-10-01 … 2017-10-28")
+    support: str = Field("", description="support window as shown, such as 2017-11-05 … 2017-12-02")
     gate: str = ""
     report: str = ""
-    queries: int = 0
-    users: int = 0
-    ndcg: dict[str, Measured] = {}
-    in_domain: dict[str, Measured] = {}
-    gain: StoredInterval | None = None
-    gain_by_slice: dict[str, StoredInterval] = {}
-    placebo_gain: StoredInterval | None = None
-    gate_gain: StoredInterval | None = None
-    minimum_detectable: Measured = Field(None, description="NDCG@10 difference found with 80% power")
-    p_holm: Measured = Field(None, description="of the gate, Holm-corrected over segments")
-    curve: StoredCurve | None = Field(None, description="gain by K on gate questions, beside the placebo's")
-    rests: str = Field("", description="why the nightly job leaves it as it is; empty where it does not")
+    by_audience: dict[str, AudienceResult] = {}
+    by_member: list[MemberResult] = []
+    curve: StoredCurve | None = Field(None, description="gain by K on the report window, nothing known of shoppers")
+
+    @property
+    def best(self) -> AudienceResult | None:
+        """The audience that gained most on the report window, among those it was promoted for if there are any."""
+        found = [self.by_audience[name] for name in self.audiences] or list(self.by_audience.values())
+        return max((one for one in found if one.gain), key=lambda one: one.gain.mean, default=None)
+
+    @property
+    def gain(self) -> Interval | None:
+        """The best audience's gain."""
+        return self.best.gain if self.best else None
 
     @property
     def break_even(self) -> int | None:
-        """Shots from which on adapting pays, where measured."""
+        """Shots per member from which on adapting pays, where measured."""
         return self.curve.break_even if self.curve else None
 
 
@@ -183,22 +220,10 @@ class Curve(Record):
 class StudentResult(Record):
     """The student beside its teacher. facts: anything more, name → shown value."""
 
-    teacher_ndcg: StoredInterval | None = None
-    student_ndcg: StoredInterval | None = None
     top10_overlap: Measured = Field(None, description="mean share of the teacher's top 10 kept")
     cosine: Measured = Field(None, description="mean cosine between the two encoders' vectors")
-    teacher_megabytes: Measured = None
-    student_megabytes: Measured = None
+    megabytes: Measured = None
     facts: dict[str, str] = {}
-
-
-class ClassificationResult(Record):
-    """One labelled task of the shop: accuracy, precision, recall, F1, macro and micro."""
-
-    task: str
-    method: str
-    rows: int
-    metrics: dict[str, Measured]
 
 
 class Results(Record):
@@ -209,11 +234,10 @@ class Results(Record):
     windows: list[WindowFacts]
     methods: list[MethodResult]
     gains: list[Gain] = []
+    known_steps: list[KnownSteps] = []
     exposures: Exposures | None = None
     segments: list[SegmentResult] = []
     certificates: list[StoredCertificate] = []
     curves: list[Curve] = []
     student: StudentResult | None = None
-    classification: list[ClassificationResult] = []
     notes: list[str] = Field([], description="what a reader must know, one sentence each")
-    environment: dict[str, str] = Field({}, description="commit, machine, versions, seeds, seconds")

@@ -2,23 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
-from recsys_core.adaptation.shots import count_shots
-from recsys_core.adaptation.stale import rests
 from recsys_core.adaptation.study import Study
 from recsys_core.artefacts import read_json
 from recsys_core.base_model.tune import TextEncoderArtefact
-from recsys_core.evaluation.base import certify_base, describe_window, evaluate_base, evaluate_clicks, show_span
+from recsys_core.evaluation.base import (
+    certify_base,
+    describe_window,
+    evaluate_base,
+    evaluate_clicks,
+    measure_known_steps,
+    show_span,
+)
 from recsys_core.evaluation.bootstrap import Interval
 from recsys_core.evaluation.curve import ShotCurve
 from recsys_core.evaluation.gate import Trial, decide
 from recsys_core.evaluation.leakage import Certificate
-from recsys_core.evaluation.results import Curve, Results, SegmentResult, ShopFacts, StudentResult
+from recsys_core.evaluation.results import (
+    AudienceResult,
+    Curve,
+    MemberResult,
+    Results,
+    SegmentResult,
+    ShopFacts,
+    StudentResult,
+)
 from recsys_core.evaluation.segments import EvaluationConfig
 from recsys_core.evaluation.windows import BASE, Window
 from recsys_core.ingestion.config import ShopConfig
@@ -29,7 +43,7 @@ class Evidence:
     """What the earlier stages made.
 
     Args:
-        text_encoder, student: their folders. evaluations: segment → folder of its evaluation.
+        text_encoder, student: their folders. evaluations: segment or family → folder of its evaluation.
         exposures, quarantined: feature and cleaning tables (reason → rows for the latter).
     """
 
@@ -40,9 +54,8 @@ class Evidence:
     quarantined: Mapping[str, int]
 
 
-def make_results(study: Study, evidence: Evidence, shop: ShopConfig, profile: str,
-                 config: EvaluationConfig, environment: Mapping[str, str]) -> Results:
-    """Judge the base, decide every segment (Holm over all of them), and gather it all.
+def make_results(study: Study, evidence: Evidence, shop: ShopConfig, profile: str, config: EvaluationConfig) -> Results:
+    """Judge the base, decide every segment (Holm over all segments and audiences), and gather it all.
 
     Raises:
         LeakageError: the base's own certificate does not hold.
@@ -50,22 +63,25 @@ def make_results(study: Study, evidence: Evidence, shop: ShopConfig, profile: st
     certificate = certify_base(study, order_only=shop.order_only)
     certificate.raise_if_broken()
     methods, gains, queries, _ = evaluate_base(study, config)
-    evaluations = {name: read_json(folder / "evaluation.json") for name, folder in evidence.evaluations.items()}
-    decisions = decide([Trial(**found["trial"]) for found in evaluations.values()], config.gate)
+    kinds = {**{segment.name: segment.kind for segment in shop.segments}, **{family.name: "family" for family in shop.families}}
+    evaluations = {name: read_json(folder / "evaluation.json") for name, folder in evidence.evaluations.items()
+                   if name in kinds}
+    decisions = decide(trials_of(evaluations.values()), config.gate)
     window = study.base.plan[BASE]
-    kinds = {segment.name: segment.kind for segment in shop.segments}
     return Results(
         shop=_shop_facts(study, evidence, shop, profile), metric=config.gate.metric,
         windows=[describe_window(window, queries, shop.time_zone, order_only=shop.order_only)],
-        methods=methods, gains=gains,
+        methods=methods, gains=gains, known_steps=measure_known_steps(study, config),
         exposures=evaluate_clicks(study, evidence.exposures, config, shop.time_zone),
-        segments=[_segment(name, kinds[name], found, decisions[name], shop, config.gate.metric)
-                  .model_copy(update=_curve(study, name, found))
-                  for name, found in evaluations.items() if name in kinds],
+        segments=[_segment(name, kinds[name], found, decisions[name], shop) for name, found in evaluations.items()],
         certificates=[certificate] + [Certificate.from_json(found["certificate"]) for found in evaluations.values()
                       if found["certificate"]],
-        curves=_curves(evidence), student=_student(evidence.student), notes=_notes(study, shop),
-        environment=dict(environment))
+        curves=_curves(evidence), student=_student(evidence.student), notes=_notes(study, shop))
+
+
+def trials_of(evaluations: Iterable[Mapping[str, Any]]) -> list[Trial]:
+    """Every trial of every evaluation.json."""
+    return [Trial(**one["trial"]) for found in evaluations for one in found["audiences"].values()]
 
 
 def _shop_facts(study: Study, evidence: Evidence, shop: ShopConfig, profile: str) -> ShopFacts:
@@ -78,43 +94,37 @@ def _shop_facts(study: Study, evidence: Evidence, shop: ShopConfig, profile: str
         quarantined=dict(evidence.quarantined), order_only=shop.order_only)
 
 
-def _segment(name: str, kind: str, found: dict, decision: dict, shop: ShopConfig, metric: str) -> SegmentResult:
-    trial, report = Trial(**found["trial"]), found["report"]
-    if report is None or not report["queries"]:
-        return SegmentResult(name=name, kind=kind, decision="no data", reason=decision["reason"] or "no queries")
+def _segment(name: str, kind: str, found: dict, decision: dict, shop: ShopConfig) -> SegmentResult:
+    about = {"name": name, "kind": kind, "by": found["by"], "reason": decision["reason"], "shots": found["shots"],
+             "method": found["method"], "members": len(found["members"]) if kind != "family" else found["member_count"]}
+    if found["window"] is None:
+        return SegmentResult(decision="no data", **about)
     window = Window(**found["window"])
 
     def span(low: int, high: int) -> str:
         return " … ".join(show_span(low, high, shop.time_zone, order_only=shop.order_only))
 
-    def means(part: str) -> dict[str, float | None]:
-        return {method: slices[part][metric] for method, slices in report["means"].items() if part in slices}
-
-    gains = {method: {part: Interval.from_json(value) for part, value in parts.items()}
-             for method, parts in report["gains"].items()}
-    gate = trial.gains.get("base")
+    asked = any(one["report"] and one["report"]["questions"] for one in found["audiences"].values())
     return SegmentResult(
-        name=name, kind=kind, decision=decision["decision"], reason=decision["reason"], shots=found["shots"],
-        method=_method(found), support=span(window.support_start, window.gate_start),
-        gate=span(window.gate_start, window.report_start), report=span(window.report_start, window.report_end),
-        queries=report["queries"], users=report["users"], ndcg=means("all"), in_domain=means("in_domain"),
-        gain=gains.get("adapted", {}).get("all"), gain_by_slice=gains.get("adapted", {}),
-        placebo_gain=gains.get("placebo", {}).get("all"),
-        gate_gain=Interval(gate["gain"], gate["low"], gate["high"], gate["p"], trial.n, trial.users) if gate else None,
-        minimum_detectable=trial.minimum_detectable, p_holm=decision["p_holm"])
+        decision=decision["decision"] if asked else "no data", audiences=decision["audiences"],
+        support=span(window.support_start, window.gate_start), gate=span(window.gate_start, window.report_start),
+        report=span(window.report_start, window.report_end),
+        by_audience={audience: _audience(one, audience, decision) for audience, one in found["audiences"].items()},
+        by_member=[MemberResult(**member) for member in found["members"]],
+        curve=ShotCurve.from_json(found["curve"]) if found["curve"] else None, **about)
 
 
-def _curve(study: Study, name: str, found: dict) -> dict:
-    """The last curve, and whether the shots that the present window holds are enough to adapt again."""
-    if found["curve"] is None or name not in study.base.plan:
-        return {}
-    curve = ShotCurve.from_json(found["curve"])
-    available = count_shots(study.givers(name, study.base.plan[name]), curve.cap)
-    return {"curve": curve, "available": available, "rests": rests(found, available)}
+def _audience(found: dict, audience: str, decision: dict) -> AudienceResult:
+    trial, report = Trial(**found["trial"]), found["report"]
+    gains = {part: Interval.from_json(gain) for part, gain in report["gains"].items()}
 
+    def at_gate(rival: str) -> Interval | None:
+        return Interval.from_json(trial.gains[rival]) if rival in trial.gains else None
 
-def _method(found: dict) -> str:
-    return {"base": "none"}.get(found["method"], found["method"])
+    return AudienceResult(
+        promoted=audience in decision["audiences"], questions=report["questions"], users=report["users"], ndcg=report["means"],
+        gain=gains.get("all"), gain_by_slice=gains, gate_gain=at_gate("base"), toughest=trial.toughest,
+        toughest_gain=at_gate(trial.toughest), p_holm=decision["p_holm"][audience], minimum_detectable=trial.minimum_detectable)
 
 
 def _curves(evidence: Evidence) -> list[Curve]:
@@ -131,7 +141,7 @@ def _student(folder: Path) -> StudentResult:
     about = read_json(folder / "onnx" / "student.json")
     served = about["agreement"]["int8"]
     size = sum(path.stat().st_size for path in (folder / "onnx").iterdir()) / 1e6
-    return StudentResult(cosine=served["text"]["cosine"], student_megabytes=size,
+    return StudentResult(cosine=served["text"]["cosine"], megabytes=size,
                          top10_overlap=served["query"].get("recall@10"),
                          facts={name: ", ".join(f"{k} {v:.3f}" for k, v in found.items())
                                 for name, found in served.items()})

@@ -1,14 +1,16 @@
-"""A full set of planted results: 5 segments that win, lose and lack data, and every optional part."""
+"""A full set of planted results: a family and segments that win, lose and lack data, and every optional part."""
 
 from recsys_core.evaluation.bootstrap import Interval
 from recsys_core.evaluation.curve import CurvePoint, ShotCurve
 from recsys_core.evaluation.leakage import Certificate, Check
 from recsys_core.evaluation.results import (
-    ClassificationResult,
+    AudienceResult,
     Curve,
     ExposureMethod,
     Exposures,
     Gain,
+    KnownSteps,
+    MemberResult,
     MethodResult,
     PolicyResult,
     Results,
@@ -31,36 +33,47 @@ def method(name: str, level: float, repeat: float, first: float, **extra: object
 
 
 def curve(gain: float) -> ShotCurve:
-    points = [CurvePoint(k, interval(gain * share, 0.008), interval(gain * share * 0.1, 0.006), share, 0.0087)
-              for k, share in ((4, 0.1), (16, 0.4), (64, 0.8), (256, 1.0))]
-    return ShotCurve(412, 32, 10, 100, 80, tuple(points))
+    return ShotCurve(tuple(CurvePoint(k, interval(gain * share, 0.008))
+                           for k, share in ((4, 0.1), (16, 0.4), (64, 0.8), (256, 1.0), (2711, 1.1))))
 
 
-def segment(name: str, kind: str, decision: str, gain: float | None, reason: str) -> SegmentResult:
-    if gain is None:
-        return SegmentResult(name=name, kind=kind, decision=decision, reason=reason)
+def audience(gain: float, promoted: bool, toughest: str = "counting") -> AudienceResult:
+    return AudienceResult(
+        promoted=promoted, questions=300, users=211, gain=interval(gain, 0.008),
+        gain_by_slice={"all": interval(gain, 0.008), "repeat": interval(gain / 2, 0.01),
+                       "first_time": interval(gain * 1.4, 0.01)},
+        gate_gain=interval(gain + 0.004, 0.008), toughest=toughest, toughest_gain=interval(gain / 2, 0.006),
+        p_holm=0.0041 if promoted else 0.8, minimum_detectable=0.0087,
+        ndcg={"base": 0.105, "adapted": 0.105 + gain, "placebo": 0.087, "segment_popularity": 0.098, "counting": 0.101})
+
+
+def segment(name: str, kind: str, gains: dict[str, float] | None, promoted: tuple[str, ...], reason: str,
+            toughest: str = "counting", **extra: object) -> SegmentResult:
+    """A segment with a gain per audience; None: without data."""
+    if gains is None:
+        return SegmentResult(name=name, kind=kind, decision="no data", reason=reason)
     return SegmentResult(
-        name=name, kind=kind, decision=decision, reason=reason, shots=256, method="closed form", available=412,
-        curve=curve(gain), rests="" if gain > 0.002 else "adapting did not pay with 412 shots: not again before it has 824",
-        support="2017-10-20 … 2017-11-16", gate="2017-11-17 … 2017-11-30", report="2017-12-01 … 2017-12-14",
-        queries=300, users=211, gain=interval(gain, 0.008), placebo_gain=interval(gain * 0.1, 0.006),
-        gain_by_slice={"repeat": interval(gain / 2, 0.01), "first_time": interval(gain * 1.4, 0.01)},
-        gate_gain=interval(gain + 0.004, 0.008), minimum_detectable=0.0087,
-        p_holm=0.0041 if gain > 0 else 0.8,
-        ndcg={"base": 0.105, "adapted": 0.105 + gain, "placebo": 0.107, "from_scratch": 0.081,
-              "segment_popularity": 0.098, "popularity": 0.052, "personal_frequency": 0.099,
-              "item_knn": 0.061},
-        in_domain={"base": 0.214, "adapted": 0.214 + 2 * gain, "placebo": float("nan")})
+        name=name, kind=kind, decision="promoted" if promoted else "refused", reason=reason, audiences=list(promoted),
+        shots=256, method="counts", support="2017-11-05 … 2017-12-02", gate="2017-12-03 … 2017-12-16",
+        report="2017-12-17 … 2017-12-30", curve=curve(max(gains.values())),
+        by_audience={name: audience(gain, name in promoted, toughest) for name, gain in gains.items()}, **extra)
+
+
+def known_steps() -> list[KnownSteps]:
+    return [KnownSteps(steps=steps, metrics={"base": interval(base, 0.01, 300), "popularity": interval(0.085, 0.008, 300),
+                                             "personal_frequency": interval(own, 0.01, 300)})
+            for steps, base, own in ((0, 0.085, 0.085), (1, 0.11, 0.095), (4, 0.15, 0.12), (None, 0.23, 0.2))]
 
 
 def sample_results() -> Results:
-    pays = "ndcg@10 over the base on the gate window, Holm p = 0.004"
-    fails = "does not pay: not proven better than placebo"
+    pays, fails = "pays (+0.0660 [+0.0580, +0.0740] ndcg@10 over the base)", "not proven better than counting its shots"
+    members = [MemberResult(value=value, questions=questions, shots=shots, gain=gain) for value, questions, shots, gain in (
+        ("367", 9, 5120, 0.08), ("12", 7, 311, -0.02), ("99", 6, 40, 0.01), ("3", 2, 9, 0.5))]
     certificate = Certificate("base", "certified", (
         Check("training before report", True, "newest training 2017-10-19, oldest report 2017-12-01"),
         Check("rows of training and report", True, "0 in common")))
     return Results(
-        shop=ShopFacts(name="Corner & Sons", source="Made up for the tests.", first_day="2017-01-01",
+        shop=ShopFacts(name="Corner & Sons", first_day="2017-01-01",
                        last_day="2017-12-14", users=2469, items=92331, distinct_texts=20770, events=1460438,
                        exposures=812345, quarantined={"quantity not positive": 8869, "duplicate": 12}),
         windows=[WindowFacts(name="report", first="2017-12-01", last="2017-12-14", queries=800, users=500,
@@ -85,21 +98,18 @@ def sample_results() -> Results:
             reliability=[(0.002 * 1.8**i, 0.0021 * 1.78**i, 4023) for i in range(8)],
             policy=PolicyResult(logged=interval(0.0231, 0.001), ips=interval(0.0262, 0.004), snips=interval(0.0258, 0.003),
                                 effective_rows=1412.4, mean_weight=1.013, clipped=0.002)),
-        segments=[segment("floral", "domain", "promoted", 0.062, pays),
-                  segment("new households", "new_users", "promoted", 0.011, pays),
-                  segment("deli", "domain", "promoted", -0.009, pays),
-                  segment("easter|scene", "scene", "refused", 0.001, fails),
-                  segment("parents <45", "custom", "refused", -0.013, fails),
-                  segment("christmas", "scene", "no data", None, "3 shots, needs 4")],
+        known_steps=known_steps(),
+        segments=[segment("store", "family", {"none": 0.062, "little": 0.011, "full": -0.012}, ("none", "little"),
+                          f"shoppers without history and with little history: {pays}; shoppers with full history: {fails}",
+                          by="context.store", members=457, by_member=members),
+                  segment("new households", "new_users", {"none": -0.009, "full": 0.001}, ("none",), pays),
+                  segment("easter|scene", "scene", {"none": 0.001, "full": -0.002}, (), fails),
+                  segment("parents <45", "custom", {"none": -0.013}, (), "not proven better than the base", "base"),
+                  segment("christmas", "scene", None, (), "3 shots, needs 4")],
         certificates=[certificate],
         curves=[Curve(title="Text encoder", series={
                     "train": [(i, 3 / (1 + i / 40)) for i in range(0, 200, 5)],
                     "validation": [(i, 3.1 / (1 + i / 45)) for i in range(0, 200, 40)]}),
                 Curve(title="Student", series={"train": [(i, 1.2 / (1 + i / 30)) for i in range(0, 90, 3)]})],
-        student=StudentResult(teacher_ndcg=interval(0.231, 0.012), student_ndcg=interval(0.226, 0.012),
-                              top10_overlap=0.912, cosine=0.981, teacher_megabytes=91.0,
-                              student_megabytes=11.4,
-                              facts={"latency": "0.9 ms for one query, one thread"}),
-        classification=[ClassificationResult(task="intent", method="prototype head", rows=810, metrics={
-            "accuracy": 0.93, "f1_macro": 0.912, "f1_micro": 0.93})],
-        environment={"commit": "0123abc", "seed": "0"})
+        student=StudentResult(top10_overlap=0.912, cosine=0.981, megabytes=11.4,
+                              facts={"latency": "0.9 ms for one query, one thread"}))

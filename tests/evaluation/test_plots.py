@@ -9,7 +9,8 @@ from recsys_core.evaluation.plots import (
     DARK,
     LIGHT,
     SHOWN_CURVES,
-    SHOWN_SEGMENTS,
+    SHOWN_ROWS,
+    draw_known_steps,
     draw_plots,
     draw_ranking,
     draw_reliability,
@@ -18,12 +19,12 @@ from recsys_core.evaluation.plots import (
     draw_training,
 )
 from recsys_core.evaluation.results import SegmentResult
-from tests.evaluation.sample import curve, interval, sample_results
+from tests.evaluation.sample import audience, curve, sample_results, segment
 
 
 def test_every_plot_is_a_png_of_readable_size_and_differs_by_theme():
     light, dark = draw_plots(sample_results(), LIGHT), draw_plots(sample_results(), DARK)
-    assert set(light) == {"ranking", "segments", "shots", "reliability", "training"}
+    assert set(light) == {"ranking", "known_steps", "segments", "shots", "reliability", "training"}
     for name, png in light.items():
         assert png[:8] == b"\x89PNG\r\n\x1a\n"
         width, height = struct.unpack(">II", png[16:24])
@@ -36,7 +37,8 @@ def test_the_same_results_draw_the_same_bytes():
 
 
 @pytest.mark.parametrize("field, empty, plot", [
-    ("methods", [], "ranking"), ("segments", [], "segments"), ("segments", [], "shots"), ("exposures", None, "reliability"),
+    ("methods", [], "ranking"), ("known_steps", [], "known_steps"),
+    ("segments", [], "segments"), ("segments", [], "shots"), ("exposures", None, "reliability"),
     ("curves", [], "training")])
 def test_without_data_there_is_no_plot(field, empty, plot):
     assert plot not in draw_plots(sample_results().model_copy(update={field: empty}))
@@ -50,43 +52,52 @@ def test_bars_are_the_means_best_on_top():
     assert axes[0].lines[-1].get_xdata().tolist() == pytest.approx([0.219, 0.243])
 
 
+def test_the_lines_by_known_steps_are_the_means_and_ours_stands_out():
+    ax = draw_known_steps(sample_results(), LIGHT).axes[0]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["0", "1", "4", "all"]
+    lines = {line.get_label(): line for line in ax.lines}
+    assert set(lines) == {"base ranker", "popularity", "personal frequency"}
+    assert list(lines["base ranker"].get_ydata()) == [0.085, 0.11, 0.15, 0.23]
+    assert lines["base ranker"].get_color() == LIGHT.ours and lines["base ranker"].get_linestyle() == "-"
+    assert len({line.get_linestyle() for line in ax.lines}) == 3
+
+
 def test_the_forest_tells_promoted_from_refused_by_colour_and_fill():
     ax = draw_segments(sample_results(), LIGHT).axes[0]
     marks = {round(float(line.get_xdata()[0]), 3): line for line in ax.lines
              if line.get_marker() in "os" and len(line.get_xdata())}
-    assert set(marks) == {0.062, 0.011, 0.001, -0.009, -0.013}
-    assert marks[0.062].get_markerfacecolor() == LIGHT.promoted != marks[0.001].get_color() == LIGHT.refused
-    assert marks[0.001].get_markerfacecolor() == LIGHT.page and marks[0.001].get_marker() == "s"
+    assert set(marks) == {0.062, 0.011, -0.012, -0.009, 0.001, -0.002, -0.013}
+    assert marks[0.062].get_markerfacecolor() == LIGHT.promoted != marks[-0.012].get_color() == LIGHT.refused
+    assert marks[-0.013].get_markerfacecolor() == LIGHT.page and marks[-0.013].get_marker() == "s"
+    assert [label.get_text() for label in ax.get_yticklabels()][-1] == "store, none"
     low, high = ax.get_xlim()
     assert low < -0.021 and high > 0.07
 
 
 def test_an_unbounded_interval_does_not_stretch_the_forest():
-    one_user = SegmentResult(name="tiny", kind="custom", decision="refused", reason="one user",
-                             gain=Interval(0.02, float("-inf"), float("inf"), 1.0, 3, 1))
+    unbounded = audience(0.02, promoted=False).model_copy(update={
+        "gain": Interval(0.02, float("-inf"), float("inf"), 1.0, 3, 1)})
+    one_user = SegmentResult(name="tiny", kind="custom", decision="refused", reason="one user", by_audience={"none": unbounded})
     results = sample_results()
     ax = draw_segments(results.model_copy(update={"segments": [*results.segments, one_user]}), LIGHT).axes[0]
     assert ax.get_xlim()[0] > -0.2 and ax.get_xlim()[1] < 0.2
 
 
 def test_a_forest_of_many_keeps_the_best_and_the_worst_and_says_so():
-    segments = [SegmentResult(name=f"s{at}", kind="custom", decision="refused", reason="",
-                              gain=interval(at / 1000, 0.01)) for at in range(100)]
+    segments = [segment(f"s{at}", "custom", {"none": at / 1000}, (), "") for at in range(100)]
     ax = draw_segments(sample_results().model_copy(update={"segments": segments}), LIGHT).axes[0]
     names = [label.get_text() for label in ax.get_yticklabels()]
-    assert len(names) == SHOWN_SEGMENTS and names[0] == "s0" and names[-1] == "s99"
-    assert "40 segments in the middle left out" in ax.get_xlabel()
+    assert len(names) == SHOWN_ROWS and names[0] == "s0, none" and names[-1] == "s99, none"
+    assert "40 rows in the middle left out" in ax.get_xlabel()
 
 
-def test_the_curves_show_gain_placebo_and_where_it_starts_to_pay():
+def test_the_curves_show_the_gain_and_where_it_starts_to_pay():
     figure = draw_shots(sample_results(), LIGHT)
     panels = [ax for ax in figure.axes if ax.get_visible()]
     assert [ax.get_title(loc="left") for ax in panels] == [
-        "floral\npays from 16", "new households\npays from 64", "easter|scene\npays at no K", "deli\npays at no K",
-        "parents <45\npays at no K"]
-    gain, placebo = (next(line for line in panels[0].lines if line.get_marker() == mark) for mark in "ox")
-    assert list(gain.get_xdata()) == [4, 16, 64, 256] and gain.get_ydata()[-1] == pytest.approx(0.062)
-    assert placebo.get_ydata()[-1] == pytest.approx(0.0062)
+        "store\npays from 16", "new households\npays at no K", "easter|scene\npays at no K", "parents <45\npays at no K"]
+    gain = next(line for line in panels[0].lines if line.get_marker() == "o")
+    assert list(gain.get_xdata()) == [4, 16, 64, 256, 2711] and gain.get_ydata()[-1] == pytest.approx(0.0682)
     assert any(list(line.get_xdata()) == [16, 16] for line in panels[0].lines)
 
 

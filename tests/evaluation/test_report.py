@@ -57,7 +57,8 @@ def page(written):
 
 def test_the_folder_holds_both_formats_the_plots_and_the_metrics(written):
     assert sorted(path.relative_to(written).as_posix() for path in written.rglob("*") if path.is_file()) == [
-        "metrics.json", *(f"plots/{name}.png" for name in ("ranking", "reliability", "segments", "shots", "training")),
+        "metrics.json", *(f"plots/{name}.png" for name in (
+            "known_steps", "ranking", "reliability", "segments", "shots", "training")),
         "report.html", "report.md"]
 
 
@@ -75,40 +76,59 @@ def test_both_formats_say_the_same(markdown, page):
 
 def test_every_plot_that_markdown_points_to_exists(written, markdown):
     targets = re.findall(r"!\[.*?\]\((.*?)\)", markdown)
-    assert len(targets) == 5 and all((written / target).is_file() for target in targets)
+    assert len(targets) == 6 and all((written / target).is_file() for target in targets)
 
 
 def test_the_summary_comes_first_and_names_gains_losses_and_refusals(markdown):
     summary = markdown.split("## Summary")[1].split("## Ranking")[0]
     assert "better than personal frequency (+0.0250 [+0.0170, +0.0330])" in summary
     assert "First-time items alone" in summary and "not proven different from item-kNN" in summary
-    assert "**Adapting paid at the gate** in 3 of 6 segments, now promoted: floral, new households, deli" in summary
-    assert "**a loss** in 1 (deli −0.0090 [−0.0170, −0.0010])" in summary
-    assert "**Adapting did not pay** in 2, which serve the base: easter|scene, parents <45." in summary
-    assert "**No data** to judge 1, which serve the base: christmas." in summary
+    assert "**Adapting pays for shoppers without history** in 2 of 5 segments: store (+0.0620 [+0.0540, +0.0700]), " in summary
+    assert "new households (−0.0090 [−0.0170, −0.0010], **a loss**)." in summary
+    assert "**Adapting pays for shoppers with little history** in 1 of 5 segments: store (" in summary
+    assert "**A count of the shots does as well, as far as the gate can tell,** in easter|scene (none, full)." in summary
+    assert "filtered to the page where there is one, in parents <45 (none)." in summary
+    assert "**No data** to judge 1, where the base serves: christmas." in summary
+    assert "level or ahead where the known steps are 0 (0.085, popularity 0.085)." in summary
     assert "1 of 1 certificates hold" in summary
 
 
-def test_segments_are_ordered_by_decision_then_gain(markdown):
-    table = markdown.split("## Segments")[1].split("###")[0]
-    names = [line.split("|")[1].strip(" \\") for line in table.splitlines() if line.startswith("| ")][2:]
-    assert names == ["floral", "new households", "deli", "easter", "parents <45", "christmas"]
-    assert "does not pay: not proven better than placebo" in table and "3 shots, needs 4" in table
+def rows_of(markdown: str, heading: str, until: str) -> list[dict[str, str]]:
+    """The first table after a heading."""
+    section = markdown.split(heading)[1].split(until)[0]
+    rows = [[cell.strip("| ") for cell in line.split(" | ")] for line in section.splitlines() if line.startswith("| ")]
+    return [dict(zip(rows[0], row, strict=True)) for row in rows[2:]]
 
 
-def test_each_segment_tells_from_how_many_shots_on_it_pays_and_what_the_night_skips(markdown):
-    section = markdown.split("## Segments")[1]
-    rows = [[cell.strip() for cell in line.split(" | ")] for line in section.split("**Skipped")[0].splitlines()
-            if line.startswith("| ")]
-    heads = [head.strip("| ") for head in rows[0]]
-    found = {row[0].strip("| "): dict(zip(heads, row, strict=True)) for row in rows[2:]}
-    assert {name: row["break-even K"] for name, row in found.items()} == {
-        "floral": "16", "new households": "64", "deli": "none", "easter\\|scene": "none", "parents <45": "none",
-        "christmas": "–"}
-    assert found["floral"]["shots available"] == "412" and found["floral"]["K"] == "256"
-    assert "- **deli:** adapting did not pay with 412 shots: not again before it has 824." in section
-    assert "**Skipped by the nightly job**" in markdown.split("## Ranking")[0]
-    assert "| floral | 64 | +0.0496 [+0.0416, +0.0576] | +0.0050 [−0.0010, +0.0110] | 80% | 0.0087 |" in section
+def test_segments_and_audiences_are_told_one_by_one(markdown):
+    rows = rows_of(markdown, "## Segments", "- **store:**")
+    assert [(row["segment"], row["audience"], row["decision"]) for row in rows] == [
+        ("store", "none", "promoted"), ("store", "little", "promoted"), ("store", "full", "refused"),
+        ("new households", "none", "promoted"), ("new households", "full", "refused"),
+        ("easter\\|scene", "none", "refused"), ("easter\\|scene", "full", "refused"), ("parents <45", "none", "refused"),
+        ("christmas", "–", "no data")]
+    expected = {"questions": "300", "shoppers": "211", "base → adapted": "0.105 → 0.167", "pays from K": "16",
+                "gain": "+0.0620 [+0.0540, +0.0700]", "toughest rival": "counting its shots", "p (Holm)": "0.004"}
+    assert rows[0] | expected == rows[0]
+    assert "- **christmas:** 3 shots, needs 4." in markdown
+
+
+def test_a_familys_members_are_told_as_a_distribution(markdown):
+    found, = rows_of(markdown, "**Families, member by member**", "![")
+    assert found == {"family": "store", "by": "context.store", "members": "457", "with ≥ 5 questions": "3", "gain": "2 of 3",
+                     "best": "367 +0.0800 (9 questions, 5,120 shots)", "median": "+0.0100",
+                     "worst": "12 −0.0200 (7 questions, 311 shots)"}
+
+
+def test_what_is_known_of_shoppers_has_a_table_of_its_own(markdown):
+    rows = rows_of(markdown, "## NDCG@10 by known steps", "## Segments")
+    assert [row["known steps"] for row in rows] == ["0", "1", "4", "all"]
+    assert rows[0]["popularity"].startswith("**0.085") and rows[0]["base ranker"].startswith("**0.085")  # level
+    assert rows[-1]["base ranker"] == "**0.230 [0.220, 0.240]**" and rows[-1]["popularity"] == "0.085 [0.077, 0.093]"
+
+
+def test_gains_at_each_number_of_shots_are_there_for_whoever_looks(markdown):
+    assert "| store | 64 | +0.0496 [+0.0416, +0.0576] |" in markdown.split("### Gain at each number of shots")[1]
 
 
 def test_names_from_the_shop_cannot_become_markup(written, markdown):
@@ -120,7 +140,7 @@ def test_names_from_the_shop_cannot_become_markup(written, markdown):
 def test_metrics_json_is_the_results_and_what_is_not_measured_is_null(written):
     stored = json.loads((written / "metrics.json").read_text())
     assert Results.model_validate(stored) == sample_results()
-    assert stored["segments"][0]["in_domain"]["placebo"] is None
+    assert stored["segments"][-1]["by_audience"] == {} and stored["segments"][0]["by_audience"]["none"]["promoted"] is True
 
 
 def told(results: Results) -> str:
@@ -160,6 +180,7 @@ def test_a_shop_with_nothing_optional_still_gets_a_report(tmp_path):
     text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     assert "declares no segments" in text and "logs no impressions" in text and "![" not in text
     assert "## Exposures" not in text and "## Student" not in text and "## Segments" not in text
+    assert "by known steps" not in text
 
 
 def test_a_failing_report_leaves_the_previous_one(tmp_path, monkeypatch):

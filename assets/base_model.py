@@ -7,10 +7,11 @@ from pydantic import Field
 from assets.partitions import Home, profile, shop_config
 from recsys_core.base_model.encoder import EncoderConfig
 from recsys_core.base_model.finetune import FinetuneConfig
-from recsys_core.base_model.model import BaseConfig, build_base, plan_shop
+from recsys_core.base_model.model import BaseConfig, BaseModelArtefact, build_base, plan_shop
 from recsys_core.base_model.pairs import PairConfig
 from recsys_core.base_model.tune import TextEncoderArtefact, build_text_encoder
 from recsys_core.base_model.vectors import VectorCache
+from recsys_core.evaluation.offers import OffersConfig, judge_promotions
 from recsys_core.evaluation.windows import WindowConfig
 
 
@@ -31,7 +32,8 @@ class BaseModelConfig(dg.Config):
 
 
 def _plan(interactions: pl.DataFrame):
-    return plan_shop(interactions, list(shop_config.segments), WindowConfig(), time_zone=shop_config.time_zone,
+    return plan_shop(interactions, list(shop_config.segments), WindowConfig(),
+                     families=[family.name for family in shop_config.families], time_zone=shop_config.time_zone,
                      order_only=shop_config.order_only)
 
 
@@ -55,8 +57,8 @@ def text_encoder(context: dg.AssetExecutionContext, home: Home, tracking: dg.Res
 @dg.asset(group_name="base_model", io_manager_key="folders", kinds={"numpy"})
 def base_model(context: dg.AssetExecutionContext, home: Home, tracking: dg.ResourceParam[object],
                config: BaseModelConfig, text_encoder, clean_items: pl.LazyFrame, interactions: pl.LazyFrame,
-               exposures: pl.LazyFrame, item_features: pl.LazyFrame):
-    """Item vectors, one ranker per evaluation cut-off, the ranker that ships, and the click head."""
+               exposures: pl.LazyFrame, item_features: pl.LazyFrame, raw_promotions: pl.LazyFrame):
+    """Item vectors, one ranker per evaluation cut-off, the ranker that ships, the click head, and what promotions count."""
     folder, events, tuned = home.staging("base_model"), interactions.collect(), TextEncoderArtefact(text_encoder)
     summary = build_base(
         folder, encoder=tuned.load(), encoder_cutoff=tuned.about["cutoff"], items=clean_items.collect(),
@@ -64,9 +66,11 @@ def base_model(context: dg.AssetExecutionContext, home: Home, tracking: dg.Resou
         item_features=item_features.collect(), plan=_plan(events),
         cache=VectorCache(home.path / "cache" / "vectors"),
         config=BaseConfig(validation_queries=config.validation_queries, seed=config.seed))
+    offers = judge_promotions(BaseModelArtefact(folder), events, raw_promotions.collect(), shop_config.time_zone,
+                              OffersConfig(seed=config.seed))
     tracking.log(params={"items": summary["items"], "users": summary["users"]},
-                 metrics={f"weight/{name}": value for name, value in summary["weights"].items()})
+                 metrics={f"weight/{name}": value[-1] for name, value in summary["weights"].items()})
     context.add_output_metadata({"weights": summary["weights"], "lock": summary["lock"],
-                                 "distinct_texts": summary["distinct_texts"],
+                                 "distinct_texts": summary["distinct_texts"], "promotions": offers or "none",
                                  "unknown_tokens": summary["unknown_share"]})
     return folder

@@ -1,4 +1,4 @@
-"""Where the chain works and how it is cut: the shop's days and the shop's segments.
+"""Where the chain works and how it is cut: the shop's days, and its segments and families.
 
 Read once when the code location loads, from `RECSYS_SHOP` (a shop folder; unset: the embedded shop),
 `RECSYS_HOME` (where everything is written; default `./var`) and `RECSYS_PROFILE` (full or quick).
@@ -85,7 +85,7 @@ _shop = home.open_shop()
 shop_config = _shop.config
 profile = home.profile
 days = _days_of(_shop)
-segments = dg.StaticPartitionsDefinition([segment.name for segment in shop_config.segments])
+segments = dg.StaticPartitionsDefinition([one.name for one in (*shop_config.segments, *shop_config.families)])
 
 
 def partition_tags(keys: Iterable[str], partitions: dg.PartitionsDefinition) -> dict[str, str]:

@@ -47,7 +47,7 @@ STAGES = {
     DAYS: Stage((), ("ingestion", "cleaning"),
                 ("raw/raw_items.parquet", "raw/raw_users.parquet", "raw/raw_shelves.parquet",
                  "raw/raw_promotions.parquet", "clean/clean_items.parquet")),
-    BASE: Stage(("clean/clean_events", "clean/clean_items.parquet", "raw/raw_users.parquet"),
+    BASE: Stage(("clean/clean_events", "clean/clean_items.parquet", "raw/raw_users.parquet", "raw/raw_promotions.parquet"),
                 ("features", "base_model", "distillation"),
                 ("text_encoder", "base_model", "student", "features/interactions.parquet")),
     SEGMENTS: Stage((), ("adaptation", "evaluation"), ()),
@@ -114,10 +114,7 @@ class Freshness:
         return sorted({*pending, *(around or [str(shop.last_day)])})
 
     def stale_segments(self) -> list[str]:
-        """Segments to adapt again: code, a failed run, a missing result, or a changed base or support set.
-
-        New events alone do not re-adapt a segment whose last curve says that its shots do not pay.
-        """
+        """Segments and families to adapt again: code, a failed run, a missing result, another base or other shots."""
         names = segments.get_partition_keys()
         newest = self._runs(SEGMENTS, any_status=True, limit=1)
         if not newest or newest[0].dagster_run.tags[INPUTS_TAG] != self.inputs(SEGMENTS):
@@ -126,16 +123,13 @@ class Freshness:
         unfinished = [] if last.is_success else keys_of(last.tags, segments)
         here = [name for name in names if all(
             (self.home.path / asset / name).is_dir() for asset in ("segment_adapter", "segment_evaluation"))]
-        from recsys_core.adaptation.stale import NEW_EVENTS, resting_segments, stale_adapters
+        from recsys_core.adaptation.stale import stale_adapters
 
-        adapters, base, features = (self.home.path / name for name in ("segment_adapter", "base_model", "features"))
-        changed = stale_adapters(adapters, base, features, here)
-        grown = [name for name, reason in changed.items() if reason == NEW_EVENTS and name not in unfinished]
-        resting = resting_segments(adapters, self.home.path / "segment_evaluation", base, features, grown) if grown else {}
+        changed = stale_adapters(self.home.path / "segment_adapter", self.home.path / "base_model", self.home.path / "features",
+                                 here, self.home.open_shop().config, self.home.path / "raw" / "raw_users.parquet")
         for name, reason in changed.items():
-            log.info("segment %s is %s: %s", name, *(("skipped", resting[name]) if name in resting else ("stale", reason)))
-        return [name for name in names if name not in here or name in unfinished
-                or (name in changed and name not in resting)]
+            log.info("segment %s is stale: %s", name, reason)
+        return [name for name in names if name not in here or name in unfinished or name in changed]
 
     def is_fresh(self, stage: str, kind: str) -> bool:
         """Whether the newest successful run of `stage` (for `full`: the newest full one) read the same."""

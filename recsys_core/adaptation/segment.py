@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field
 from recsys_core.adaptation.closed_form import PoolConfig, Strengths, Support, choose_strengths
 from recsys_core.adaptation.family import METHOD, leave_own_out, make_family
 from recsys_core.adaptation.stale import fingerprints
-from recsys_core.adaptation.study import Study
+from recsys_core.adaptation.study import Shots, Study
 from recsys_core.adaptation.trust import Choice, fit_trust, make_choice
 from recsys_core.artefacts import write_json
 from recsys_core.base_model.data import Queries, take_queries
@@ -83,7 +83,7 @@ def make_segment_adapter(folder: Path, study: Study, name: str, config: Adaptati
     if window is None:
         return about | {"reason": "no window: its dates lie outside the data, or too close to its beginning"}
     found = _Adaptation(study, name, window, config).run(folder)
-    log.info("%s: %s shots, %s", name, found["shots"], found["reason"] or f"trust {found['trust']}")
+    log.info("%s: %s shots, %s", name, found["shots"], found["reason"] or f"trusted {found['trust']}")
     return about | found
 
 
@@ -99,7 +99,7 @@ class _Adaptation:
     def run(self, folder: Path) -> dict:
         """Write what could ship; what segment.json says of it."""
         shots = self.study.shots(self.name, self.window.support_start)
-        about = {"shots": len(shots)}
+        about = {"shots": len(shots), "reason": ""}
         if len(shots) < self.config.min_shots:
             return about | {"reason": f"no adapter: {len(shots)} shots, needs {self.config.min_shots}"}
         strengths = self._strengths(shots)
@@ -115,7 +115,7 @@ class _Adaptation:
         make_family(self.study, self.name, self.window.report_end, strengths, np.array(about["trust"])).save(folder / FAMILY)
         return about | {"method": METHOD}
 
-    def _strengths(self, shots) -> Strengths:
+    def _strengths(self, shots: Shots) -> Strengths:
         _, prior = self.study.base_at(self.window.support_start)
         share = self.study.share(self.name, prior)
         supports = [Support(shots.items[low:high], shots.users[low:high], share)

@@ -10,7 +10,7 @@ import polars as pl
 
 from recsys_core.artefacts import read_json
 from recsys_core.features.context import family_values
-from recsys_core.ingestion.config import FamilySpec, SegmentSpec
+from recsys_core.ingestion.config import FamilySpec, SegmentSpec, ShopConfig
 
 
 def fingerprints(names: Iterable[str], specs: Mapping[str, SegmentSpec | FamilySpec], segment_events: pl.DataFrame,
@@ -41,18 +41,19 @@ def _digest(lines: pl.Series) -> str:
     return hashlib.sha256("\n".join(lines.to_list()).encode()).hexdigest()
 
 
-def stale_adapters(adapters: Path, base_model: Path, features: Path, names: Iterable[str],
-                   specs: Mapping[str, SegmentSpec | FamilySpec], users: pl.DataFrame | None) -> dict[str, str]:
+def stale_adapters(adapters: Path, base_model: Path, features: Path, names: Iterable[str], shop: ShopConfig,
+                   users: Path) -> dict[str, str]:
     """The segments and families whose artefact does not fit the present base and events, with the reason.
 
     Args:
         adapters: folder with one folder per name. base_model: the built base.
-        features: folder of the feature tables' snapshots. names: those to look at. specs, users: see `fingerprints`.
+        features: folder of the feature tables' snapshots. names: those to look at. users: the table of shoppers.
     """
     names, lock = list(names), read_json(base_model / "base.json")["lock"]
     tables = [pl.read_parquet(features / f"{table}.parquet") for table in ("segment_events", "interactions")]
+    specs = {spec.name: spec for spec in (*shop.segments, *shop.families)}
     stale = {}
-    for name, fingerprint in fingerprints(names, specs, *tables, users).items():
+    for name, fingerprint in fingerprints(names, specs, *tables, pl.read_parquet(users)).items():
         about = read_json(adapters / name / "segment.json")
         changed = [key for key in lock if about["lock"].get(key) != lock[key]]
         if changed:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -113,8 +114,11 @@ def make_lock(encoder: Encodes, part_names: tuple[str, ...]) -> dict[str, str]:
 
 
 def plan_shop(interactions: pl.DataFrame, segments: list[SegmentSpec], config: WindowConfig, *,
-              time_zone: str, order_only: bool) -> dict[str, Window]:
+              families: Sequence[str] = (), time_zone: str, order_only: bool) -> dict[str, Window]:
     """The windows of a shop, from its first and last positive event.
+
+    Args:
+        families: the names of the shop's families.
 
     Raises:
         DataError: if there is no positive event at all.
@@ -123,7 +127,7 @@ def plan_shop(interactions: pl.DataFrame, segments: list[SegmentSpec], config: W
         raise DataError("interactions", "no positive event", "check the shop's event types and item ids")
     span = interactions.select(pl.col("timestamp").min().dt.epoch("s").alias("first"),
                                pl.col("timestamp").max().dt.epoch("s").alias("last")).row(0)
-    return plan_windows(*span, segments, config, time_zone=time_zone, order_only=order_only)
+    return plan_windows(*span, segments, config, families=families, time_zone=time_zone, order_only=order_only)
 
 
 def build_base(folder: Path, *, encoder: TextEncoder, encoder_cutoff: int, items: pl.DataFrame,

@@ -12,9 +12,7 @@ from types import SimpleNamespace
 
 import polars as pl
 
-from recsys_core.adaptation.adapt import AdaptationConfig
-from recsys_core.adaptation.segment import adapt_segments
-from recsys_core.adaptation.shots import ShotConfig
+from recsys_core.adaptation.segment import AdaptationConfig, adapt_segments
 from recsys_core.adaptation.study import Study
 from recsys_core.base_model.encoder import EncoderConfig
 from recsys_core.base_model.finetune import FinetuneConfig
@@ -31,14 +29,15 @@ from recsys_core.evaluation.results import Results
 from recsys_core.evaluation.segments import EvaluationConfig, judge_segments
 from recsys_core.evaluation.summary import Evidence, make_results
 from recsys_core.evaluation.windows import Window, WindowConfig
-from recsys_core.features.segments import candidate_items
 from recsys_core.features.store import FeatureConfig, build_features
+from recsys_core.ingestion.config import FamilySpec
 from recsys_core.ingestion.shop import open_shop
 from tests.base_model.tiny_encoder import write_tiny_bert
 from tests.shops import DEPARTMENTS, planted_shop
 
-SEGMENTS = ["toys", "stationery", "spring-fair", "new-shoppers", "nobody"]
-ADAPTATION, EVALUATION = AdaptationConfig(shots=ShotConfig(k=32)), EvaluationConfig()
+FAMILY = FamilySpec(name="region", by="users.region")  # regions buy alike
+SEGMENTS = ["toys", "stationery", "spring-fair", "new-shoppers", "nobody", FAMILY.name]
+ADAPTATION, EVALUATION = AdaptationConfig(), EvaluationConfig()
 
 
 @dataclass(frozen=True)
@@ -100,27 +99,29 @@ def built_shop() -> Built:
     root = Path(tempfile.mkdtemp(prefix="recsys-built-"))
     atexit.register(shutil.rmtree, root, ignore_errors=True)
     opened = open_shop(planted_shop(root / "shop", users=180, impressions=False))
+    config = opened.config.model_copy(update={"families": (FAMILY,)})
     items = clean_items(opened.items())
     clean = pl.concat(clean_events(day.events, items["item_id"], CleaningConfig(), day.day).events
                       for day in opened.events())
-    tables = build_features(root / "features.duckdb", clean.lazy(), items, opened.users(), opened.config.segments,
-                            FeatureConfig(), opened.config.context)
+    tables = build_features(root / "features.duckdb", clean.lazy(), items, opened.users(), config.segments,
+                            FeatureConfig(), config.context)
     folder(root / "features")
-    tables["segment_events"].write_parquet(root / "features" / "segment_events.parquet")
-    plan = plan_shop(tables["interactions"], list(opened.config.segments), WindowConfig(), time_zone="UTC",
-                     order_only=False)
-    shop = SimpleNamespace(config=opened.config, users=opened.users(), items=items, tables=tables, plan=plan)
+    for name in ("segment_events", "interactions"):
+        tables[name].write_parquet(root / "features" / f"{name}.parquet")
+    opened.users().write_parquet(root / "users.parquet")
+    plan = plan_shop(tables["interactions"], list(config.segments), WindowConfig(), families=[FAMILY.name],
+                     time_zone="UTC", order_only=False)
+    shop = SimpleNamespace(config=config, users=opened.users(), items=items, tables=tables, plan=plan)
     encoder = tuned(root, shop)
     base = based(root / "base", root, shop, encoder)
-    study = Study(base, tables["interactions"], tables["segment_events"], ADAPTATION.shots)
+    study = Study(base, tables["interactions"], tables["segment_events"], config.segments, config.families, shop.users)
     adapted = adapt_segments({name: folder(root / "adapters" / name) for name in SEGMENTS}, study, ADAPTATION)
     judged = judge_segments({name: folder(root / "evaluations" / name) for name in SEGMENTS}, study,
-                            {name: root / "adapters" / name for name in SEGMENTS},
-                            candidate_items(base.catalogue.items, opened.config.segments), root / "champion",
-                            EVALUATION, order_only=False)
+                            {name: root / "adapters" / name for name in SEGMENTS}, root / "champion", EVALUATION,
+                            order_only=False)
     build_student(folder(root / "student"), encoder.load(), items,
                   StudentConfig(layers=1, max_steps=1, batch_texts=16, held_out=10), 0, VectorCache(root / "cache"))
     evidence = Evidence(root / "encoder-0", root / "student",
                         {name: root / "evaluations" / name for name in SEGMENTS}, tables["exposures"], {})
-    results = make_results(study, evidence, opened.config, "full", EVALUATION, {"seed": "0"})
+    results = make_results(study, evidence, config, "full", EVALUATION)
     return Built(root, shop, tables, items, plan, encoder, base, study, adapted, judged, results)

@@ -1,6 +1,7 @@
 import json
 import re
 from datetime import date
+from typing import get_args
 
 import numpy as np
 import polars as pl
@@ -10,8 +11,11 @@ from recsys_core.adaptation.promotions import PromotionWeights, make_promotions
 from recsys_core.artefacts import folder_hash
 from recsys_core.deployment.bundle import BundleConfig, write_bundle
 from recsys_core.errors import AdapterError, BundleError
+from recsys_core.evaluation.gate import AUDIENCES
+from recsys_core.evaluation.questions import LITTLE
 from recsys_core.schema import RAW_PROMOTIONS
 from recsys_core.serving import Bundle
+from recsys_core.serving.routing import Audience, audience_of
 from tests.serving.tiny import FAVOURITES, LOCK, ROUTING, TITLES, tiny_arguments, tiny_family, use_word_encoder
 
 
@@ -107,6 +111,11 @@ def test_an_adapter_is_trusted_only_with_the_audiences_it_was_promoted_for(argum
     assert manifest["families"]["deli"] == {"by": None, "members": 1, "audiences": audiences}
     for history, audience in [([], "none"), (["k0"], "little"), (["k0"] * 8, "full")]:
         assert bundle.recommend(history, segment="deli")[0].segment == ("deli" if audience in audiences else None)
+
+
+def test_audiences_are_those_that_evaluation_judges():
+    assert get_args(Audience) == tuple(AUDIENCES)
+    assert [audience_of(steps) for steps in (0, *LITTLE, 8, 64)] == ["none", *["little"] * len(LITTLE), "full", "full"]
 
 
 def test_a_changed_family_is_refused(arguments, tmp_path):

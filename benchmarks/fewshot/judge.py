@@ -23,7 +23,6 @@ from benchmarks.fewshot.studies import FrozenBase, open_study
 from benchmarks.record import Bar
 from recsys_core.adaptation.segment import AdaptationConfig, make_segment_adapter
 from recsys_core.adaptation.study import Study
-from recsys_core.artefacts import read_json
 from recsys_core.base_model.data import SECONDS_PER_DAY
 from recsys_core.evaluation.contestants import Adaptation
 from recsys_core.evaluation.gate import AUDIENCES, GateConfig, Trial, decide
@@ -169,9 +168,9 @@ def bars(nulls: dict, planted: dict, own: dict) -> list[Bar]:
             note=f"Online Retail, random halves of the shoppers and steps drawn by lot, each judged alone at its level; "
                  f"{nulls['adapted']} of them got as far as the gate; promoted: {nulls['promoted'] or 'none'}"),
         Bar("fewshot.planted_power", power, ">=", 0.8, n=planted["segments"],
-            note=f"embedded shop, {CHANNELS} channels with a planted effect of {planted['effect']:+.4f} NDCG@10 for shoppers "
-                 f"without history (planned {EFFECT:+.2f}), {min(planted['questions'])} to {max(planted['questions'])} gate questions "
-                 f"each, each judged alone; share promoted"),
+            note=f"embedded shop, {CHANNELS} channels, planted effect {planted['effect']:+.4f} NDCG@10 for shoppers "
+                 f"without history (planned {EFFECT:+.2f}), {min(planted['questions'])} to {max(planted['questions'])} gate "
+                 f"questions each, each judged alone; share promoted"),
         Bar("fewshot.promoted_worse_later", float(len(worse)), "==", 0, n=len(promoted),
             note=f"promoted segment × audience pairs of both shops that lose significantly on the report window; "
                  f"{len(paying)} of {len({(r['shop'], r['segment']) for r in own['rows']})} segments and families pay: "

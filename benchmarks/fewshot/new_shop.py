@@ -153,9 +153,9 @@ def bars(part: dict) -> list[Bar]:
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     learned = learn_prior([small_choices(make()) for make in SHOPS])
-    lines = [f"# Where the weights of the session model start from: part -> its weight at {', '.join(map(str, KNOTS))} known steps.",
-             "# Fitted on the choices of small shops (64 to 1,024 events) cut from 84.51 Complete Journey, UCI Online Retail, Amazon",
-             "# Industrial & Scientific and ml-100k, before their report periods, by `python -m benchmarks.fewshot.new_shop`."]
+    lines = [f"# Where the session model's weights start: part -> its weight at {', '.join(map(str, KNOTS))} known steps.",
+             "# Fitted on the choices of small shops (64 to 1,024 events) cut from 84.51 Complete Journey, UCI Online Retail,",
+             "# Amazon Industrial & Scientific and ml-100k, before their report periods, by `python -m benchmarks.fewshot.new_shop`."]
     lines += [f"{name}: [{', '.join(f'{weight:.3f}' for weight in learned[:, at])}]" for at, name in enumerate(PART_NAMES)]
     (ROOT / "recsys_core" / "base_model" / "prior.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
 

@@ -55,7 +55,7 @@ def test_shots_beside_the_page_count_through_their_texts_alone():
 def test_few_strengths_serve_every_number_of_shots():
     table = {2: PageStrength(8, .1, 1.), 16: PageStrength(4, 0., .3)}
     assert [strength_at(table, shots).power for shots in (0, 2, 15, 16, 9999)] == [8, 8, 8, 4, 4]
-    assert min(PAGE_STRENGTHS) == 2
+    assert strength_at(PAGE_STRENGTHS, 1) == PAGE_STRENGTHS[4]
     for strength in PAGE_STRENGTHS.values():
         assert np.isfinite(offsets([TEA[0]] * 2, strengths={2: strength})).all()
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
-from assets.evaluation import EvaluationConfig, make_study
+from assets.adaptation import make_study
 from assets.partitions import Home, shop_config
 from recsys_core.artefacts import read_json
 from recsys_core.base_model.tune import TextEncoderArtefact
@@ -14,6 +14,7 @@ from recsys_core.deployment.build import build_bundle
 from recsys_core.deployment.champion import judge_bundle
 from recsys_core.deployment.gates import BundleGateConfig
 from recsys_core.evaluation.results import Results
+from recsys_core.evaluation.segments import EvaluationConfig
 
 
 @dg.asset(group_name="deployment", io_manager_key="folders", kinds={"onnx", "safetensors"})
@@ -24,8 +25,8 @@ def bundle(context: dg.AssetExecutionContext, home: Home, base_model, text_encod
     """Everything serving needs, verified and self-tested: refitted through the newest day, promoted families in."""
     folder, users = home.staging("bundle") / "bundle", raw_users.collect()
     manifest = build_bundle(
-        folder, study=make_study(base_model, interactions, segment_events), student=student, adapters=segment_adapter,
-        results=Results.model_validate(read_json(evaluation_report / "metrics.json")), shop=shop_config,
+        folder, study=make_study(base_model, interactions, segment_events, raw_users), student=student,
+        adapters=segment_adapter, results=Results.model_validate(read_json(evaluation_report / "metrics.json")), shop=shop_config,
         users=users if users.width > 1 else None, shelves=raw_shelves.collect(), promotions=raw_promotions.collect(),
         lineage={"encoder": TextEncoderArtefact(text_encoder).about["model"],
                  "cycle": context.run.tags.get("recsys/cycle", context.run_id)})
@@ -36,10 +37,10 @@ def bundle(context: dg.AssetExecutionContext, home: Home, base_model, text_encod
 
 @dg.asset(group_name="deployment", io_manager_key="folders", kinds={"mlflow"})
 def champion(context: dg.AssetExecutionContext, home: Home, tracking: dg.ResourceParam[object], bundle: Path,
-             base_model, interactions: pl.LazyFrame, segment_events: pl.LazyFrame):
+             base_model, interactions: pl.LazyFrame, segment_events: pl.LazyFrame, raw_users: pl.LazyFrame):
     """The bundle that earned its place; a challenger that did not leaves the old champion as it is."""
-    verdict, metrics = judge_bundle(make_study(base_model, interactions, segment_events), home.path / "champion",
-                                    EvaluationConfig(), BundleGateConfig())
+    verdict, metrics = judge_bundle(make_study(base_model, interactions, segment_events, raw_users),
+                                    home.path / "champion", EvaluationConfig(), BundleGateConfig())
     context.add_output_metadata({"promoted": verdict.passed, "reasons": list(verdict.reasons)})
     tracking.log(metrics={f"gate/{name}": value for name, value in metrics.items()},
                  tags={"gate": "promoted" if verdict.passed else "refused"})

@@ -10,16 +10,15 @@ import polars as pl
 from recsys_core.adaptation.promotions import PromotionWeights, make_promotions
 from recsys_core.adaptation.segment import FAMILY
 from recsys_core.adaptation.study import Study
-from recsys_core.base_model.data import Catalogue
-from recsys_core.base_model.model import SERVING
+from recsys_core.base_model.model import SERVING, BaseModelArtefact
 from recsys_core.deployment.bundle import BundleConfig, write_bundle
 from recsys_core.deployment.shelves import make_shelves
+from recsys_core.evaluation.offers import PROMOTIONS, read_judged
 from recsys_core.evaluation.results import Results, SegmentResult
 from recsys_core.evaluation.windows import BASE
 from recsys_core.ingestion.conditions import split_condition
 from recsys_core.ingestion.config import FamilySpec, SegmentSpec, ShopConfig
 from recsys_core.schema import POSITIVE_EVENTS
-from recsys_core.serving.files import PROMOTIONS
 from recsys_core.serving.search import SearchConfig
 
 LICENCES = {"code": "this project's own", "encoder": "that of the pretrained model named in lineage.encoder",
@@ -34,7 +33,7 @@ def build_bundle(folder: Path, *, study: Study, student: Path, adapters: Mapping
     Args:
         adapters: segment or family → its adapter's artefact. results: the evaluation, with the final decisions.
         lineage: what the caller knows of where this comes from (cycle, encoder).
-        shelves: `schema.RAW_SHELVES`. promotions: `schema.RAW_PROMOTIONS`; they ship where the base holds weights for them.
+        shelves: `schema.RAW_SHELVES`. promotions: `schema.RAW_PROMOTIONS`; they ship where their weights were kept.
 
     Returns:
         the manifest.
@@ -55,7 +54,7 @@ def build_bundle(folder: Path, *, study: Study, student: Path, adapters: Mapping
                             time_zone=shop.time_zone, segment_order=shop.segment_order, context=shop.context,
                             default_event_type=_usual_event(study)),
         click_folder=click if click.is_dir() else None, users=users,
-        promotions=_weighted(base.folder / PROMOTIONS, promotions, base.catalogue),
+        promotions=_weighted(base, promotions),
         shelves=make_shelves(shelves, study.events, base.catalogue, shop.time_zone))
 
 
@@ -73,11 +72,12 @@ def _route(spec: SegmentSpec | FamilySpec, found: SegmentResult, study: Study, s
             "start": spec.start, "end": spec.end, "first_days": spec.first_days}
 
 
-def _weighted(folder: Path, promotions: pl.DataFrame | None, catalogue: Catalogue) -> PromotionWeights | None:
-    """The newest promotions with the weights that were learned for them; None where there is nothing to weigh."""
-    if promotions is None or promotions.is_empty() or not folder.is_dir():
+def _weighted(base: BaseModelArtefact, promotions: pl.DataFrame | None) -> PromotionWeights | None:
+    """The newest promotions with the weights that were learned for them; None where they were not kept."""
+    judged = read_judged(base.folder)
+    if promotions is None or not judged or not judged["kept"]:
         return None
-    return PromotionWeights.load(folder, catalogue).on(make_promotions(promotions, catalogue))
+    return PromotionWeights.load(base.folder / PROMOTIONS, base.catalogue).on(make_promotions(promotions, base.catalogue))
 
 
 def _headline(results: Results) -> dict:

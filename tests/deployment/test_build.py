@@ -1,15 +1,23 @@
-"""A shop in a script the encoder does not know: the report says so, and search goes by words."""
+"""From the stages' artefacts to a bundle and its verdict; and a shop in a script the encoder does not know."""
 
 from types import SimpleNamespace
 
+import numpy as np
+import polars as pl
 import pytest
 
+from recsys_core.adaptation.closed_form import Strengths
+from recsys_core.adaptation.family import make_family
 from recsys_core.adaptation.study import Study
 from recsys_core.deployment.build import build_bundle
+from recsys_core.deployment.champion import judge_bundle
+from recsys_core.deployment.gates import BundleGateConfig
 from recsys_core.evaluation.summary import Evidence, make_results
+from recsys_core.schema import RAW_SHELVES
 from recsys_core.serving import Bundle
+from recsys_core.serving.golden import self_test
 from recsys_core.serving.search import SearchConfig
-from tests.adaptation.built import ADAPTATION, EVALUATION, based, built_shop
+from tests.adaptation.built import EVALUATION, based, built_shop
 from tests.shops import DEPARTMENTS
 
 CHINESE = [
@@ -34,10 +42,11 @@ def chinese(built, tmp_path_factory):
     shop = SimpleNamespace(items=built.items.with_columns(title=titles, text=titles), tables=built.tables,
                            plan=built.plan)
     base = based(root / "base", root, shop, built.encoder)
-    tables, config = built.tables, built.shop.config.model_copy(update={"segments": (), "segment_order": ()})
-    study = Study(base, tables["interactions"], tables["segment_events"].clear(), ADAPTATION.shots)
+    tables = built.tables
+    config = built.shop.config.model_copy(update={"segments": (), "families": (), "segment_order": ()})
+    study = Study(base, tables["interactions"], tables["segment_events"].clear(), ())
     evidence = Evidence(built.encoder.folder, built.root / "student", {}, tables["exposures"], {})
-    results = make_results(study, evidence, config, "full", EVALUATION, {})
+    results = make_results(study, evidence, config, "full", EVALUATION)
     build_bundle(root / "bundle", study=study, student=built.root / "student", adapters={}, results=results,
                  shop=config, users=None, lineage={})
     return SimpleNamespace(base=base, results=results, bundle=Bundle.load(root / "bundle"))
@@ -72,10 +81,59 @@ def test_search_in_an_unknown_script_goes_by_words_and_popularity_alone(chinese)
     assert lost[0].fallback.endswith("ranked without it") and set(lost[0].reasons) == {"popularity"}
 
 
-def test_a_shop_in_the_encoders_own_words_is_untouched(built, tmp_path):
-    build_bundle(tmp_path / "bundle", study=built.study, student=built.root / "student", adapters=built.adapters(),
-                 results=built.results, shop=built.shop.config, users=built.shop.users, lineage={})
-    bundle = Bundle.load(tmp_path / "bundle")
+@pytest.fixture(scope="module")
+def bundle(built, tmp_path_factory):
+    return build(built, tmp_path_factory.mktemp("planted") / "bundle", built.results)
+
+
+def build(built, folder, results, **given) -> Bundle:
+    build_bundle(folder, study=built.study, student=built.root / "student", results=results, shop=built.shop.config,
+                 users=built.shop.users, lineage={}, **{"adapters": built.adapters(), **given})
+    return Bundle.load(folder)
+
+
+def test_a_shop_in_the_encoders_own_words_is_untouched(built, bundle):
     assert built.base.summary["unknown_share"] < 0.1 and built.base.reads_texts
     assert bundle.manifest["search"] == SearchConfig().model_dump()
     assert "text" in bundle.search("wooden train")[0].reasons
+
+
+def test_every_segment_and_family_has_a_route_and_the_promoted_ones_ship(built, bundle):
+    decided = {segment.name: segment for segment in built.results.segments}
+    assert set(bundle.segments) == set(decided)
+    for name, route in bundle.segments.items():
+        assert route["audiences"] == decided[name].audiences and route["reason"] == decided[name].reason
+    assert set(bundle.parts.families) == {name for name, found in decided.items() if found.audiences}
+    toys, region, nobody = (bundle.segments[name] for name in ("toys", "region", "nobody"))
+    assert toys["candidates"] == "(items.department = 'Toys')" and toys["asked"] == "true"
+    assert nobody["asked"] == "(users.region = 'atlantis')" and region["by"] == "users.region"
+    assert 0.25 < region["share"] < 0.4  # of three regions
+    assert bundle.manifest["context"] == ["scene"] and bundle.manifest["promotions"] == []
+
+
+def test_a_family_is_served_by_what_the_bundle_knows_of_its_shoppers(built, tmp_path):
+    levels = len(built.base.catalogue.groups)
+    made = make_family(built.study, "region", built.plan["base"].report_end, Strengths((None,) * levels, None, 30.0), np.ones(7))
+    made.save(tmp_path / "region" / "family")
+    change = {"decision": "promoted", "audiences": ["none"]}
+    promoted = [segment.model_copy(update=change if segment.name == "region" else {}) for segment in built.results.segments]
+    own = pl.DataFrame([("picks", "K00", None, None)], schema=RAW_SHELVES, orient="row")
+    bundle = build(built, tmp_path / "bundle", built.results.model_copy(update={"segments": promoted}), shelves=own,
+                   adapters={**built.adapters(), "region": tmp_path / "region"})
+    user, region = built.shop.users.select("user_id", "region").row(0)
+    known, told = (bundle.recommend([], segment="region", **given) for given in ({"user_id": user}, {"user": {"region": region}}))
+    assert [a.score for a in known] == [a.score for a in told] and known[0].segment == "region"
+    assert bundle.recommend(["K00"] * 9, segment="region", user_id=user)[0].segment is None
+    assert bundle.parts.families["region"].trust[1:].tolist() == [0.0] * 6
+    assert [a.item_id for a in bundle.recommend([], shelf="picks")] == ["K00"]
+    assert self_test(bundle) == []
+
+
+def test_the_base_is_judged_on_the_gate_window_as_it_was_there(built, bundle):
+    config = BundleGateConfig()
+    first, metrics = judge_bundle(built.study, None, EVALUATION, config)
+    assert 0 < metrics["ndcg@10"] < 1 and len(first.reasons) == len(config.baselines) + 1
+    assert any("the floor is" in reason for reason in first.reasons)
+    again, same = judge_bundle(built.study, bundle.folder, EVALUATION, config)
+    assert same == metrics  # and against itself it loses nothing
+    assert any(reason.startswith("holds against the champion") for reason in again.reasons)

@@ -213,7 +213,7 @@ class Bundle:
 
         Returns:
             an adapter for `recommend`, `search` and `click_probability`; one that changes nothing
-            where no known item has a positive label (a page: fewer than two).
+            where no known item has a positive label (for a page: too few, see `adaptation.page`).
         """
         rows = support.to_dicts() if isinstance(support, pl.DataFrame) else list(support)
         taken = [str(row["item_id"]) for row in rows

@@ -6,6 +6,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from recsys_core.adaptation.page import PAGE_STRENGTHS
 from recsys_core.adaptation.promotions import PromotionWeights, make_promotions
 from recsys_core.errors import AdapterError, RequestError
 from recsys_core.schema import RAW_PROMOTIONS
@@ -324,7 +325,8 @@ def test_click_model_is_used_and_shifted_by_the_segment(bundle):
 
 def test_adapting_to_a_page_orders_the_page(bundle, caplog):
     page = ["k1", "k2", "d3", "d3", "nothing"]
-    adapter = bundle.adapt([{"item_id": "k1", "label": 1}, {"item_id": "k1"}, {"item_id": "k0"}], page=page)
+    taken = [{"item_id": "k1", "label": 1}] * min(PAGE_STRENGTHS) + [{"item_id": "k0"}, {"item_id": "d3", "label": 0}]
+    adapter = bundle.adapt(taken, page=page)
     assert "1 items of the page are unknown" in caplog.text
     on_page = bundle.recommend([], k=3, candidates=page, adapter=adapter)
     assert on_page[0].item_id == "k1" and on_page[0].segment == adapter.segment == "page"
@@ -333,8 +335,8 @@ def test_adapting_to_a_page_orders_the_page(bundle, caplog):
 
 
 @pytest.mark.parametrize(("taken", "page", "reason"), [
-    (["k1"], ["k1", "k2"], "a page needs 2 known items with a positive label"), ([], ["k1"], "a page needs 2"),
-    (["k1", "k2"], ["nothing"], "no item of the page is known")])
+    (["k1"], ["k1", "k2"], f"a page needs {min(PAGE_STRENGTHS)} known items with a positive label"),
+    ([], ["k1"], "a page needs"), (["k1", "k2"], ["nothing"], "no item of the page is known")])
 def test_a_page_without_shots_stays_with_the_base(bundle, taken, page, reason):
     adapter = bundle.adapt([{"item_id": item} for item in taken], page=page)
     assert reason in bundle.recommend([], adapter=adapter)[0].fallback

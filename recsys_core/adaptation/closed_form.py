@@ -93,7 +93,7 @@ class Strengths:
         return all(strength is None for strength in (*self.groups, self.text, self.items))
 
     def to_json(self) -> dict[str, Any]:
-        return asdict(self)
+        return {**asdict(self), "groups": list(self.groups)}
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Strengths:

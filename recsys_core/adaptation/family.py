@@ -81,14 +81,19 @@ class Family:
         from safetensors.numpy import save_file
 
         solved = self.solved
-        arrays = {"trust": self.trust, "theta": solved.theta, "shots": solved.shots, **_ragged("items", solved.items)}
-        for at, level in enumerate(solved.levels):
-            arrays |= {f"level_{at}.rest": level.rest, **_ragged(f"level_{at}", level.values)}
-        save_file({key: np.ascontiguousarray(value) for key, value in arrays.items()}, os.fspath(Path(folder) / ARRAYS))
+        save_file({key: np.ascontiguousarray(value) for key, value in self._arrays().items()},
+                  os.fspath(Path(folder) / ARRAYS))
         about = {"format": FORMAT, "name": self.name, "by": self.by, "lock": self.lock, "members": self.members,
                  "strengths": self.strengths.to_json(), "stages": self.stages, "item_ids": list(solved.item_ids),
                  "levels": [{"name": level.name, "labels": list(level.labels)} for level in solved.levels]}
         (Path(folder) / ABOUT).write_text(json.dumps(about, sort_keys=True, allow_nan=False, ensure_ascii=False), "utf-8")
+
+    def _arrays(self) -> dict[str, np.ndarray]:
+        solved = self.solved
+        arrays = {"trust": self.trust, "theta": solved.theta, "shots": solved.shots, **_ragged("items", solved.items)}
+        for at, level in enumerate(solved.levels):
+            arrays |= {f"level_{at}.rest": level.rest, **_ragged(f"level_{at}", level.values)}
+        return arrays
 
     @classmethod
     def load(cls, folder: Path, lock: dict[str, str]) -> Family:
@@ -114,7 +119,7 @@ class Family:
                          Strengths.from_json(about["strengths"]), about["stages"], about["members"], solved)
         except (OSError, KeyError, ValueError, TypeError, SafetensorError) as error:
             raise AdapterError(str(folder), f"cannot be read ({type(error).__name__}: {error})", fix) from error
-        problem = family._problem()
+        problem = "holds other arrays than its record says" if set(arrays) != set(family._arrays()) else family._problem()
         if problem:
             raise AdapterError(str(folder), problem, fix)
         return family

@@ -1,4 +1,4 @@
-"""The planted shop taken through every stage up to the bundle once per test session, with a tiny encoder."""
+"""The planted shop taken through every stage up to the report once per test session, with a tiny encoder."""
 
 from __future__ import annotations
 
@@ -53,8 +53,21 @@ class Built:
     base: BaseModelArtefact
     study: Study
     adapted: dict[str, dict]
-    judged: dict[str, dict]
-    results: Results
+
+    @functools.cached_property
+    def judged(self) -> dict[str, dict]:
+        """Every segment's evaluation; written when first asked for."""
+        return judge_segments({name: folder(self.root / "evaluations" / name) for name in SEGMENTS}, self.study,
+                              self.adapters(), self.root / "champion", EVALUATION, order_only=False)
+
+    @functools.cached_property
+    def results(self) -> Results:
+        """The report's figures; student and evaluations are written when first asked for."""
+        evaluations = {name: self.judged[name]["folder"] for name in SEGMENTS}
+        build_student(folder(self.root / "student"), self.encoder.load(), self.items,
+                      StudentConfig(layers=1, max_steps=1, batch_texts=16, held_out=10), 0, VectorCache(self.root / "cache"))
+        evidence = Evidence(self.root / "encoder-0", self.root / "student", evaluations, self.tables["exposures"], {})
+        return make_results(self.study, evidence, self.shop.config, "full", EVALUATION)
 
     def adapters(self) -> dict[str, Path]:
         return {name: self.root / "adapters" / name for name in SEGMENTS}
@@ -95,7 +108,7 @@ def based(place: Path, root: Path, shop: Built | SimpleNamespace, encoder: TextE
 
 @functools.cache
 def built_shop() -> Built:
-    """Ingest, clean, encode, fit, adapt, judge and report the planted shop of 180 shoppers."""
+    """Ingest, clean, encode, fit and adapt the planted shop of 180 shoppers."""
     root = Path(tempfile.mkdtemp(prefix="recsys-built-"))
     atexit.register(shutil.rmtree, root, ignore_errors=True)
     opened = open_shop(planted_shop(root / "shop", users=180, impressions=False))
@@ -116,12 +129,4 @@ def built_shop() -> Built:
     base = based(root / "base", root, shop, encoder)
     study = Study(base, tables["interactions"], tables["segment_events"], config.segments, config.families, shop.users)
     adapted = adapt_segments({name: folder(root / "adapters" / name) for name in SEGMENTS}, study, ADAPTATION)
-    judged = judge_segments({name: folder(root / "evaluations" / name) for name in SEGMENTS}, study,
-                            {name: root / "adapters" / name for name in SEGMENTS}, root / "champion", EVALUATION,
-                            order_only=False)
-    build_student(folder(root / "student"), encoder.load(), items,
-                  StudentConfig(layers=1, max_steps=1, batch_texts=16, held_out=10), 0, VectorCache(root / "cache"))
-    evidence = Evidence(root / "encoder-0", root / "student",
-                        {name: root / "evaluations" / name for name in SEGMENTS}, tables["exposures"], {})
-    results = make_results(study, evidence, config, "full", EVALUATION)
-    return Built(root, shop, tables, items, plan, encoder, base, study, adapted, judged, results)
+    return Built(root, shop, tables, items, plan, encoder, base, study, adapted)

@@ -20,12 +20,13 @@ def adapter(**changes) -> Adapter:
     full = Adapter("toys", "closed_form", dict(LOCK), rng.normal(size=24).astype(np.float32),
                    groups={"category_1|dairy": 1.5, "brand|acme": -0.5, "brand|unheard of": 3.0},
                    item_ids=("i003", "sold out"), item_values=np.array([0.25, 7.0], np.float32),
+                   trust=np.array([1, 0.9, 0.8, 0.6, 0.4, 0.2, 0.0], np.float32),
                    settings={"shots": 8, "strength": {"text": None}})
     return replace(full, **changes)
 
 
 def same(one: Adapter, two: Adapter) -> bool:
-    arrays = ("theta", "item_values")
+    arrays = ("theta", "item_values", "trust")
     rest = ("segment", "method", "lock", "groups", "item_ids", "settings")
     return all(np.array_equal(getattr(one, a), getattr(two, a)) for a in arrays) and all(
         getattr(one, name) == getattr(two, name) for name in rest)
@@ -122,6 +123,21 @@ def test_a_record_that_does_not_fit_is_refused(tmp_path, changes):
 def test_values_that_are_not_finite_are_refused(tmp_path):
     adapter(theta=np.full(24, np.nan, np.float32)).save(tmp_path / "toys")
     with pytest.raises(AdapterError, match="not finite"):
+        Adapter.load(tmp_path / "toys", LOCK)
+
+
+def test_trust_is_given_at_knots_and_linear_in_the_logarithm_between():
+    weights = [adapter().weight(steps) for steps in (0, 1, 2, 4, 8, 16, 64, 500)]
+    np.testing.assert_allclose(weights, [1, 0.9, 0.8, 0.6, 0.4, 0.2, 0, 0], atol=1e-6)
+    assert adapter().weight(3) == pytest.approx(0.8 - 0.2 * np.log2(4 / 3) / np.log2(5 / 3), abs=1e-6)
+    plain = Adapter("toys", "closed_form", dict(LOCK), np.zeros(24, np.float32))
+    assert [plain.weight(steps) for steps in (0, 3, 99)] == [1.0] * 3
+
+
+@pytest.mark.parametrize("trust", [np.ones(6, np.float32), np.full(7, np.nan, np.float32)])
+def test_a_broken_trust_is_refused(tmp_path, trust):
+    adapter(trust=trust).save(tmp_path / "toys")
+    with pytest.raises(AdapterError, match="re-adapt the segment"):
         Adapter.load(tmp_path / "toys", LOCK)
 
 

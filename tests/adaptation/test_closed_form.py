@@ -9,12 +9,20 @@ import pytest
 
 from recsys_core.adaptation.closed_form import (
     ClosedFormConfig,
+    Counted,
+    PoolConfig,
+    Strengths,
     Support,
     adapt_closed_form,
+    choose_strengths,
+    crowding,
     prepare,
+    solve,
+    solve_counts,
 )
 from recsys_core.adaptation.tilt import _Held
 from recsys_core.base_model.data import Catalogue
+from recsys_core.errors import AdapterError
 from tests.adaptation.planted import LOCK, gain, likes, make_catalogue, word_vectors
 
 SHOP = make_catalogue()
@@ -193,3 +201,109 @@ def test_a_request_never_touches_every_item():
         return min(times)
 
     assert seconds(200) < 5 * seconds(1)
+
+
+def draw(taste: np.ndarray, k: int, seed: int = 0, users: int | None = None, share=REQUEST) -> Support:
+    rng = np.random.default_rng(seed)
+    return Support(rng.choice(len(taste), k, p=taste), np.arange(k) if users is None else rng.integers(users, size=k), share)
+
+
+def count(support: Support) -> Counted:
+    items, counts = np.unique(support.items, return_counts=True)
+    return Counted(items, counts, support.share, crowding(support.users))
+
+
+def choose(supports: list[Support], items: bool = True, **settings) -> Strengths:
+    return choose_strengths(PRIOR, supports, PoolConfig(**settings), items=items, rng=np.random.default_rng(0))
+
+
+@pytest.mark.parametrize("share", [EXACT, REQUEST], ids=["exact", "request"])
+@pytest.mark.parametrize("taste", [likes(SHOP, category="dairy"), likes(SHOP, word="red"), likes(SHOP, items=[3, 50], factor=60)],
+                         ids=["category", "word", "items"])
+def test_counts_with_the_same_strengths_give_the_same_adapter(taste, share):
+    support = draw(taste, 128, share=share)
+    one = adapt_closed_form(PRIOR, {"s": support}, CONFIG)["s"]
+    strength = one.settings["strength"]
+    strengths = Strengths((strength["category_1"], strength["brand"]), strength["text"], strength["items"])
+    two = solve(PRIOR, {"s": count(support)}, strengths)["s"]
+    np.testing.assert_allclose(two.offsets(SHOP), one.offsets(SHOP), atol=2e-4)
+    assert two.settings["strength"] == strength and two.settings["shots"] == 128 and two.method == "counts"
+
+
+def test_many_members_are_solved_side_by_side_as_each_alone():
+    tastes = [likes(SHOP, category="dairy"), likes(SHOP, word="red"), likes(SHOP, items=[3], factor=90)]
+    counted = {f"s{n}": count(draw(tastes[n % 3], 1 + n, n)) for n in range(70)}
+    counted["nobody"] = Counted(np.zeros(0, np.int64), np.zeros(0))
+    strengths = Strengths((16.0, 300.0), 10.0, 100.0, likeness=0.1)
+    together, arrays = solve(PRIOR, counted, strengths), solve_counts(PRIOR, counted.values(), strengths)
+    for row, (name, one) in enumerate(counted.items()):
+        alone = solve(PRIOR, {name: one}, strengths)[name].offsets(SHOP)
+        np.testing.assert_allclose(together[name].offsets(SHOP), alone, atol=2e-4)
+        np.testing.assert_allclose(arrays.offsets(row, SHOP), alone, atol=2e-4)
+    assert np.abs(together["nobody"].offsets(SHOP)).max() < 1e-6
+    assert solve(PRIOR, {}, strengths) == {}
+
+
+def test_a_family_pools_what_each_member_alone_cannot_show():
+    """Six shots convince nobody of a taste; two hundred members with six shots each do."""
+    tastes = [likes(SHOP, category=category) for category in ("dairy", "home", "bakery", "kitchen")]
+    supports = [draw(tastes[n % 4], 6, n) for n in range(200)]
+    strengths = choose(supports)
+    assert strengths.groups[0] is not None and strengths.groups[0] <= 16
+    alone = adapt_closed_form(PRIOR, {f"{n}": support for n, support in enumerate(supports)}, CONFIG)
+    pooled = solve(PRIOR, {f"{n}": count(support) for n, support in enumerate(supports)}, strengths)
+    gains = [np.mean([gain(tastes[n % 4], BASE, made[f"{n}"].offsets(SHOP)) for n in range(200)]) for made in (alone, pooled)]
+    assert gains[1] > gains[0] + 0.05
+
+
+def test_the_strengths_fall_where_members_differ_more():
+    found = [choose([draw(likes(SHOP, category=("dairy", "home")[n % 2], factor=factor), 200, n) for n in range(20)]).groups[0]
+             for factor in (1.5, 4, 20)]
+    assert found == sorted(found, reverse=True) and found[0] > found[-1]
+
+
+def test_a_stage_that_nobody_needs_stays_off():
+    noise = choose([draw(BASE, 100, n) for n in range(20)])
+    assert noise.is_off() or noise.groups[0] is None or noise.groups[0] >= 1000
+    assert choose([]).is_off() and choose([Support(np.zeros(0, int), np.zeros(0, int))]).is_off()
+    own = [draw(likes(SHOP, items=[n, n + 40, n + 90], factor=200), 200, n) for n in range(20)]
+    assert choose(own).items is not None and choose(own, items=False).items is None
+
+
+def test_many_shots_of_few_shoppers_choose_what_fits_few_shots_of_many():
+    """Shoppers who repeat themselves: without their likeness, large members would choose strengths that mute small ones."""
+    rng = np.random.default_rng(0)
+
+    def member(n: int, shoppers: int, shots: int) -> Support:
+        taste = likes(SHOP, category=("dairy", "home", "bakery", "kitchen")[n % 4], factor=6)
+        favourites = rng.choice(len(SHOP), (shoppers, 4), p=taste)  # each takes its own four again and again
+        users = np.repeat(np.arange(shoppers), shots)
+        return Support(favourites[users, rng.integers(4, size=len(users))], users)
+
+    large = [member(n, 12, 80) for n in range(40)]
+    blind, knowing = choose(large, likeness=0.0), choose(large, likeness=0.5)
+    small = [member(n, 24, 1) for n in range(40)]
+
+    def value(strengths: Strengths) -> float:
+        made = solve(PRIOR, {f"{n}": count(support) for n, support in enumerate(small)}, strengths)
+        return float(np.mean([gain(likes(SHOP, category=("dairy", "home", "bakery", "kitchen")[n % 4], factor=6), BASE,
+                                   made[f"{n}"].offsets(SHOP)) for n in range(40)]))
+
+    assert knowing.groups[0] < blind.groups[0] and value(knowing) > value(blind)
+
+
+def test_the_design_effect_and_the_record():
+    strengths = Strengths((30.0, None), 10.0, None, likeness=0.1)
+    assert strengths.design_effect(np.array([1.0, 11.0])).tolist() == [1.0, 2.0]
+    assert Strengths.from_json(strengths.to_json()) == strengths and not strengths.is_off()
+    assert Strengths((None, None)).is_off()
+
+
+def test_strengths_of_another_catalogue_are_refused():
+    with pytest.raises(AdapterError, match="chosen for 3 levels of groups, the catalogue has 2"):
+        solve(PRIOR, {}, Strengths((None,) * 3))
+
+
+def test_the_same_generator_looks_at_the_same_members():
+    supports = [draw(likes(SHOP, category="dairy"), 50, n, users=9) for n in range(30)]
+    assert choose(supports, members=8, shots=20) == choose(supports, members=8, shots=20)

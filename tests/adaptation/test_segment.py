@@ -1,16 +1,24 @@
-"""One segment's artefact on the planted shop: what is written, and why a segment has none."""
+"""One segment's or family's artefact: what is written, why there may be none, and that it is the same every time."""
 
 import shutil
 
 import numpy as np
-import polars as pl
 import pytest
 
-from recsys_core.adaptation.adapter import Adapter
-from recsys_core.adaptation.segment import JUDGED, PLACEBO, SERVING, adapt_segments, load_adapter, make_segment_adapter
+from recsys_core.adaptation.family import Family
+from recsys_core.adaptation.segment import FAMILY, AdaptationConfig, adapt_segments, make_segment_adapter
 from recsys_core.artefacts import folder_hash, read_json
-from recsys_core.errors import AdapterError
+from recsys_core.base_model.knots import KNOTS
+from recsys_core.errors import AdapterError, DataError
+from recsys_core.ingestion.config import SegmentSpec
 from tests.adaptation.built import ADAPTATION, SEGMENTS, built_shop, folder
+from tests.adaptation.planted import CUTS, likes, make_catalogue, planted_study
+
+SHOP = make_catalogue()
+UNIFORM = likes(SHOP)
+CONFIG = AdaptationConfig(questions=60)
+DOMAIN = SegmentSpec(name="kitchen", kind="domain", where="items.category = 'kitchen'")
+TINY = SegmentSpec(name="tiny", kind="custom", where="users.region = 'north'")
 
 
 @pytest.fixture(scope="module")
@@ -18,49 +26,86 @@ def built():
     return built_shop()
 
 
-def test_a_segment_that_pays_has_three_adapters_and_the_rows_they_were_made_from(built):
-    place = built.adapters()["toys"]
-    assert {path.name for path in place.iterdir()} == {JUDGED, PLACEBO, SERVING, "segment.json", "shots.parquet"}
-    shots = pl.read_parquet(place / "shots.parquet")
-    assert shots["use"].unique(maintain_order=True).to_list() == [JUDGED, PLACEBO, SERVING]
-    assert shots.group_by("use").len().sort("use")["len"].to_list() == [32, 32, 32]
-    window = built.plan["toys"]
-    second = pl.col("timestamp").dt.epoch("s")
-    newest = window.report_end - (window.gate_start - window.support_start)
-    for use, low, high in ((JUDGED, window.support_start, window.gate_start),
-                           (PLACEBO, window.support_start, window.gate_start), (SERVING, newest, window.report_end)):
-        assert shots.filter((pl.col("use") == use) & ((second < low) | (second >= high))).is_empty()
-    toys = shots["item_id"].str.starts_with("T")
-    assert shots.filter(toys)["use"].unique().sort().to_list() == [JUDGED, SERVING]
-    assert not shots.filter(~toys).filter(pl.col("use") != PLACEBO).height
+def planted(tastes, **options):
+    return planted_study(tastes, segments=(DOMAIN, TINY), segment_items={
+        "kitchen": SHOP.items.filter(SHOP.items["category"] == "kitchen")["item_id"].to_list()}, **options)
 
 
-def test_shots_that_are_judged_are_of_users_who_are_never_asked(built):
-    shots = pl.read_parquet(built.adapters()["toys"] / "shots.parquet").filter(pl.col("use") != SERVING)
-    row = {user: at for at, user in enumerate(built.study.events.user_ids)}
-    assert built.study.support_users[[row[user] for user in shots["user_id"]]].all()
+def adapt(study, place, *names, config=CONFIG):
+    return adapt_segments({name: folder(place / name) for name in names}, study, config)
 
 
-def test_the_placebo_has_the_judged_ones_scale_and_learned_something_else(built):
-    found = {name: load_adapter(built.adapters()["toys"], name, built.base.lock) for name in (JUDGED, PLACEBO, SERVING)}
-    assert len({adapter.settings["scale"] for adapter in found.values()}) == 1
-    toys = built.base.catalogue.items["department"].to_numpy() == "Toys"
-    lift = {name: adapter.offsets(built.base.catalogue) for name, adapter in found.items()}
-    assert lift[JUDGED][toys].mean() > lift[JUDGED][~toys].mean() + 1
-    assert lift[PLACEBO][toys].mean() < lift[PLACEBO][~toys].mean()
+def test_stores_that_differ_get_a_family_that_is_trusted(tmp_path):
+    study = planted({"dairy": likes(SHOP, category="dairy"), "home": likes(SHOP, category="home"), "any": UNIFORM})
+    about = adapt(study, tmp_path, "store")["store"]
+    assert (about["method"], about["reason"], about["by"], about["kind"]) == ("counts", "", "context.store", "family")
+    assert (about["members"], about["events"], about["shots"]) == (3, 1200, 600)
+    assert about["strengths"]["groups"][0] is not None and about["strengths"]["groups"][0] <= 100
+    assert len(about["trust"]) == len(KNOTS) and min(about["trust"]) > 0.5
+    family = Family.load(tmp_path / "store" / FAMILY, study.base.lock)
+    assert [family.shots(member) for member in family.members] == [400] * 3  # what ships counts everything
+    np.testing.assert_allclose(family.trust, about["trust"])
+    for member in ("dairy", "home"):
+        lifted = SHOP.items["category"].to_numpy()[np.argsort(-family.adapter(member).offsets(SHOP))[:20]]
+        assert (lifted == member).all()
 
 
-def test_nobody_has_no_adapter_and_the_reason(built):
-    about = read_json(built.adapters()["nobody"] / "segment.json")
-    assert (about["method"], about["shots"], about["events"]) == ("base", 0, 0)
-    assert about["reason"] == "no adapter: 0 shots, needs 4"
-    assert load_adapter(built.adapters()["nobody"], JUDGED, built.base.lock) is None
+def test_the_strengths_come_out_on_the_side_that_was_planted(tmp_path):
+    """Stores that differ by category need no single items, and stores that differ by items no category."""
+    by_category = adapt(planted({"dairy": likes(SHOP, category="dairy"), "home": likes(SHOP, category="home")}),
+                        tmp_path / "one", "store")["store"]["strengths"]
+    rng = np.random.default_rng(0)
+    own = {f"s{n}": likes(SHOP, items=rng.choice(144, 6, replace=False).tolist(), factor=80) for n in range(3)}
+    by_item = adapt(planted(own, users=30), tmp_path / "two", "store")["store"]["strengths"]
+    assert by_category["items"] is None and by_category["groups"][0] is not None
+    assert by_item["items"] is not None and by_item["items"] <= 1000
 
 
-def test_a_segment_without_a_window_is_written_with_the_reason(built, tmp_path):
-    about = make_segment_adapter(tmp_path, built.study, "toys", None, ADAPTATION)
-    assert about["reason"].startswith("no window") and about["method"] == "base"
-    assert [path.name for path in tmp_path.iterdir()] == ["segment.json"]
+def test_stores_that_buy_alike_stay_on_the_base(tmp_path):
+    about = adapt(planted({f"s{n}": UNIFORM for n in range(4)}, users=10), tmp_path, "store")["store"]
+    assert about["method"] == "base" and about["reason"].startswith("no adapter: ")
+    assert [path.name for path in (tmp_path / "store").iterdir()] == ["segment.json"]
+
+
+def test_stores_that_change_their_taste_are_not_trusted(tmp_path):
+    """What the shots say is the opposite of what is asked afterwards."""
+    study = planted({"a": likes(SHOP, category="dairy"), "b": likes(SHOP, category="home")})
+    other = planted({"a": likes(SHOP, category="home"), "b": likes(SHOP, category="dairy")})
+    late = study.events.timestamp >= CUTS[0]
+    study.events.item[late] = other.events.item[late]
+    about = adapt(study, tmp_path, "store")["store"]
+    assert about["method"] == "base" and about["trust"] == [0.0] * len(KNOTS)
+    assert about["reason"] == "no adapter: the questions after its shots are answered better without them"
+
+
+def test_too_few_shots_no_questions_and_no_window_are_told(tmp_path):
+    study = planted({"dairy": likes(SHOP, category="dairy"), "home": likes(SHOP, category="home")})
+    assert adapt(study, tmp_path, "tiny")["tiny"]["reason"] == "no adapter: 0 shots, needs 4"
+    many = adapt(study, tmp_path / "b", "store", config=AdaptationConfig(min_shots=401))["store"]
+    assert many["reason"] == "no adapter: 400 shots, needs 401"
+    del study.base.plan["tiny"]
+    assert adapt(study, tmp_path / "c", "tiny")["tiny"]["reason"].startswith("no window")
+    with pytest.raises(DataError, match="neither a segment nor a family"):
+        make_segment_adapter(tmp_path, study, "unheard of", CONFIG)
+
+
+def test_a_segment_is_adapted_within_its_candidates(tmp_path):
+    """A kitchen segment that buys the kitchen as everybody does has nothing to say, though it buys nothing else."""
+    study = planted({"any": UNIFORM, "more": UNIFORM}, users=30)
+    assert adapt(study, tmp_path, "kitchen")["kitchen"]["method"] == "base"
+
+
+def test_the_planted_shop_end_to_end(built):
+    method = {name: about["method"] for name, about in built.adapted.items()}
+    assert method == {"toys": "base", "stationery": "base", "spring-fair": "counts", "new-shoppers": method["new-shoppers"],
+                      "nobody": "base", "region": "base"}
+    about = built.adapted["spring-fair"]
+    assert about["window"]["shots_start"] > 0 and (about["by"], about["members"]) == ("", 1)
+    family = Family.load(built.adapters()["spring-fair"] / FAMILY, built.base.lock)
+    assert family.members == [""]
+    line = np.isin(built.base.catalogue.items["material"].to_numpy(), ["glass", "copper"])
+    offsets = family.adapter("").offsets(built.base.catalogue)
+    assert offsets[line].mean() > offsets[~line].mean() + 1
 
 
 def test_the_same_seed_gives_the_same_artefacts(built, tmp_path):
@@ -71,15 +116,7 @@ def test_the_same_seed_gives_the_same_artefacts(built, tmp_path):
             read_json(built.adapters()[name] / "segment.json")
 
 
-def test_an_adapter_of_another_base_is_refused(built, tmp_path):
-    shutil.copytree(built.adapters()["toys"] / JUDGED, tmp_path / JUDGED)
+def test_a_family_of_another_base_is_refused(built, tmp_path):
+    shutil.copytree(built.adapters()["spring-fair"] / FAMILY, tmp_path / FAMILY)
     with pytest.raises(AdapterError, match="encoder is"):
-        load_adapter(tmp_path, JUDGED, built.base.lock | {"encoder": "another"})
-    assert isinstance(load_adapter(tmp_path, JUDGED, built.base.lock), Adapter)
-
-
-def test_members_are_the_segments_events(built):
-    member = built.study.member("toys")
-    of_toys = np.array([item.startswith("T") for item in built.study.table["item_id"]])[built.study.events.row]
-    np.testing.assert_array_equal(member, of_toys)
-    assert not built.study.member("nobody").any() and not built.study.member("never declared").any()
+        Family.load(tmp_path / FAMILY, built.base.lock | {"encoder": "another"})

@@ -1,12 +1,13 @@
-"""Which segments must be adapted again, and why."""
+"""Which segments and families must be adapted again, and why."""
 
 import shutil
 
 import polars as pl
 import pytest
 
-from recsys_core.adaptation.stale import resting_segments, rests, segment_fingerprints, stale_adapters
+from recsys_core.adaptation.stale import fingerprints, segment_fingerprints, stale_adapters
 from recsys_core.artefacts import read_json, write_json
+from recsys_core.ingestion.config import FamilySpec
 from tests.adaptation.built import SEGMENTS, built_shop
 
 
@@ -18,14 +19,15 @@ def built():
 @pytest.fixture
 def place(built, tmp_path):
     shutil.copytree(built.root / "features", tmp_path / "features")
-    built.tables["interactions"].write_parquet(tmp_path / "features" / "interactions.parquet")
+    shutil.copy(built.root / "users.parquet", tmp_path / "users.parquet")
     (tmp_path / "base").mkdir()
     shutil.copy(built.base.folder / "base.json", tmp_path / "base" / "base.json")
     return tmp_path
 
 
 def stale(built, place, names=SEGMENTS):
-    return stale_adapters(built.root / "adapters", place / "base", place / "features", names)
+    return stale_adapters(built.root / "adapters", place / "base", place / "features", names, built.shop.config,
+                          place / "users.parquet")
 
 
 def test_nothing_is_stale_just_after_adapting(built, place):
@@ -47,6 +49,17 @@ def test_new_events_make_only_their_segment_stale(built, place):
     assert stale(built, place, ["nobody", "stationery"]) == {}
 
 
+def test_a_shopper_who_moves_or_an_event_that_is_lost_make_the_family_stale(built, place):
+    users = pl.read_parquet(place / "users.parquet")
+    users.with_columns(region=pl.when(pl.col("user_id") == "u000").then(pl.lit("south")).otherwise("region")).write_parquet(
+        place / "users.parquet")
+    assert stale(built, place) == {"region": "it has new events"}
+    users.write_parquet(place / "users.parquet")
+    table = pl.read_parquet(place / "features" / "interactions.parquet")
+    table[1:].write_parquet(place / "features" / "interactions.parquet")
+    assert stale(built, place) == {"region": "it has new events"}
+
+
 def test_fingerprints_know_events_not_their_order():
     events = pl.DataFrame({"segment": ["a", "a", "b"], "event_id": ["2", "1", "1"]})
     found = segment_fingerprints(events, ["a", "b", "none"])
@@ -55,25 +68,14 @@ def test_fingerprints_know_events_not_their_order():
     assert segment_fingerprints(events.filter(pl.col("event_id") != "2"), ["a"])["a"] == found["b"]
 
 
-def resting(built, place, curve: dict, adapt_from: int) -> dict[str, str]:
-    write_json(place / "evaluations" / "toys" / "evaluation.json", {"curve": curve, "adapt_from": adapt_from})
-    return resting_segments(built.root / "adapters", place / "evaluations", place / "base", place / "features", ["toys"])
+def test_a_familys_fingerprint_leaves_out_who_belongs_to_no_member():
+    family = FamilySpec(name="store", by="context.store")
+    events = pl.DataFrame({"event_id": ["1", "2", "3"], "context": ['{"store": "a"}', None, '{"store": "b"}']})
+    none = pl.DataFrame(schema={"segment": pl.String, "event_id": pl.String})
 
+    def found(table: pl.DataFrame) -> str:
+        return fingerprints(["store"], {"store": family}, none, table, None)["store"]
 
-def test_a_segment_that_did_not_pay_rests_until_its_shots_have_doubled(built, place):
-    now = built.judged["toys"]["curve"]["available"]
-    never = {"available": now, "break_even": None, "cap": 4}
-    assert resting(built, place, never, 2 * now) == {
-        "toys": f"adapting did not pay with {now} shots: not again before it has {2 * now}, it has {now}"}
-    assert resting(built, place, never | {"available": now // 2}, 2 * (now // 2)) == {}
-
-
-def test_a_segment_rests_below_its_break_even_only(built, place):
-    now = built.judged["toys"]["curve"]["available"]
-    pays = {"available": 2 * now, "break_even": now + 1, "cap": 4}
-    assert resting(built, place, pays, now + 1) == {"toys": f"adapting pays from {now + 1} shots on, it has {now}"}
-    assert resting(built, place, pays | {"break_even": now}, now) == {}
-
-
-def test_what_was_not_measured_never_rests():
-    assert rests({"curve": None, "adapt_from": 0}, 0) == ""
+    assert found(events) == found(events.reverse()) == found(events.filter(pl.col("event_id") != "2"))
+    assert found(events) != found(events.filter(pl.col("event_id") != "3"))
+    assert found(events) != found(events.with_columns(context=pl.lit('{"store": "a"}')))

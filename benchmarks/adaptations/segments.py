@@ -8,9 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
+from benchmarks.adaptations.shots import ShotConfig, Shots, draw_shots, is_support_user, take_queries
 from benchmarks.rankings.journey import fit_before, open_journey
 from recsys_core.adaptation.closed_form import Prior, prepare
-from recsys_core.adaptation.shots import ShotConfig, Shots, draw_shots, is_support_user, take_queries
 from recsys_core.base_model.data import (
     SECONDS_PER_DAY,
     Catalogue,

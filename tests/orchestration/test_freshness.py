@@ -24,7 +24,6 @@ from orchestration.freshness import (
     STAGES,
     Freshness,
 )
-from recsys_core.adaptation.stale import NEW_EVENTS
 from tests.assets.runs import DAYS as ALL_DAYS
 
 NAMES = ["toys", "stationery", "spring-fair", "new-shoppers", "nobody"]
@@ -161,7 +160,7 @@ def adapted(state, monkeypatch) -> dict[str, str]:
     """All segments adapted and evaluated; the returned dict says which of them the core calls stale."""
     stale: dict[str, str] = {}
     monkeypatch.setattr("recsys_core.adaptation.stale.stale_adapters",
-                        lambda adapters, base, features, names: {n: r for n, r in stale.items() if n in names})
+                        lambda adapters, base, features, names, shop, users: {n: r for n, r in stale.items() if n in names})
     for name in NAMES:
         for asset in ("segment_adapter", "segment_evaluation"):
             (state.home.path / asset / name).mkdir(parents=True)
@@ -182,24 +181,11 @@ def test_segments_are_stale_by_base_by_files_and_by_failure(state, adapted) -> N
     assert state.stale_segments() == ["toys", "stationery", "nobody"]
 
 
-def test_new_events_of_a_segment_that_does_not_pay_wait(state, adapted, monkeypatch, caplog) -> None:
-    asked = []
-
-    def resting(adapters, evaluations, base_model, features, names):
-        asked.append((evaluations.name, names))
-        return {"toys": "adapting did not pay with 40 shots"} if "toys" in names else {}
-
-    monkeypatch.setattr("recsys_core.adaptation.stale.resting_segments", resting)
-    adapted |= {"toys": NEW_EVENTS, "stationery": NEW_EVENTS, "nobody": "the base has another encoder"}
+def test_why_a_segment_is_stale_is_told(state, adapted, caplog) -> None:
+    adapted["toys"] = "it has new events"
     with caplog.at_level("INFO", "orchestration.freshness"):
-        assert state.stale_segments() == ["stationery", "nobody"]
-    assert "segment toys is skipped: adapting did not pay with 40 shots" in caplog.text
-    assert asked == [("segment_evaluation", ["toys", "stationery"])]
-    adapted["toys"] = "the base has another encoder"  # another base: measured anew
-    assert state.stale_segments() == ["toys", "stationery", "nobody"]
-    adapted["toys"] = NEW_EVENTS
-    record(state, SEGMENTS, ["toys"], success=False)  # what failed is not left half done
-    assert "toys" in state.stale_segments()
+        assert state.stale_segments() == ["toys"]
+    assert "segment toys is stale: it has new events" in caplog.text
 
 
 def test_publishing_reads_every_adapter(state, adapted) -> None:

@@ -1,8 +1,6 @@
-"""Choosing the shots: which labelled events a segment may learn from, and proof of which they were.
+"""The shots of the timings: labelled events with the history before them, by shoppers who are never asked.
 
-A shot is one labelled event with the history before it. Shots come from the segment's support
-window, from users who are never asked in evaluation, with at most ceil(K/8) per user so that no
-heavy shopper speaks for the whole segment.
+At most ceil(K/8) come from one shopper, so that no heavy shopper speaks for the whole segment.
 """
 
 from __future__ import annotations
@@ -21,7 +19,6 @@ class ShotConfig(BaseModel, frozen=True, extra="forbid"):
     """How shots are drawn."""
 
     k: int = Field(256, ge=1, description="most shots per segment")
-    min_shots: int = Field(4, ge=1, description="fewer than this and the segment stays on the base")
     support_users: float = Field(0.4, gt=0, lt=1, description="share of users who give shots, not queries")
     seed: int = 0
 
@@ -45,8 +42,7 @@ class Shots:
 
 
 def is_support_user(user_ids: list[str], share: float, seed: int = 0) -> np.ndarray:
-    """bool [U]: a user's side of the support/query split, from a hash of the id, so that it never moves:
-    whatever seed the shots are drawn with, judges know who was never asked for one."""
+    """bool [U]: a user's side of the support/query split, from a hash of the id, so that it never moves."""
     limit = int(share * 2**32)
     return np.array([int.from_bytes(hashlib.sha256(f"{seed}:{u}".encode()).digest()[:4], "little") < limit
                      for u in user_ids], dtype=bool)
@@ -69,15 +65,6 @@ def nth_occurrence(values: np.ndarray) -> np.ndarray:
     nth = np.empty(len(values), np.int64)
     nth[order] = np.arange(len(values)) - np.maximum.accumulate(np.where(first, np.arange(len(values)), 0))
     return nth
-
-
-def count_shots(users: np.ndarray, cap: int) -> int:
-    """How many of these users' events [n] a draw could choose from, at most `cap` of one user.
-
-    >>> count_shots(np.array([7, 7, 7, 3]), cap=2)
-    3
-    """
-    return int(np.count_nonzero(nth_occurrence(users) < cap))
 
 
 def draw_shots(interactions: Interactions, start: int, end: int, member: np.ndarray, config: ShotConfig,

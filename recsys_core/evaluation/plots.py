@@ -104,8 +104,8 @@ def draw_known_steps(results: Results, theme: Theme) -> Figure:
         ours = name == "base"
         means = [one.metrics[name].mean for one in found]
         colour = theme.ours if ours else theme.soft
-        ax.plot(at, means, "o" * ours + ("", "--", ":", "-.", (0, (1, 4)))[place % 5] * (not ours) + "-" * ours, color=colour,
-                linewidth=2 if ours else 1.4, markersize=5, label=method_name(name))
+        ax.plot(at, means, color=colour, marker="o" if ours else "", markersize=5, linewidth=2 if ours else 1.4,
+                linestyle=("-", "--", ":", "-.", (0, (1, 4)))[place % 5], label=method_name(name))
         if ours:
             ax.fill_between(at, [one.metrics[name].low for one in found], [one.metrics[name].high for one in found],
                             color=colour, alpha=0.15, linewidth=0)

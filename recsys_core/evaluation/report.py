@@ -69,8 +69,8 @@ def _subtitle(results: Results) -> str:
 
 
 def _summary(results: Results) -> list[Block]:
-    lines = [*_ranking_words(results), *_known_words(results), *_segment_words(results), *_exposure_words(results),
-             *_student_words(results), _leakage_words(results), *results.notes]
+    lines = [*_ranking_words(results), *_known_words(results), *_segment_words(results), *_promotion_words(results),
+             *_exposure_words(results), *_student_words(results), _leakage_words(results), *results.notes]
     return [Tiles(_tiles(results)), Heading("Summary"), Bullets([line for line in lines if line])]
 
 
@@ -190,6 +190,16 @@ def _gained(segment: SegmentResult, audience: str) -> str:
         return segment.name
     words = {"worse": ", **a loss**", "not proven different": ", not proven on the later window"}.get(_verdict(gain), "")
     return f"{segment.name} ({signed(gain)}{words})"
+
+
+def _promotion_words(results: Results) -> list[str]:
+    found = results.promotions
+    if found is None:
+        return []
+    windows = (("gate", found.gate), ("report", found.report))
+    gains = [f"{signed(gain)} on the {window} window" for window, gain in windows if gain]
+    verdict = "they are part of the score" if found.kept else f"left out of the score, {found.reason}"
+    return [f"**Promotions** ({', '.join(found.placements)}): {'; '.join([verdict, *gains])}."]
 
 
 def _exposure_words(results: Results) -> list[str]:

@@ -103,6 +103,19 @@ class KnownSteps(Record):
     metrics: dict[str, StoredInterval]
 
 
+class PromotionsResult(Record):
+    """What the shop's promotions add as parts of the score: the base with them minus without, NDCG@10, same questions.
+
+    kept: whether the gate window proved it, so that they serve. gate, report: None where nobody was asked.
+    """
+
+    kept: bool
+    reason: str
+    placements: list[str]
+    gate: StoredInterval | None = None
+    report: StoredInterval | None = None
+
+
 class ExposureMethod(Record):
     """How well one model predicts which exposures turn positive."""
 
@@ -235,6 +248,7 @@ class Results(Record):
     methods: list[MethodResult]
     gains: list[Gain] = []
     known_steps: list[KnownSteps] = []
+    promotions: PromotionsResult | None = Field(None, description="in shops that say what they promote")
     exposures: Exposures | None = None
     segments: list[SegmentResult] = []
     certificates: list[StoredCertificate] = []

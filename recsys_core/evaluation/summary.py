@@ -22,12 +22,14 @@ from recsys_core.evaluation.base import (
 )
 from recsys_core.evaluation.bootstrap import Interval
 from recsys_core.evaluation.curve import ShotCurve
-from recsys_core.evaluation.gate import Trial, decide
+from recsys_core.evaluation.gate import AUDIENCES, Trial, decide
 from recsys_core.evaluation.leakage import Certificate
+from recsys_core.evaluation.offers import read_judged
 from recsys_core.evaluation.results import (
     AudienceResult,
     Curve,
     MemberResult,
+    PromotionsResult,
     Results,
     SegmentResult,
     ShopFacts,
@@ -72,7 +74,7 @@ def make_results(study: Study, evidence: Evidence, shop: ShopConfig, profile: st
         shop=_shop_facts(study, evidence, shop, profile), metric=config.gate.metric,
         windows=[describe_window(window, queries, shop.time_zone, order_only=shop.order_only)],
         methods=methods, gains=gains, known_steps=measure_known_steps(study, config),
-        exposures=evaluate_clicks(study, evidence.exposures, config, shop.time_zone),
+        promotions=_promotions(study), exposures=evaluate_clicks(study, evidence.exposures, config, shop.time_zone),
         segments=[_segment(name, kinds[name], found, decisions[name], shop) for name, found in evaluations.items()],
         certificates=[certificate] + [Certificate.from_json(found["certificate"]) for found in evaluations.values()
                       if found["certificate"]],
@@ -80,8 +82,8 @@ def make_results(study: Study, evidence: Evidence, shop: ShopConfig, profile: st
 
 
 def trials_of(evaluations: Iterable[Mapping[str, Any]]) -> list[Trial]:
-    """Every trial of every evaluation.json."""
-    return [Trial(**one["trial"]) for found in evaluations for one in found["audiences"].values()]
+    """Every trial of every evaluation.json, audiences in their usual order."""
+    return [Trial(**found["audiences"][audience]["trial"]) for found in evaluations for audience in AUDIENCES]
 
 
 def _shop_facts(study: Study, evidence: Evidence, shop: ShopConfig, profile: str) -> ShopFacts:
@@ -96,7 +98,7 @@ def _shop_facts(study: Study, evidence: Evidence, shop: ShopConfig, profile: str
 
 def _segment(name: str, kind: str, found: dict, decision: dict, shop: ShopConfig) -> SegmentResult:
     about = {"name": name, "kind": kind, "by": found["by"], "reason": decision["reason"], "shots": found["shots"],
-             "method": found["method"], "members": len(found["members"]) if kind != "family" else found["member_count"]}
+             "method": found["method"], "members": found["member_count"]}
     if found["window"] is None:
         return SegmentResult(decision="no data", **about)
     window = Window(**found["window"])
@@ -109,14 +111,14 @@ def _segment(name: str, kind: str, found: dict, decision: dict, shop: ShopConfig
         decision=decision["decision"] if asked else "no data", audiences=decision["audiences"],
         support=span(window.support_start, window.gate_start), gate=span(window.gate_start, window.report_start),
         report=span(window.report_start, window.report_end),
-        by_audience={audience: _audience(one, audience, decision) for audience, one in found["audiences"].items()},
+        by_audience={audience: _audience(found["audiences"][audience], audience, decision) for audience in AUDIENCES},
         by_member=[MemberResult(**member) for member in found["members"]],
         curve=ShotCurve.from_json(found["curve"]) if found["curve"] else None, **about)
 
 
 def _audience(found: dict, audience: str, decision: dict) -> AudienceResult:
     trial, report = Trial(**found["trial"]), found["report"]
-    gains = {part: Interval.from_json(gain) for part, gain in report["gains"].items()}
+    gains = {part: Interval.from_json(gain) for part, gain in report["gain_by_slice"].items()}
 
     def at_gate(rival: str) -> Interval | None:
         return Interval.from_json(trial.gains[rival]) if rival in trial.gains else None
@@ -125,6 +127,11 @@ def _audience(found: dict, audience: str, decision: dict) -> AudienceResult:
         promoted=audience in decision["audiences"], questions=report["questions"], users=report["users"], ndcg=report["means"],
         gain=gains.get("all"), gain_by_slice=gains, gate_gain=at_gate("base"), toughest=trial.toughest,
         toughest_gain=at_gate(trial.toughest), p_holm=decision["p_holm"][audience], minimum_detectable=trial.minimum_detectable)
+
+
+def _promotions(study: Study) -> PromotionsResult | None:
+    found = read_judged(study.base.folder)
+    return PromotionsResult.model_validate(found) if found else None
 
 
 def _curves(evidence: Evidence) -> list[Curve]:

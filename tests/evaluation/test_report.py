@@ -154,6 +154,16 @@ def test_the_off_policy_value_is_told_only_where_there_is_one():
     assert "Off-policy" not in told(results.model_copy(update={"exposures": unlogged}))
 
 
+def test_what_promotions_add_is_told_and_that_they_were_left_out():
+    results = sample_results()
+    kept = "**Promotions** (display, mailer): they are part of the score; +0.0032 [+0.0012, +0.0052] on the gate window; "
+    assert kept in told(results)
+    refused = results.promotions.model_copy(update={"kept": False, "reason": "no evidence: too few questions", "report": None})
+    text = told(results.model_copy(update={"promotions": refused}))
+    assert "left out of the score, no evidence: too few questions; +0.0032" in text
+    assert "**Promotions**" not in told(results.model_copy(update={"promotions": None}))
+
+
 def test_a_worse_base_is_said_to_be_worse():
     results = sample_results()
     gain = results.gains[0].model_copy(update={"interval": interval(-0.03, 0.01)})

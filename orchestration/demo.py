@@ -3,14 +3,17 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 
 from assets.partitions import Home
 from recsys_core.artefacts import read_json
 from recsys_core.errors import RecsysError
+from recsys_core.evaluation.gate import AUDIENCES, name_audiences
 from recsys_core.evaluation.results import METHOD_NAMES, SLICE_NAMES, Results, SegmentResult
 from recsys_core.serving.bundle import Bundle, Recommendation
+from recsys_core.serving.shelves import NEW_ARRIVALS
 
 SHOWN = 5  # items of a list
 METRICS = ("ndcg@10", "recall@10", "hr@10", "mrr@10")
@@ -30,7 +33,9 @@ def summary(home: Path) -> Iterator[str]:
     yield ""
     yield from _segments(results)
     yield ""
-    yield from _lists(bundle, results, home)
+    yield from _adapted(bundle, results, home)
+    yield ""
+    yield from _shelf(bundle, home)
     yield ""
     yield from _search(bundle)
 
@@ -62,52 +67,75 @@ def _segments(results: Results) -> Iterator[str]:
     promoted = [s for s in results.segments if s.decision == "promoted"]
     refused = [s for s in results.segments if s.decision == "refused"]
     yield f"Segments: {len(promoted)} of {len(results.segments)} promoted."
-    if promoted:
-        yield "  " + _segment_line(max(promoted, key=_gained))
-    if refused:
-        yield "  " + _segment_line(max(refused, key=lambda s: s.shots))
-
-
-def _segment_line(segment: SegmentResult) -> str:
-    gain, curve = segment.gain, segment.curve
-    measured = f", NDCG@10 {gain.mean:+.4f} [{gain.low:+.4f}, {gain.high:+.4f}]" if gain else ""
-    pays = f", {f'pays from K = {segment.break_even} on' if segment.break_even else 'pays at no K'}" \
-        if curve and curve.points else ""
-    return (f"{segment.decision}: {segment.name} (K = {segment.shots}, {segment.method or 'none'}{measured}{pays}): "
-            f"{segment.reason}")
+    shown = [max(promoted, key=_gained, default=None), max(refused, key=lambda s: s.shots, default=None)]
+    for segment in filter(None, shown):
+        yield f"  {segment.decision}: {segment.name} ({segment.kind}, {segment.shots:,} shots): {segment.reason}"
+        for audience in AUDIENCES:
+            found = segment.by_audience.get(audience)
+            if found and found.gain:
+                yield (f"    {AUDIENCES[audience]}: {results.metric} {found.ndcg['base']:.4f} → {found.ndcg['adapted']:.4f}, "
+                       f"{found.gain.mean:+.4f} [{found.gain.low:+.4f}, {found.gain.high:+.4f}]")
 
 
 def _gained(segment: SegmentResult) -> float:
     return segment.gain.mean if segment.gain else 0.0
 
 
-def _lists(bundle: Bundle, results: Results, home: Path) -> Iterator[str]:
-    """One shopper's list from the base and from the promoted segment that gained most."""
+def _adapted(bundle: Bundle, results: Results, home: Path) -> Iterator[str]:
+    """One list from the base and from what was promoted: a family's largest member, or the segment that gained most."""
     promoted = [s for s in results.segments if bundle.segments.get(s.name, {}).get("decision") == "promoted"]
-    segment = max(promoted, key=_gained).name if promoted else None
-    shopper, history = _shopper(home, segment)
-    yield f"Shopper {shopper}, {len(history)} events; before adaptation:"
-    yield from _items(bundle, bundle.recommend(history, SHOWN))
-    if segment is None:
-        yield "No segment was promoted: after adaptation the list is the same."
+    chosen = max(promoted, key=lambda s: (bool(s.by), _gained(s)), default=None)
+    if chosen is None:
+        yield "No segment was promoted: everybody's list is the base's."
         return
-    yield f"after adaptation to {segment}:"
-    at = bundle.segments[segment]["start"]  # a scene answers only in its own days
-    yield from _items(bundle, bundle.recommend(history, SHOWN, segment=segment, at=at))
+    known, said = _known(home, chosen)
+    asked, where = _request(bundle, chosen)
+    yield f"Before adaptation, {said}{where}:"
+    yield from _items(bundle, bundle.recommend(known, SHOWN, **{**asked, "segment": None}))
+    after = bundle.recommend(known, SHOWN, **asked)
+    yield f"after adaptation to {after[0].segment or 'nothing'} ({chosen.name} pays for {name_audiences(chosen.audiences)}):"
+    yield from _items(bundle, after)
 
 
-def _shopper(home: Path, segment: str | None) -> tuple[str, list[str]]:
-    """The segment's (or the shop's) most active shopper and what they took, oldest first."""
+def _known(home: Path, segment: SegmentResult) -> tuple[list[str], str]:
+    """A history that the segment was promoted for, in words, too."""
+    if "none" in segment.audiences:
+        return [], "a shopper without history"
+    shopper, history = _shopper(home)
+    history = history if "full" in segment.audiences else history[-1:]
+    return history, f"shopper {shopper}, {len(history)} known events"
+
+
+def _request(bundle: Bundle, segment: SegmentResult) -> tuple[dict[str, Any], str]:
+    """What a request says to be a segment's, or that of the family's member with most shots; the latter in words, too."""
+    if not segment.by:
+        return {"segment": segment.name, "at": bundle.segments[segment.name].get("start")}, ""  # scenes: only in their days
+    family, (table, column) = bundle.parts.families[segment.name], segment.by.split(".", 1)
+    member = max(family.members, key=family.shots)
+    where = f", {column} {member} ({family.shots(member):,} shots)"
+    return {"segment": "auto", "context" if table == "context" else "user": {column: member}}, where
+
+
+def _shopper(home: Path) -> tuple[str, list[str]]:
+    """The most active shopper and what they took, oldest first."""
     events = pl.scan_parquet(home / "features" / "interactions.parquet")
-    if segment is not None:
-        mine = pl.scan_parquet(home / "features" / "segment_events.parquet").filter(pl.col("segment") == segment)
-        counted = events.join(mine, on="event_id", how="semi")
-    else:
-        counted = events
-    count = counted.group_by("user_id").len().sort("len", "user_id", descending=[True, False])
+    count = events.group_by("user_id").len().sort("len", "user_id", descending=[True, False])
     shopper = count.head(1).collect()["user_id"][0]
     taken = events.filter(pl.col("user_id") == shopper).sort("timestamp", "item_id").tail(100)
     return shopper, taken.collect()["item_id"].to_list()
+
+
+def _shelf(bundle: Bundle, home: Path) -> Iterator[str]:
+    """One shelf of the data's last day for the most active shopper: the shop's first one, or the newest items."""
+    shelves, day = bundle.parts.shelves, bundle.parts.newest_day
+    names = sorted(shelves.names, key=lambda name: name == NEW_ARRIVALS)
+    name = next((name for name in names if shelves.allowed(name, day)[0] is not None), None)
+    if name is None:
+        yield f"No shelf holds anything on {day}."
+        return
+    shopper, history = _shopper(home)
+    yield f"Shelf {name} on {day}, for shopper {shopper}:"
+    yield from _items(bundle, bundle.recommend(history, SHOWN, shelf=name))
 
 
 def _search(bundle: Bundle) -> Iterator[str]:

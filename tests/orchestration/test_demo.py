@@ -7,29 +7,30 @@ from orchestration.demo import main, summary
 from recsys_core.artefacts import write_json
 from recsys_core.deployment.bundle import write_bundle
 from recsys_core.evaluation.results import SegmentResult
-from tests.evaluation.sample import curve, interval, sample_results
-from tests.serving.tiny import tiny_arguments, tiny_events, use_word_encoder
+from tests.evaluation.sample import sample_results, segment
+from tests.serving.tiny import SHELVES, tiny_arguments, tiny_events, use_word_encoder
 
 
-def segment(name: str, decision: str, reason: str, shots: int) -> SegmentResult:
-    return SegmentResult(name=name, kind="domain", decision=decision, reason=reason, shots=shots, method="closed_form",
-                         gain=interval(0.062 if decision == "promoted" else 0.001, 0.008),
-                         curve=curve(0.062 if decision == "promoted" else 0.001))
+def told(folder, monkeypatch, judged: list[SegmentResult], **arguments) -> list[str]:
+    """The summary of the tiny bundle beside a report with these segments."""
+    use_word_encoder(monkeypatch)
+    write_bundle(folder / "bundle", **tiny_arguments(folder / "sources") | arguments)
+    results = sample_results().model_copy(update={"segments": judged})
+    write_json(folder / "report" / "metrics.json", results.model_dump(mode="json"))
+    (folder / "features").mkdir()
+    tiny_events().write_parquet(folder / "features" / "interactions.parquet")
+    return list(summary(folder))
+
+
+STORE = segment("store", "family", {"none": 0.062, "little": 0.011, "full": -0.012}, ("none", "little"), "pays",
+                by="context.store")
+DELI = segment("deli", "domain", {"full": 0.03}, ("full",), "pays")
+TOYS = segment("toys", "domain", {"none": 0.001}, (), "not proven better than the base")
 
 
 @pytest.fixture
 def lines(tmp_path, monkeypatch) -> list[str]:
-    use_word_encoder(monkeypatch)
-    write_bundle(tmp_path / "bundle", **tiny_arguments(tmp_path / "sources"))
-    judged = [segment("deli", "promoted", "pays", 64), segment("toys", "refused", "does not pay", 32)]
-    results = sample_results().model_copy(update={"segments": judged})
-    write_json(tmp_path / "report" / "metrics.json", results.model_dump(mode="json"))
-    (tmp_path / "features").mkdir()
-    events = tiny_events()
-    events.write_parquet(tmp_path / "features" / "interactions.parquet")
-    deli = events.filter(pl.col("item_id").str.starts_with("d")).select(pl.lit("deli").alias("segment"), "event_id")
-    deli.write_parquet(tmp_path / "features" / "segment_events.parquet")
-    return list(summary(tmp_path))
+    return told(tmp_path, monkeypatch, [STORE, DELI, TOYS])
 
 
 def below(lines: list[str], heading: str, count: int) -> list[str]:
@@ -37,23 +38,45 @@ def below(lines: list[str], heading: str, count: int) -> list[str]:
     return lines[start + 1:start + 1 + count]
 
 
+def items(lines: list[str], heading: str, count: int = 5) -> list[str]:
+    return [line.split()[1] for line in below(lines, heading, count)]
+
+
 def test_it_says_what_was_promoted_and_what_was_refused_and_why(lines) -> None:
-    assert "Segments: 1 of 2 promoted." in lines
-    assert ("  promoted: deli (K = 64, closed_form, NDCG@10 +0.0620 [+0.0540, +0.0700], pays from K = 16 on): pays") in lines
-    assert ("  refused: toys (K = 32, closed_form, NDCG@10 +0.0010 [-0.0070, +0.0090], pays at no K): does not pay") in lines
+    assert "Segments: 2 of 3 promoted." in lines
+    assert "  promoted: store (family, 256 shots): pays" in lines
+    assert "    shoppers without history: ndcg@10 0.1050 → 0.1670, +0.0620 [+0.0540, +0.0700]" in lines
+    assert "  refused: toys (domain, 256 shots): not proven better than the base" in lines
 
 
-def test_adapting_changes_the_shoppers_list(lines) -> None:
-    before = [line.split()[1] for line in below(lines, "Shopper ", 5)]
-    after = [line.split()[1] for line in below(lines, "after adaptation to deli", 5)]
-    assert before != after
-    assert {"d1", "d2"} <= set(after)  # the adapter's favourites
+def test_a_shopper_without_history_is_adapted_to_in_a_store(lines) -> None:
+    before, after = items(lines, "Before adaptation, a shopper without history, store 367 (8 shots):"), items(
+        lines, "after adaptation to store")
+    assert "t4" not in before and after[0] == "t4"  # what store 367 likes
+    assert any(line.endswith("(store pays for shoppers without history and with little history):") for line in lines)
+
+
+def test_without_a_family_the_segment_that_gained_most_is_shown_to_whom_it_pays(tmp_path, monkeypatch) -> None:
+    lines = told(tmp_path, monkeypatch, [DELI, TOYS])
+    before, after = items(lines, "Before adaptation, shopper u00, "), items(lines, "after adaptation to deli")
+    assert before != after and {"d1", "d2"} <= set(after)
+
+
+def test_where_nothing_was_promoted_it_says_so(tmp_path, monkeypatch) -> None:
+    lines = told(tmp_path, monkeypatch, [TOYS])
+    assert "No segment was promoted: everybody's list is the base's." in lines and "Segments: 0 of 1 promoted." in lines
+
+
+def test_a_shelf_that_holds_something_on_the_last_day_is_shown(lines, tmp_path, monkeypatch) -> None:
+    assert set(items(lines, "Shelf window on 2024-03-05, for shopper u00:", 2)) == {"k0", "g3"}  # the campaign opens later
+    other = told(tmp_path / "other", monkeypatch, [TOYS], shelves=SHELVES.filter(pl.col("shelf") == "campaign"))
+    assert "No shelf holds anything on 2024-03-05." in other
 
 
 def test_every_method_has_its_row_and_the_search_answers(lines) -> None:
     table = "\n".join(below(lines, "Ranking the whole catalogue", 9))
     assert "personal frequency" in table and "item-kNN" in table
-    assert [line.split()[1] for line in below(lines, "Search for “train”", 1)] == ["t0"]
+    assert items(lines, "Search for “train”", 1) == ["t0"]
 
 
 def test_without_a_report_it_says_what_is_missing(tmp_path, monkeypatch, capsys) -> None:

@@ -73,7 +73,7 @@ def test_every_part_of_a_scene_has_a_day(length):
 @pytest.mark.parametrize("start, end", [
     (date(2024, 9, 1), date(2024, 9, 20)),    # after the data
     (date(2023, 9, 1), date(2023, 9, 20)),    # before it
-    (date(2024, 1, 3), date(2024, 1, 20)),    # nothing before it to train a twin on
+    (date(2024, 1, 3), date(2024, 1, 20)),    # nothing before it to train a base on
     (date(2024, 6, 25), date(2024, 7, 30)),   # four days of it, so far
 ])
 def test_a_scene_outside_the_data_has_no_window(start, end):

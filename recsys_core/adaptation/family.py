@@ -169,7 +169,7 @@ def make_family(study: Study, name: str, cutoff: int, strengths: Strengths, trus
     def counted() -> Iterator[Counted]:
         for low, high in zip(shots.bounds[:-1].tolist(), shots.bounds[1:].tolist(), strict=True):
             own = slice(low, high if k is None else min(high, low + k))
-            yield _count(shots.items[own], shots.users[own], share)
+            yield count_shots(shots.items[own], shots.users[own], share)
 
     solved = solve_counts(prior, counted(), strengths).compact()
     return Family(name, study.by(name), dict(prior.lock), np.asarray(trust, np.float32), strengths,
@@ -230,7 +230,7 @@ class _Leaving:
         own = users == user
         if self.k is not None:
             kept = np.flatnonzero(~own)[:self.k]
-            return _count(items[kept], users[kept], self.share)
+            return count_shots(items[kept], users[kept], self.share)
         if member != self._member:
             self._member, self._counts = member, np.bincount(items, minlength=len(self._counts)).astype(np.float64)
         left = self._counts.copy()
@@ -239,7 +239,8 @@ class _Leaving:
         return Counted(kept, left[kept], self.share, crowding(users[~own]))
 
 
-def _count(items: np.ndarray, users: np.ndarray, share: np.ndarray | None) -> Counted:
+def count_shots(items: np.ndarray, users: np.ndarray, share: np.ndarray | None) -> Counted:
+    """Shots [K] of one member as counts."""
     found, counts = np.unique(items, return_counts=True)
     return Counted(found, counts.astype(np.float64), share, crowding(users))
 

@@ -44,6 +44,8 @@ class AdaptationConfig(BaseModel, frozen=True, extra="forbid"):
     known: tuple[int, ...] = Field((0, 1, 4), description="each is also asked as if only so many steps were known")
     ridge: float = Field(1.0, gt=0, description="pull of the trust to 0, in choices")
     smooth: float = Field(30.0, ge=0, description="pull between the trust of neighbouring knots, in choices")
+    most_trust: float = Field(1.5, gt=0, description="the trust is learned on members that are often asked, which are large: "
+                              "more than this would overdo what small ones counted")
     seed: int = 0
 
 
@@ -108,7 +110,8 @@ class _Adaptation:
         choices = list(self._choices(strengths))
         if not choices:
             return about | {"reason": "no adapter: no question after its shots to learn from how far to trust them"}
-        trust = fit_trust(choices, ridge=self.config.ridge, smooth=self.config.smooth, positive=True)[:, 0].astype(np.float32)
+        trust = fit_trust(choices, ridge=self.config.ridge, smooth=self.config.smooth, positive=True)[:, 0]
+        trust = np.minimum(trust, self.config.most_trust)
         about |= {"strengths": strengths.to_json(), "trust": [round(float(value), 6) for value in trust]}
         if not trust.any():
             return about | {"reason": "no adapter: the questions after its shots are answered better without them"}

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recsys_core.adaptation.closed_form import Counted, Strengths, solve_counts
-from recsys_core.adaptation.family import Offsets, leave_own_out
+from recsys_core.adaptation.closed_form import Strengths, solve_counts
+from recsys_core.adaptation.family import Offsets, count_shots, leave_own_out
 from recsys_core.adaptation.study import Shots, Study
 from recsys_core.base_model.knots import knot_shares
 from recsys_core.evaluation.contest import Blend
@@ -98,7 +98,8 @@ def _placebo(study: Study, name: str, shots: Shots, questions: Questions, cutoff
         return leave_own_out(study, name, questions.queries, cutoff, strengths, members=partners(shots.sizes())[questions.member])
     prior, outside = study.prior_of(name, cutoff), _outside(study, name, len(shots), cutoff, rng)
     users, row = np.unique(questions.queries.user, return_inverse=True)
-    counted = (Counted(*_counts(_without(outside, 0, user)), study.share(name, prior)) for user in users)
+    share, others = study.share(name, prior), [outside.users != user for user in users]
+    counted = (count_shots(outside.items[kept], outside.users[kept], share) for kept in others)
     return Offsets(prior.catalogue, row, solve_counts(prior, counted, strengths))
 
 
@@ -119,11 +120,6 @@ def _without(shots: Shots, member: int, user: int) -> np.ndarray:
     """int32 [K]: the items of a member's shots without a user's own."""
     own = slice(shots.bounds[member], shots.bounds[member + 1])
     return shots.items[own][shots.users[own] != user]
-
-
-def _counts(items: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    found, counts = np.unique(items, return_counts=True)
-    return found, counts.astype(np.float64)
 
 
 def _stack(offsets: Offsets, rows: slice) -> np.ndarray:

@@ -1,15 +1,15 @@
 """A shop that has just opened: what weights learned on other shops are worth to it, at 64 to 4,096 events and with all.
 
 A new shop is a few shoppers (one for every eight events) and their newest events before the period that is asked. The
-weights it starts from are fitted on the choices of such small shops, cut from the *other* shops before their report periods,
-every shop weighing the same. `python -m benchmarks.fewshot.new_shop` fits them on all four shops and writes them into the
-product (recsys_core/base_model/prior.yaml).
+weights it starts from are fitted on the choices of such small shops, cut from the *other* shops before their report periods:
+on all of them, every shop weighing the same, and on each by itself. `python -m benchmarks.fewshot.new_shop` fits them on all
+four shops and writes them into the product (recsys_core/base_model/prior.yaml).
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -30,6 +30,7 @@ EVENTS_PER_SHOPPER, QUESTIONS, PER_SHOPPER = 8, 300, 3
 DRAWS = {64: 10, 256: 10, 1024: 5, 4096: 2}
 # What the shipped weights are learned from: small shops by size, their choices, and how far they are held to the start.
 LEARNED_FROM, CHOICES_PER_SHOP, RIDGE, SMOOTH = {64: 6, 256: 6, 1024: 2}, 500, 3.0, 100.0
+KINDS = ("all", "groceries", "gifts", "industrial", "films")  # of prior.yaml, in the order of SHOPS
 SMALL = RankerConfig(sure_candidates=768, tail_candidates=256)
 # What the product started from before: set by hand, the same at every length of history.
 BY_HAND = {"popularity": 0.5, "transitions": 0.5, "text_transitions": 0.5, "text_profile": 3.0, "text_last": 1.0}
@@ -82,10 +83,15 @@ def small_choices(shop: Log) -> list[Situation]:
     return [found[at] for at in order]
 
 
-def learn_prior(choices: Iterable[Sequence[Situation]]) -> np.ndarray:
-    """The weights [knots, P] that explain the choices of small shops."""
-    found = join_situations([situation for shop in choices for situation in shop])
-    weights = fit_weights(found, hand_set(), RIDGE, SMOOTH)
+def learn_prior(choices: Sequence[Sequence[Situation]]) -> np.ndarray:
+    """float64 [1 + shops, knots, P]: weights that explain the choices of all small shops, and of each kind by itself."""
+    together = _learn([situation for shop in choices for situation in shop], hand_set())
+    return np.array([together, *(_learn(shop, together) for shop in choices)])
+
+
+def _learn(situations: Sequence[Situation], start: np.ndarray) -> np.ndarray:
+    found = join_situations(situations)
+    weights = fit_weights(found, start, RIDGE, SMOOTH)
     return fit_head(found, weights, seen=found.features[PART_NAMES.index("bought_before")] > 0, top=SMALL.head,
                     ridge=SMALL.head_ridge, smooth=SMOOTH, share=SMALL.head_share)
 
@@ -96,7 +102,7 @@ def run() -> dict:
     choices = {shop.name: small_choices(shop) for shop in logs}
     rows, at_256 = [], []
     for shop in logs:
-        learned = learn_prior(found for name, found in choices.items() if name != shop.name)
+        learned = learn_prior([found for name, found in choices.items() if name != shop.name])
         for events, draws in DRAWS.items():
             found, users = _draws(shop, events, draws, learned)
             rows.append(_row(shop.name, events, found, users))
@@ -115,7 +121,7 @@ def _draws(shop: Log, events: int, draws: int, learned: np.ndarray) -> tuple[dic
     for seed in range(draws):
         train, asked = new_shop(shop, events, seed)
         rankers = {name: fit_ranker(train, shop.catalogue, RankerConfig(), prior=prior)
-                   for name, prior in (("learned", learned), ("by hand", hand_set()))}
+                   for name, prior in (("learned", learned), ("by hand", hand_set()[None]))}
         systems = {**{name: ranker.score for name, ranker in rankers.items()},
                    "item-kNN": fit_item_knn(train, len(shop.catalogue)).score}
         for name, values in ask(systems, asked, masked=shop.masked).items():
@@ -128,7 +134,7 @@ def _everything(shop: Log, learned: np.ndarray) -> dict:
     asked = shop.questions(QUESTIONS * 2)
     before, choices = shop.events.before(shop.chosen_from), shop.choices()
     systems = {"item-kNN": fit_item_knn(shop.train, len(shop.catalogue)).score}
-    for name, prior in (("learned", learned), ("by hand", hand_set())):
+    for name, prior in (("learned", learned), ("by hand", hand_set()[None])):
         blend = fit_ranker(before, shop.catalogue, RankerConfig(), validation=choices, prior=prior).weights
         systems[name] = fit_ranker(shop.train, shop.catalogue, RankerConfig(), weights=blend).score
     return _row(shop.name, len(shop.train), ask(systems, asked, masked=shop.masked), asked.user)
@@ -155,8 +161,10 @@ def main() -> None:
     learned = learn_prior([small_choices(make()) for make in SHOPS])
     lines = [f"# Where the session model's weights start: part -> its weight at {', '.join(map(str, KNOTS))} known steps.",
              "# Fitted on the choices of small shops (64 to 1,024 events) cut from 84.51 Complete Journey, UCI Online Retail,",
-             "# Amazon Industrial & Scientific and ml-100k, before their report periods, by `python -m benchmarks.fewshot.new_shop`."]
-    lines += [f"{name}: [{', '.join(f'{weight:.3f}' for weight in learned[:, at])}]" for at, name in enumerate(PART_NAMES)]
+             "# Amazon Industrial & Scientific and ml-100k, before their report periods, by benchmarks/fewshot/new_shop.py."]
+    for kind, weights in zip(KINDS, learned, strict=True):
+        lines += [f"{kind}:", *(f"  {name}: [{', '.join(f'{weight:.3f}' for weight in weights[:, at])}]"
+                                for at, name in enumerate(PART_NAMES))]
     (ROOT / "recsys_core" / "base_model" / "prior.yaml").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -219,7 +219,7 @@ def fit_ranker(train: Interactions, catalogue: Catalogue, config: RankerConfig, 
       `fit_ranker(newer, catalogue, ranker.config, weights=ranker.weights)`.
 
     Args:
-        prior: float [knots, P], where the blend starts from; None: what other shops have in common (`prior`).
+        prior: float [kinds, knots, P], what the blend may start from; None: other shops' weights (`prior`).
 
     Raises:
         ModelError: if both are given, or the weights do not fit the parts.
@@ -237,7 +237,7 @@ def fit_ranker(train: Interactions, catalogue: Catalogue, config: RankerConfig, 
         learned, about = _fit_blend(counts, catalogue, config, validation, prior)
         return Ranker(config, catalogue, counts, learned, about)
     if not len(train):
-        return fit_ranker(train, catalogue, config, weights=prior)
+        return fit_ranker(train, catalogue, config, weights=prior[0])
     cutoff = int(np.quantile(train.timestamp, 1.0 - config.holdout_share, method="lower"))
     questions = make_queries(train, cutoff, int(train.timestamp.max()) + 1, max_history=config.max_history)
     counts = count_events(train.before(cutoff), catalogue, config)
@@ -251,17 +251,18 @@ def _fit_blend(counts: Counts, catalogue: Catalogue, config: RankerConfig,
     rng = np.random.default_rng(config.seed)
     rows = np.flatnonzero(np.diff(queries.target_indptr) > 0)
     if not len(rows):
-        return prior, {"blend": "prior", "choices": 0}
+        return prior[0], {"blend": "prior", "choices": 0}
     if len(rows) > config.max_queries:
         rows = np.sort(rng.choice(rows, config.max_queries, replace=False))
-    asked, evidence = take_queries(queries, rows), Ranker(config, catalogue, counts, prior, {})
+    asked, evidence = take_queries(queries, rows), Ranker(config, catalogue, counts, prior[0], {})
     situations, known = evidence.situations(asked, rng), known_steps(asked.histories)
     for steps in KNOTS[:-1]:
         longer = np.flatnonzero(known > steps)
         longer = np.sort(rng.choice(longer, min(config.cut_queries, len(longer)), replace=False))
         situations += evidence.situations(cut_histories(take_queries(asked, longer), steps), rng)
     choices = join_situations(situations)
-    learned = fit_weights(choices, prior, config.ridge, config.smooth)
+    start = max(prior, key=lambda kind: float(log_likelihood(choices, kind)[0].sum()))
+    learned = fit_weights(choices, start, config.ridge, config.smooth)
     learned = fit_head(choices, learned, seen=choices.features[PART_NAMES.index("bought_before")] > 0, top=config.head,
                        ridge=config.head_ridge, smooth=config.head_smooth, share=config.head_share)
     mean = float(log_likelihood(choices, learned)[0].mean())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -13,10 +15,10 @@ from recsys_core.adaptation.study import Study
 from recsys_core.base_model.data import Queries, make_queries
 from recsys_core.base_model.knots import cut_histories
 from recsys_core.base_model.ranker import Ranker
-from recsys_core.evaluation.baselines import fit_last_item, fit_like_ratio
+from recsys_core.evaluation.baselines import fit_like_ratio
 from recsys_core.evaluation.bootstrap import Interval, paired_bootstrap
 from recsys_core.evaluation.certify import Certifier
-from recsys_core.evaluation.contest import Contest, Scorer, run_contest
+from recsys_core.evaluation.contest import SLICES, Contest, Scorer, run_contest
 from recsys_core.evaluation.leakage import Certificate
 from recsys_core.evaluation.metrics import (
     coverage,
@@ -51,50 +53,49 @@ from recsys_core.evaluation.windows import BASE, Window
 
 log = logging.getLogger(__name__)
 
-JUDGES = ("popularity", "personal_frequency", "item_knn", "last_item")  # trivial rankers of the overall table
 STEPS = (0, 1, 2, 4, 8, 16, None)  # known steps they are compared at; None: all there are
 
 
-def evaluate_base(study: Study, config: EvaluationConfig) -> tuple[list[MethodResult], list[Gain], Queries, Contest]:
-    """Rank a sample of everybody's steps of the report window with the base and its rivals as they were at its start.
+@dataclass(frozen=True)
+class BaseEvaluation:
+    """How the base ranks beside everything trivial. methods: one per ranker. gains: over each rival per slice.
 
-    Returns:
-        one row per method, the base's paired gains over each rival per slice, and the raw contest.
+    known_steps: the same rankers with little known. queries: what was asked.
     """
+
+    methods: list[MethodResult]
+    gains: list[Gain]
+    known_steps: list[KnownSteps]
+    queries: Queries
+
+
+def evaluate_base(study: Study, config: EvaluationConfig) -> BaseEvaluation:
+    """Rank a sample of everybody's steps of the report window with the base and its rivals as they were at its start."""
     window, rng = study.base.plan[BASE], np.random.default_rng([config.seed, 11])
-    queries = make_queries(study.events, window.report_start, window.report_end, max_queries=config.base_queries, rng=rng)
-    base, rivals = _at_report(study)
+    events, size, metric = study.events, len(study.base.catalogue), config.gate.metric
+    queries = make_queries(events, window.report_start, window.report_end, max_queries=config.base_queries, rng=rng)
+    base, rivals = study.base_at(window.report_start)[0], Rivals(events, size).at(window.report_start)
     contest = run_contest(base, queries, rivals=rivals, k=config.k)
     methods = [_method(name, slices, queries, rng) for name, slices in contest.items()]
     lists = np.concatenate([top_items(base.score(queries.histories[low:low + 128]), config.k)
                             for low in range(0, len(queries), 128)]) if len(queries) else np.zeros((0, config.k), int)
     popularity = base.counts.popularity
     methods[0] = methods[0].model_copy(update={
-        "ours": True, "coverage": coverage(lists, len(popularity)),
+        "ours": True, "coverage": coverage(lists, size),
         "novelty": float(novelty(lists, popularity).mean()) if len(lists) else None,
         "long_tail_recall": _long_tail_recall(base, queries, popularity, config.k)})
-    gains = [Gain(over=rival, slice=part, metric=config.gate.metric, interval=interval)
-             for rival in rivals for part in ("all", "repeat", "first_time")
-             if (interval := _gain(contest, rival, part, queries, config.gate.metric, rng)) is not None]
-    return methods, gains, queries, contest
+    gains = [Gain(over=rival, slice=part, metric=metric, interval=interval)
+             for rival in rivals for part in SLICES
+             if (interval := _gain(contest, rival, part, queries, metric, rng)) is not None]
+    few = make_queries(events, window.report_start, window.report_end, max_queries=config.max_queries, rng=rng)
+    return BaseEvaluation(methods, gains, measure_known_steps(base, rivals, few, config, rng), queries)
 
 
-def _at_report(study: Study) -> tuple[Ranker, dict[str, Scorer]]:
-    """The base and the trivial rankers, all counted up to the report window."""
-    start, size = study.base.plan[BASE].report_start, len(study.base.catalogue)
-    rivals = {**Rivals(study.events, size).at(start), "last_item": fit_last_item(study.events.before(start), size)}
-    return study.base_at(start)[0], rivals
-
-
-def measure_known_steps(study: Study, config: EvaluationConfig) -> list[KnownSteps]:
-    """The same rankers on the same questions, with no more than so many of each shopper's steps known."""
-    window, rng = study.base.plan[BASE], np.random.default_rng([config.seed, 19])
-    queries = make_queries(study.events, window.report_start, window.report_end, max_queries=config.max_queries, rng=rng)
-    if not len(queries):
-        return []
-    base, rivals = _at_report(study)
+def measure_known_steps(base: Ranker, rivals: Mapping[str, Scorer], queries: Queries, config: EvaluationConfig,
+                        rng: np.random.Generator) -> list[KnownSteps]:
+    """The rankers on the same questions with no more than so many of each shopper's steps known."""
     found = []
-    for steps in STEPS:
+    for steps in STEPS if len(queries) else ():
         known = queries if steps is None else cut_histories(queries, steps)
         contest = run_contest(base, known, rivals=rivals, k=config.k)
         found.append(KnownSteps(steps=steps, metrics={

@@ -177,6 +177,9 @@ def _segment_words(results: Results) -> list[str]:
     if filtered:
         lines.append("**The base does as well, as far as the gate can tell,** filtered to the page where there is one, in "
                      f"{', '.join(filtered)}.")
+    quiet = [s.name for s in segments if s.decision == "refused" and s.method == "base"]
+    if quiet:
+        lines.append(f"**Shots tell nothing that the base does not know** in {', '.join(quiet)}.")
     silent = [s.name for s in segments if s.decision == "no data"]
     if silent:
         lines.append(f"**No data** to judge {len(silent)}, where the base serves: {', '.join(silent)}.")

@@ -17,7 +17,7 @@ def segment_section(results: Results, plots: set[str]) -> list[Block]:
     if not results.segments:
         return []
     order = sorted(results.segments, key=lambda s: (
-        list(DECISIONS).index(s.decision), -s.gain.mean if s.gain else 0.0, s.name))
+        list(DECISIONS).index(s.decision), -s.gain.mean if s.gain else 1.0, s.name))
     blocks: list[Block] = [Heading("Segments"), Text(
         "Decided on the gate window, per audience: what a request knows of its shopper. Levels and gains are from the later "
         "report window, with base and shots as fresh as each other. A promoted adapter beat the base, a placebo, the "

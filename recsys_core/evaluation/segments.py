@@ -59,13 +59,13 @@ class Rivals:
         self._cutoff, self._fitted = None, {}
 
     def at(self, cutoff: int) -> dict[str, Scorer]:
-        """Popularity, personal frequency and item-kNN of the events before `cutoff` (as the base)."""
+        """Popularity, personal frequency, item-kNN and last item of the events before `cutoff` (as the base)."""
         if self._cutoff != cutoff:
-            train = self.events.before(cutoff)
+            train, knn = self.events.before(cutoff), fit_item_knn(self.events.before(cutoff), self.n_items)
             self._cutoff = cutoff
             self._fitted = {"popularity": fit_popularity(train, self.n_items),
                             "personal_frequency": fit_personal_frequency(train, self.n_items),
-                            "item_knn": fit_item_knn(train, self.n_items)}
+                            "item_knn": knn, "last_item": knn.on_newest_step()}
         return self._fitted
 
 
@@ -102,7 +102,8 @@ class SegmentJudge:
         certificate = self.certify(name, window)
         certificate.raise_if_broken()
         adaptation = None if about["method"] == "base" else Adaptation.from_json(about)
-        gate = self.contest(name, window.gate_start, window.report_start, adaptation, incumbent)
+        gate_end = window.gate_start if adaptation is None else window.report_start  # without an adapter nobody is asked
+        gate = self.contest(name, window.gate_start, gate_end, adaptation, incumbent)
         report = self.contest(name, window.report_start, window.report_end, adaptation, incumbent)
         trials = self.try_audiences(name, gate, about["reason"] if adaptation is None else "")
         rng = np.random.default_rng([config.seed, 7])

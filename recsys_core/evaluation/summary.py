@@ -17,7 +17,6 @@ from recsys_core.evaluation.base import (
     describe_window,
     evaluate_base,
     evaluate_clicks,
-    measure_known_steps,
     show_span,
 )
 from recsys_core.evaluation.bootstrap import Interval
@@ -64,7 +63,7 @@ def make_results(study: Study, evidence: Evidence, shop: ShopConfig, profile: st
     """
     certificate = certify_base(study, order_only=shop.order_only)
     certificate.raise_if_broken()
-    methods, gains, queries, _ = evaluate_base(study, config)
+    ranked = evaluate_base(study, config)
     kinds = {**{segment.name: segment.kind for segment in shop.segments}, **{family.name: "family" for family in shop.families}}
     evaluations = {name: read_json(folder / "evaluation.json") for name, folder in evidence.evaluations.items()
                    if name in kinds}
@@ -72,8 +71,8 @@ def make_results(study: Study, evidence: Evidence, shop: ShopConfig, profile: st
     window = study.base.plan[BASE]
     return Results(
         shop=_shop_facts(study, evidence, shop, profile), metric=config.gate.metric,
-        windows=[describe_window(window, queries, shop.time_zone, order_only=shop.order_only)],
-        methods=methods, gains=gains, known_steps=measure_known_steps(study, config),
+        windows=[describe_window(window, ranked.queries, shop.time_zone, order_only=shop.order_only)],
+        methods=ranked.methods, gains=ranked.gains, known_steps=ranked.known_steps,
         promotions=_promotions(study), exposures=evaluate_clicks(study, evidence.exposures, config, shop.time_zone),
         segments=[_segment(name, kinds[name], found, decisions[name], shop) for name, found in evaluations.items()],
         certificates=[certificate] + [Certificate.from_json(found["certificate"]) for found in evaluations.values()

@@ -60,6 +60,13 @@ def segment(name: str, kind: str, gains: dict[str, float] | None, promoted: tupl
         by_audience={name: audience(gain, name in promoted, toughest) for name, gain in gains.items()}, **extra)
 
 
+def silent_segment(name: str, kind: str, reason: str) -> SegmentResult:
+    """One that was asked, but has no adapter."""
+    asked = AudienceResult(promoted=False, questions=300, users=211, ndcg={"base": 0.155, "counting": 0.152})
+    return SegmentResult(name=name, kind=kind, decision="refused", reason=reason, method="base", shots=30221,
+                         by_audience={"none": asked})
+
+
 def known_steps() -> list[KnownSteps]:
     return [KnownSteps(steps=steps, metrics={"base": interval(base, 0.01, 300), "popularity": interval(0.085, 0.008, 300),
                                              "personal_frequency": interval(own, 0.01, 300)})
@@ -108,6 +115,7 @@ def sample_results() -> Results:
                   segment("new households", "new_users", {"none": -0.009, "full": 0.001}, ("none",), pays),
                   segment("easter|scene", "scene", {"none": 0.001, "full": -0.002}, (), fails),
                   segment("parents <45", "custom", {"none": -0.013}, (), "not proven better than the base", "base"),
+                  silent_segment("deli", "domain", "no adapter; the base filtered to the page serves"),
                   segment("christmas", "scene", None, (), "3 shots, needs 4")],
         certificates=[certificate],
         curves=[Curve(title="Text encoder", series={

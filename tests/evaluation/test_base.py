@@ -10,17 +10,17 @@ from recsys_core.base_model.click import ClickConfig, fit_click_model
 from recsys_core.base_model.data import make_queries
 from recsys_core.base_model.model import BaseModelArtefact
 from recsys_core.evaluation.base import (
-    JUDGES,
     STEPS,
     certify_base,
     describe_window,
     evaluate_base,
     evaluate_clicks,
-    measure_known_steps,
     show_span,
 )
 from recsys_core.evaluation.windows import BASE
 from tests.adaptation.built import EVALUATION, built_shop
+
+JUDGES = ("popularity", "personal_frequency", "item_knn", "last_item")
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +34,7 @@ def judged(built):
 
 
 def test_the_base_is_judged_beside_the_trivial_rankers(judged):
-    methods, gains, _, _ = judged
+    methods, gains = judged.methods, judged.gains
     assert [method.method for method in methods] == ["base", *JUDGES]
     assert [method.ours for method in methods] == [True, False, False, False, False]
     ndcg = {method.method: method.metrics["all"]["ndcg@10"].mean for method in methods}
@@ -46,13 +46,13 @@ def test_the_base_is_judged_beside_the_trivial_rankers(judged):
 
 
 def test_only_the_base_is_measured_beyond_accuracy(judged):
-    base, *others = judged[0]
+    base, *others = judged.methods
     assert 0 < base.coverage <= 1 and base.novelty > 0 and 0 <= base.long_tail_recall <= 1
     assert all(other.coverage is None for other in others)
 
 
 def test_questions_come_from_the_report_window_only(built, judged):
-    window, queries = built.plan[BASE], judged[2]
+    window, queries = built.plan[BASE], judged.queries
     assert queries.timestamp.min() >= window.report_start and queries.timestamp.max() < window.report_end
     facts = describe_window(window, queries, "UTC", order_only=False)
     assert (facts.first, facts.last) == ("2024-04-06", "2024-04-11")
@@ -66,8 +66,8 @@ def test_the_base_and_its_rivals_have_counted_everything_before_the_report_windo
     assert built.plan[BASE].gate_start < built.study.base_at(start)[0].counts.newest < start
 
 
-def test_the_more_is_known_the_better_the_base_ranks_and_popularity_stays_as_it_is(built):
-    found = {one.steps: one.metrics for one in measure_known_steps(built.study, EVALUATION)}
+def test_the_more_is_known_the_better_the_base_ranks_and_popularity_stays_as_it_is(judged):
+    found = {one.steps: one.metrics for one in judged.known_steps}
     assert tuple(found) == STEPS and set(found[0]) == {"base", *JUDGES}
     assert len({metrics["popularity"].mean for metrics in found.values()}) == 1
     assert found[None]["base"].mean > found[0]["base"].mean + 0.05
@@ -75,7 +75,8 @@ def test_the_more_is_known_the_better_the_base_ranks_and_popularity_stays_as_it_
 
 
 def test_judging_twice_finds_the_same(built, judged):
-    assert [m.model_dump() for m in evaluate_base(built.study, EVALUATION)[0]] == [m.model_dump() for m in judged[0]]
+    again = evaluate_base(built.study, EVALUATION)
+    assert (again.methods, again.gains, again.known_steps) == (judged.methods, judged.gains, judged.known_steps)
 
 
 def test_a_window_nobody_bought_in_says_so(built):

@@ -83,11 +83,12 @@ def test_the_summary_comes_first_and_names_gains_losses_and_refusals(markdown):
     summary = markdown.split("## Summary")[1].split("## Ranking")[0]
     assert "better than personal frequency (+0.0250 [+0.0170, +0.0330])" in summary
     assert "First-time items alone" in summary and "not proven different from item-kNN" in summary
-    assert "**Adapting pays for shoppers without history** in 2 of 5 segments: store (+0.0620 [+0.0540, +0.0700]), " in summary
+    assert "**Adapting pays for shoppers without history** in 2 of 6 segments: store (+0.0620 [+0.0540, +0.0700]), " in summary
     assert "new households (−0.0090 [−0.0170, −0.0010], **a loss**)." in summary
-    assert "**Adapting pays for shoppers with little history** in 1 of 5 segments: store (" in summary
+    assert "**Adapting pays for shoppers with little history** in 1 of 6 segments: store (" in summary
     assert "**A count of the shots does as well, as far as the gate can tell,** in easter|scene (none, full)." in summary
     assert "filtered to the page where there is one, in parents <45 (none)." in summary
+    assert "**Shots tell nothing that the base does not know** in deli." in summary
     assert "**No data** to judge 1, where the base serves: christmas." in summary
     assert "level or ahead where the known steps are 0 (0.085, popularity 0.085)." in summary
     assert "1 of 1 certificates hold" in summary
@@ -106,7 +107,7 @@ def test_segments_and_audiences_are_told_one_by_one(markdown):
         ("store", "none", "promoted"), ("store", "little", "promoted"), ("store", "full", "refused"),
         ("new households", "none", "promoted"), ("new households", "full", "refused"),
         ("easter\\|scene", "none", "refused"), ("easter\\|scene", "full", "refused"), ("parents <45", "none", "refused"),
-        ("christmas", "–", "no data")]
+        ("deli", "none", "refused"), ("christmas", "–", "no data")]
     expected = {"questions": "300", "shoppers": "211", "base → adapted": "0.105 → 0.167", "pays from K": "16",
                 "gain": "+0.0620 [+0.0540, +0.0700]", "toughest rival": "counting its shots", "p (Holm)": "0.004"}
     assert rows[0] | expected == rows[0]

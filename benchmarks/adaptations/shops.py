@@ -86,7 +86,8 @@ def clean_shop(folder: Path | None, extra: tuple[SegmentSpec, ...] = ()) -> Clea
                                     FeatureConfig(order_only=config.order_only), config.context)
             for name in ("interactions", "segment_events"):
                 tables[name].write_parquet(staging / f"{name}.parquet")
-    return CleanShop(config, shop.users(), items, *(pl.read_parquet(place / f"{name}.parquet") for name in ("interactions", "segment_events")),
+    tables = (pl.read_parquet(place / f"{name}.parquet") for name in ("interactions", "segment_events"))
+    return CleanShop(config, shop.users(), items, *tables,
                      segments)
 
 

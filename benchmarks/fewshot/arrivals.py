@@ -57,6 +57,6 @@ def measure(shop: Log) -> tuple[dict[str, np.ndarray], np.ndarray, int]:
 def bars(part: dict) -> list[Bar]:
     """The shelf's gain over counting."""
     gain = difference(np.array(part["gain"]), np.zeros(1), np.array(part["users"]))
-    return [Bar("fewshot.arrivals_over_count_low", gain.low, ">", 0, gain.low, gain.high, gain.clusters,
-                f"NDCG@10 on the shelf of new arrivals, {len(part['rows'])} shops pooled, {gain.n} questions, mean {gain.mean:+.4f}: the "
-                "base that has counted them, filtered to the shelf, which costs nothing; no adapter takes part")]
+    note = (f"NDCG@10 on the shelf of new arrivals, {len(part['rows'])} shops pooled, {gain.n} questions, mean {gain.mean:+.4f}: "
+            "the base that has counted them, filtered to the shelf, which costs nothing; no adapter takes part")
+    return [Bar("fewshot.arrivals_over_count_low", gain.low, ">", 0, gain.low, gain.high, gain.clusters, note)]

@@ -156,22 +156,28 @@ def own_segments() -> dict:
     return {"rows": rows}
 
 
-def bars(nulls: dict, planted: dict, own: dict) -> list[Bar]:
-    """Nothing is found where nothing is, what is planted is found, and nothing that was promoted loses later."""
-    share = len(nulls["promoted"]) / nulls["segments"]
-    power = planted["promoted"] / planted["segments"]
+def null_bars(nulls: dict) -> list[Bar]:
+    """Nothing is found where nothing is."""
+    return [Bar("fewshot.null_promoted_share", len(nulls["promoted"]) / nulls["segments"], "<=", 0.05, n=nulls["segments"],
+                note=f"Online Retail, random halves of the shoppers and steps drawn by lot, each judged alone at its level; "
+                     f"{nulls['adapted']} of them got as far as the gate; promoted: {nulls['promoted'] or 'none'}")]
+
+
+def planted_bars(planted: dict) -> list[Bar]:
+    """What is planted is found."""
+    fewest, most = min(planted["questions"]), max(planted["questions"])
+    return [Bar("fewshot.planted_power", planted["promoted"] / planted["segments"], ">=", 0.8, n=planted["segments"],
+                note=f"embedded shop, {CHANNELS} channels, planted effect {planted['effect']:+.4f} NDCG@10 for shoppers without "
+                     f"history (planned {EFFECT:+.2f}), {fewest} to {most} gate questions each, judged alone; share promoted")]
+
+
+def own_bars(own: dict) -> list[Bar]:
+    """Nothing that was promoted loses later."""
     promoted = [row for row in own["rows"] if row["promoted"]]
     worse = [row for row in promoted if row["high"] is not None and row["high"] < 0]
     paying = sorted({(row["shop"], row["segment"]) for row in promoted})
-    return [
-        Bar("fewshot.null_promoted_share", share, "<=", 0.05, n=nulls["segments"],
-            note=f"Online Retail, random halves of the shoppers and steps drawn by lot, each judged alone at its level; "
-                 f"{nulls['adapted']} of them got as far as the gate; promoted: {nulls['promoted'] or 'none'}"),
-        Bar("fewshot.planted_power", power, ">=", 0.8, n=planted["segments"],
-            note=f"embedded shop, {CHANNELS} channels, planted effect {planted['effect']:+.4f} NDCG@10 for shoppers "
-                 f"without history (planned {EFFECT:+.2f}), {min(planted['questions'])} to {max(planted['questions'])} gate "
-                 f"questions each, each judged alone; share promoted"),
-        Bar("fewshot.promoted_worse_later", float(len(worse)), "==", 0, n=len(promoted),
-            note=f"promoted segment × audience pairs of both shops that lose significantly on the report window; "
-                 f"{len(paying)} of {len({(r['shop'], r['segment']) for r in own['rows']})} segments and families pay: "
-                 + ", ".join(f"{segment} ({shop})" for shop, segment in paying))]
+    judged = {(row["shop"], row["segment"]) for row in own["rows"]}
+    return [Bar("fewshot.promoted_worse_later", float(len(worse)), "==", 0, n=len(promoted),
+                note=f"promoted segment × audience pairs of both shops that lose significantly on the report window; "
+                     f"{len(paying)} of {len(judged)} segments and families pay: "
+                     + (", ".join(f"{segment} ({shop})" for shop, segment in paying) or "none"))]

@@ -42,7 +42,7 @@ def chinese(built, tmp_path_factory):
     shop = SimpleNamespace(items=built.items.with_columns(title=titles, text=titles), tables=built.tables,
                            plan=built.plan)
     base = based(root / "base", root, shop, built.encoder)
-    tables = built.tables
+    tables, _ = built.tables, built.results  # the report's student is made with it
     config = built.shop.config.model_copy(update={"segments": (), "families": (), "segment_order": ()})
     study = Study(base, tables["interactions"], tables["segment_events"].clear(), ())
     evidence = Evidence(built.encoder.folder, built.root / "student", {}, tables["exposures"], {})

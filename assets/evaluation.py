@@ -19,11 +19,12 @@ class JudgeConfig(dg.Config):
     """What people change about judging."""
 
     max_queries: int = Field(EvaluationConfig().max_queries, description="steps asked per segment and window")
+    family_queries: int = Field(EvaluationConfig().family_queries, description="steps asked per family and window")
     base_queries: int = Field(EvaluationConfig().base_queries, description="steps asked of the base")
     seed: int = 0
 
     def settings(self) -> EvaluationConfig:
-        return EvaluationConfig(max_queries=self.max_queries, base_queries=self.base_queries, seed=self.seed)
+        return EvaluationConfig(**self.model_dump())
 
 
 @dg.asset(group_name="evaluation", io_manager_key="folders", partitions_def=segments,

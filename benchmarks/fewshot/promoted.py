@@ -17,15 +17,8 @@ import numpy as np
 from benchmarks.adaptations.shops import CleanShop, clean_shop
 from benchmarks.fewshot.ask import difference
 from benchmarks.record import Bar
-from recsys_core.adaptation.promotions import (
-    USUAL_DAYS,
-    PromotionConfig,
-    Promotions,
-    PromotionWeights,
-    fit_promotions,
-    make_promotions,
-    score_by_day,
-)
+from recsys_core.adaptation.promotion_weights import PromotionConfig, PromotionWeights, fit_promotions, score_by_day
+from recsys_core.adaptation.promotions import USUAL_DAYS, Promotions, make_promotions
 from recsys_core.base_model.data import SECONDS_PER_DAY, Queries, make_queries
 from recsys_core.base_model.knots import KNOTS, cut_histories, known_steps
 from recsys_core.base_model.ranker import Ranker, RankerConfig, fit_ranker

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import polars as pl
 
-from recsys_core.adaptation.promotions import PromotionWeights, make_promotions
+from recsys_core.adaptation.promotion_weights import PromotionWeights
+from recsys_core.adaptation.promotions import make_promotions
 from recsys_core.adaptation.segment import FAMILY
 from recsys_core.adaptation.study import Study
 from recsys_core.base_model.model import SERVING, BaseModelArtefact

@@ -18,7 +18,7 @@ import polars as pl
 from pydantic import BaseModel, Field, ValidationError
 
 from recsys_core.adaptation.family import Family
-from recsys_core.adaptation.promotions import PromotionWeights
+from recsys_core.adaptation.promotion_weights import PromotionWeights
 from recsys_core.artefacts import staged_folder, write_json
 from recsys_core.base_model.data import Catalogue
 from recsys_core.base_model.knots import KNOTS

@@ -18,13 +18,8 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, Field
 
-from recsys_core.adaptation.promotions import (
-    PromotionConfig,
-    PromotionWeights,
-    fit_promotions,
-    make_promotions,
-    score_by_day,
-)
+from recsys_core.adaptation.promotion_weights import PromotionConfig, PromotionWeights, fit_promotions, score_by_day
+from recsys_core.adaptation.promotions import make_promotions
 from recsys_core.adaptation.study import Study
 from recsys_core.artefacts import read_json, write_json
 from recsys_core.base_model.data import Queries, make_queries

@@ -43,7 +43,8 @@ class EvaluationConfig(BaseModel, frozen=True, extra="forbid"):
 
     gate: GateConfig = GateConfig()
     curve: CurveConfig = CurveConfig()
-    max_queries: int = Field(300, ge=10, description="steps asked per segment or family and window")
+    max_queries: int = Field(300, ge=10, description="steps asked per segment and window")
+    family_queries: int = Field(1000, ge=10, description="steps asked per family and window: its members share the evidence")
     member_queries: int = Field(2000, ge=0, description="steps asked of a family's members one by one")
     per_member: int = Field(10, ge=1, description="of those, about one member at most")
     base_queries: int = Field(800, ge=10, description="steps asked of the base on the report window")
@@ -135,7 +136,8 @@ class SegmentJudge:
     def contest(self, name: str, start: int, end: int, adaptation: Adaptation | None,
                 incumbent: Adaptation | None = None) -> Contested:
         """Ask a sample of [start, end) of every contestant, base and shots as of `start`, for every audience."""
-        questions = ask(self.study, name, start, end, self.config.max_queries, np.random.default_rng([self.config.seed, start]))
+        most = self.config.family_queries if self.study.by(name) else self.config.max_queries
+        questions = ask(self.study, name, start, end, most, np.random.default_rng([self.config.seed, start]))
         contestants = Contestants(self.study, name, questions, start, adaptation, incumbent,
                                   np.random.default_rng([self.config.seed, 1]))
         return Contested(questions, self._ask(name, questions, tuple(AUDIENCES), start, contestants.blends))

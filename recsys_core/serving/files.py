@@ -32,7 +32,7 @@ from recsys_core.serving.verification import REMAKE, verify_bundle
 
 if TYPE_CHECKING:
     from recsys_core.adaptation.family import Family
-    from recsys_core.adaptation.promotions import PromotionWeights
+    from recsys_core.adaptation.promotion_weights import PromotionWeights
     from recsys_core.base_model.click import ClickModel
     from recsys_core.base_model.ranker import Ranker
 
@@ -143,7 +143,7 @@ def _read_verified(folder: Path, manifest: dict[str, Any]) -> BundleParts:
         click = ClickModel.load(folder / CLICK)
     promotions = None
     if (folder / PROMOTIONS).is_dir():
-        from recsys_core.adaptation.promotions import PromotionWeights
+        from recsys_core.adaptation.promotion_weights import PromotionWeights
 
         promotions = PromotionWeights.load(folder / PROMOTIONS, catalogue)
     ranker = Ranker.load(folder / RANKER, catalogue)

@@ -8,13 +8,8 @@ import polars as pl
 import pytest
 
 from recsys_core import schema
-from recsys_core.adaptation.promotions import (
-    PromotionConfig,
-    Promotions,
-    PromotionWeights,
-    fit_promotions,
-    make_promotions,
-)
+from recsys_core.adaptation.promotion_weights import PromotionConfig, PromotionWeights, fit_promotions
+from recsys_core.adaptation.promotions import Promotions, make_promotions
 from recsys_core.base_model.data import Histories, Queries
 from recsys_core.errors import DataError, ModelError
 from tests.adaptation.planted import make_catalogue

@@ -7,7 +7,8 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys_core.adaptation.promotions import PromotionWeights, make_promotions
+from recsys_core.adaptation.promotion_weights import PromotionWeights
+from recsys_core.adaptation.promotions import make_promotions
 from recsys_core.artefacts import folder_hash
 from recsys_core.deployment.bundle import BundleConfig, write_bundle
 from recsys_core.errors import AdapterError, BundleError

@@ -17,7 +17,7 @@ from recsys_core.evaluation.segments import EvaluationConfig, SegmentJudge, judg
 from tests.evaluation.planted import LOCK, about, adaptation, planted_study
 
 NAMES = ["store", "till", "north", "kitchen", "nowhere"]
-CONFIG = EvaluationConfig(max_queries=600, member_queries=900)
+CONFIG = EvaluationConfig(max_queries=600, family_queries=600, member_queries=900)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,8 @@ import polars as pl
 import pytest
 
 from recsys_core.adaptation.page import PAGE_STRENGTHS
-from recsys_core.adaptation.promotions import PromotionWeights, make_promotions
+from recsys_core.adaptation.promotion_weights import PromotionWeights
+from recsys_core.adaptation.promotions import make_promotions
 from recsys_core.errors import AdapterError, RequestError
 from recsys_core.schema import RAW_PROMOTIONS
 from recsys_core.serving import Bundle, Recommendation

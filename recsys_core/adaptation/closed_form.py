@@ -8,9 +8,9 @@ shots (where no base was scored, against its popularity):
    prior of weight m centred on q: g = log((c + m q) / ((K + m) q)).
 2. Text θ: softmax regression on the vectors' leading principal components, ridge λ|θ|²/2 (`tilt`). The
    data term grows with K and the penalty does not, so few shots stay near zero.
-3. Items o: as groups, for the items among the shots; all others are left to groups and text.
+3. Items o: counts against what is expected, most items as expected and a few far from it (`items`).
 
-Every m and λ is chosen by leaving one user's shots out; a stage that does not clearly predict the left-out
+Every m, λ and item prior is chosen by leaving one user's shots out; a stage that does not clearly predict the left-out
 shots better than its absence is dropped. With no stage left the adapter is the base.
 
 Three ways through the same stages: `adapt_closed_form` chooses per segment (a request: tens of shots, and no single
@@ -28,9 +28,20 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from recsys_core.adaptation.adapter import Adapter
+from recsys_core.adaptation.items import ItemPrior
 from recsys_core.adaptation.levels import Rows, Values
 from recsys_core.adaptation.solved import Level, Ragged, Solved
-from recsys_core.adaptation.stages import Counted, Prior, Stages, Support, crowding, prepare, stack, stack_counts
+from recsys_core.adaptation.stages import (
+    Counted,
+    Prior,
+    Stages,
+    Support,
+    crowding,
+    prepare,
+    stack,
+    stack_counts,
+    stack_unseen,
+)
 from recsys_core.adaptation.tilt import Tilts
 from recsys_core.base_model.data import Catalogue
 from recsys_core.base_model.knots import KNOTS
@@ -48,8 +59,6 @@ class ClosedFormConfig(BaseModel, frozen=True, extra="forbid"):
 
     strengths: tuple[float, ...] = Field((3.0, 10.0, 30.0), description="λ of the text tilt")
     group_priors: tuple[float, ...] = Field((4.0, 16.0, 64.0, 256.0), description="m of groups, in shots")
-    item_priors: tuple[float, ...] = Field((30.0, 100.0, 300.0, 1000.0, 10000.0),
-                                           description="m of single items, in shots")
     evidence: float = Field(2.0, ge=0, description="nats a stage must gain over all left-out shots: few shots "
                                                    "agree by chance, and then saying nothing costs nothing")
 
@@ -60,11 +69,12 @@ class PoolConfig(ClosedFormConfig, frozen=True, extra="forbid"):
     strengths: tuple[float, ...] = Field((3.0, 10.0, 30.0, 100.0, 300.0, 1000.0), description="λ of the text tilt")
     group_priors: tuple[float, ...] = Field((4.0, 16.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0, 30000.0),
                                             description="m of groups, in shots")
-    item_priors: tuple[float, ...] = Field((30.0, 100.0, 300.0, 1000.0, 3000.0, 10000.0, 30000.0, 100000.0),
-                                           description="m of single items, in shots")
+    item_priors: tuple[float, ...] = Field((1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 10000.0),
+                                           description="a of single items, in expected shots")
+    rare_items: tuple[float, ...] = Field((0.0, 0.001, 0.01, 0.1), description="π of single items")
     likeness: float = Field(0.1, ge=0, le=1, description="correlation of one shopper's shots, see `Strengths`")
     members: int = Field(256, ge=1, description="random members that are looked at")
-    shots: int = Field(1000, ge=2, description="random shots of each that are looked at")
+    shots: int = Field(256_000, ge=2, description="random shots that are looked at, spread over these members")
 
 
 @dataclass(frozen=True)
@@ -76,12 +86,12 @@ class Strengths:
     a shot gave: what was chosen on many shots of few shoppers then also fits few shots of many.
 
     Args:
-        groups: m per level of `Catalogue.groups`. text: λ. items: m. likeness: ρ.
+        groups: m per level of `Catalogue.groups`. text: λ. items: a and π of `items.ItemPrior`. likeness: ρ.
     """
 
     groups: tuple[float | None, ...]
     text: float | None = None
-    items: float | None = None
+    items: ItemPrior | None = None
     likeness: float = 0.0
 
     def design_effect(self, crowd: np.ndarray) -> np.ndarray:
@@ -93,18 +103,19 @@ class Strengths:
         return all(strength is None for strength in (*self.groups, self.text, self.items))
 
     def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "groups": list(self.groups)}
+        return {**asdict(self), "groups": list(self.groups), "items": self.items and list(self.items)}
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Strengths:
-        return cls(tuple(found["groups"]), found["text"], found["items"], found["likeness"])
+        items = found["items"]
+        return cls(tuple(found["groups"]), found["text"], items and ItemPrior(*items), found["likeness"])
 
 
 def adapt_closed_form(prior: Prior, supports: Mapping[str, Support], config: ClosedFormConfig) -> dict[str, Adapter]:
     """Solve the adapters of any number of segments from their shots: a fraction of a millisecond each.
 
     Args:
-        supports: segment → its shots. Segments do not influence each other. Single items only where a share is given.
+        supports: segment → its shots. Segments do not influence each other.
     """
     names, found = list(supports), {}
     for low in range(0, len(names), TOGETHER):
@@ -123,15 +134,19 @@ def choose_strengths(prior: Prior, supports: Sequence[Support], config: PoolConf
         supports: one per member; a random part of them is looked at. items: whether single items may be tilted.
     """
     parts = list(_parts(_sample(supports, config, rng), lambda support: len(support.items)))
-    found, off = Strengths((), likeness=config.likeness), np.nan
-    stages = [Stages(prior, [support.share for support in part], stack(part)) for part in parts]
+    found, off, grid = Strengths((), likeness=config.likeness), np.nan, _item_grid(config) if items else []
     effects = [found.design_effect(np.array([crowding(support.users) for support in part])) for part in parts]
+    stages = [Stages(prior, [support.share for support in part], stack(part), _unseen(prior, part, effect, grid))
+              for part, effect in zip(parts, effects, strict=True)]
+
+    def best(grid: Sequence, gains: Iterable[np.ndarray]) -> Any:
+        """The best of a grid, whose gains are [M, S] for every part; None where it gains too little."""
+        total = sum((gain.sum(axis=1) for gain in gains), np.zeros(len(grid)))
+        return grid[total.argmax()] if total.max() > config.evidence else None
 
     def choose(grid: Sequence[float], gains_of: Callable[[Stages, np.ndarray], np.ndarray]) -> float | None:
-        """The best of a grid, whose strengths are [M, S] for every part."""
-        total = sum((gains_of(stage, np.outer(grid, effect)).sum(axis=1) for stage, effect in zip(stages, effects, strict=True)),
-                    np.zeros(len(grid)))
-        return float(grid[total.argmax()]) if total.max() > config.evidence else None
+        """The same where every strength is multiplied by the design effect."""
+        return best(grid, (gains_of(stage, np.outer(grid, effect)) for stage, effect in zip(stages, effects, strict=True)))
 
     for level in range(len(prior.catalogue.groups)):
         m = choose(config.group_priors, lambda stage, priors, level=level: stage.level_gains(level, priors))
@@ -144,7 +159,8 @@ def choose_strengths(prior: Prior, supports: Sequence[Support], config: PoolConf
     for stage, effect in zip(stages, effects, strict=True):
         if found.text is not None:
             stage.tilt_text(effect * found.text)
-    return replace(found, items=choose(config.item_priors, lambda stage, priors: stage.item_gains(stage.rows.item, priors)))
+    gains = (stage.item_gains(grid, effect) for stage, effect in zip(stages, effects, strict=True))
+    return replace(found, items=best(grid, gains))
 
 
 def solve(prior: Prior, shots: Mapping[str, Counted], strengths: Strengths) -> dict[str, Adapter]:
@@ -172,8 +188,11 @@ def solve_counts(prior: Prior, shots: Iterable[Counted], strengths: Strengths) -
     on = [level for level, m in enumerate(strengths.groups) if m is not None]
     levels, rests, items, thetas, sizes = [[] for _ in on], [[] for _ in on], [], [], []
     for part in _parts(shots, lambda one: len(one.items)):
-        stage = Stages(prior, [one.share for one in part], stack_counts(part))
         segments, effect = len(part), strengths.design_effect(np.array([one.crowd for one in part]))
+        unseen = None if strengths.items is None else stack_unseen(
+            prior, [(one.items, one.counts.sum() / e, one.share) for one, e in zip(part, effect, strict=True)],
+            strengths.items.least_expected)
+        stage = Stages(prior, [one.share for one in part], stack_counts(part), unseen)
         for at, level in enumerate(on):
             values, rest = stage.tilt_level(level, effect * strengths.groups[level])
             levels[at].append((segments, values.segment, values.member, values.value))
@@ -181,7 +200,7 @@ def solve_counts(prior: Prior, shots: Iterable[Counted], strengths: Strengths) -
         if strengths.text is not None:
             thetas.append((stage.tilt_text(effect * strengths.text).coefficients @ prior.axes.T).astype(np.float32))
         if strengths.items is not None:
-            values = stage.tilt_items(stage.rows.item, effect * strengths.items)
+            values = stage.tilt_items(strengths.items, effect)
             items.append((segments, values.segment, values.member, values.value))
         else:
             items.append((segments, *[np.zeros(0, np.int64)] * 2, np.zeros(0)))
@@ -196,7 +215,8 @@ def solve_counts(prior: Prior, shots: Iterable[Counted], strengths: Strengths) -
 def stage_strengths(catalogue: Catalogue, strengths: Strengths) -> dict[str, float | None]:
     """The strengths by the names of the stages, as adapters note them."""
     named = {name: m for (name, _, _), m in zip(catalogue.groups, strengths.groups, strict=True)}
-    return {**named, "text": strengths.text, "items": strengths.items}
+    items, rare = strengths.items or (None, None)
+    return {**named, "text": strengths.text, "items": items, "rare_items": rare}
 
 
 def _adapt(prior: Prior, names: list[str], supports: list[Support], config: ClosedFormConfig) -> dict[str, Adapter]:
@@ -206,11 +226,7 @@ def _adapt(prior: Prior, names: list[str], supports: list[Support], config: Clos
     for level in range(len(prior.catalogue.groups)):
         strength = _best_each(config.group_priors, stage.level_gains(level, config.group_priors), config)
         levels.append(stage.tilt_level(level, strength))
-    tilts = stage.choose_text(config.strengths, config.evidence)
-    scored = np.array([support.share is not None for support in supports], bool)
-    member = np.where(scored[rows.segment], rows.item, -1)
-    strength = _best_each(config.item_priors, stage.item_gains(member, config.item_priors), config)
-    return _assemble(prior, names, rows, levels, tilts, stage.tilt_items(member, strength))
+    return _assemble(prior, names, rows, levels, stage.choose_text(config.strengths, config.evidence))
 
 
 def _best_each(grid: Sequence[float], gains: np.ndarray, config: ClosedFormConfig) -> np.ndarray:
@@ -219,13 +235,29 @@ def _best_each(grid: Sequence[float], gains: np.ndarray, config: ClosedFormConfi
     return np.where(gains[best, np.arange(gains.shape[1])] > config.evidence, np.array(grid)[best], np.nan)
 
 
+def _item_grid(config: PoolConfig) -> list[ItemPrior]:
+    return [ItemPrior(a, rare) for a in config.item_priors for rare in config.rare_items]
+
+
+def _unseen(prior: Prior, part: Sequence[Support], effect: np.ndarray, grid: Sequence[ItemPrior]) -> Rows | None:
+    """The items that any prior of the grid would lower; None where there is no item stage."""
+    if not grid:
+        return None
+    return stack_unseen(prior, [(np.unique(support.items), len(support.items) / e, support.share)
+                                for support, e in zip(part, effect, strict=True)], min(one.least_expected for one in grid))
+
+
 def _sample(supports: Sequence[Support], config: PoolConfig, rng: np.random.Generator) -> Iterator[Support]:
     """Some of the members that have shots, with some of their shots."""
     filled = [at for at, support in enumerate(supports) if len(support.items)]
-    for at in np.sort(rng.choice(filled, min(config.members, len(filled)), replace=False)) if filled else ():
+    if not filled:
+        return
+    members = min(config.members, len(filled))
+    most = max(config.shots // members, 2)
+    for at in np.sort(rng.choice(filled, members, replace=False)):
         support = supports[at]
-        if len(support.items) > config.shots:
-            kept = np.sort(rng.choice(len(support.items), config.shots, replace=False))
+        if len(support.items) > most:
+            kept = np.sort(rng.choice(len(support.items), most, replace=False))
             support = Support(support.items[kept], support.users[kept], support.share)
         yield support
 
@@ -244,8 +276,8 @@ def _parts(shots: Iterable, size_of) -> Iterator[list]:
         yield part
 
 
-def _assemble(prior: Prior, names: list[str], rows: Rows, levels: list[tuple[Values, np.ndarray]], tilts: Tilts,
-              items: Values) -> dict[str, Adapter]:
+def _assemble(prior: Prior, names: list[str], rows: Rows, levels: list[tuple[Values, np.ndarray]], tilts: Tilts
+              ) -> dict[str, Adapter]:
     """One adapter per segment from the stages' arrays."""
     theta = (tilts.coefficients @ prior.axes.T).astype(np.float32)
     groups: list[dict[str, float]] = [{} for _ in names]
@@ -254,17 +286,13 @@ def _assemble(prior: Prior, names: list[str], rows: Rows, levels: list[tuple[Val
             groups[s][name] = float(rest[s])
         for s, code, value in zip(values.segment.tolist(), values.member.tolist(), values.value.tolist(), strict=True):
             groups[s][f"{name}|{labels[code]}"] = value
-    bounds = np.searchsorted(items.segment, np.arange(len(names) + 1))
     shots = np.bincount(rows.segment, minlength=len(names)).tolist()
     users = np.bincount(rows.segment[np.unique(rows.user, return_index=True)[1]], minlength=len(names)).tolist()
     strengths = {**{level[0]: values.strength for level, (values, _) in zip(prior.catalogue.groups, levels, strict=True)},
-                 "text": tilts.strength, "items": items.strength}
-    found, ids = {}, prior.catalogue.item_ids
+                 "text": tilts.strength}
+    found = {}
     for s, name in enumerate(names):
-        own = slice(bounds[s], bounds[s + 1])
         chosen = {stage: float(m[s]) if m[s] == m[s] else None for stage, m in strengths.items()}
         found[name] = Adapter(name, "closed_form", dict(prior.lock), theta[s], groups=groups[s],
-                              item_ids=tuple([ids[row] for row in items.member[own].tolist()]),
-                              item_values=items.value[own].astype(np.float32),
                               settings={"shots": shots[s], "users": users[s], "strength": chosen})
     return found

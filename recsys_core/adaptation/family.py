@@ -27,7 +27,7 @@ from recsys_core.errors import AdapterError
 if TYPE_CHECKING:  # serving loads families, and needs no shop
     from recsys_core.adaptation.study import Shots, Study
 
-FORMAT = 1
+FORMAT = 2
 METHOD = "counts"
 ABOUT, ARRAYS = "family.json", "family.safetensors"
 

@@ -1,4 +1,4 @@
-"""Shots as rows, and what one stage of the closed form does with them: the offsets of groups and of single items.
+"""Shots as rows, and what one level of groups makes of them.
 
 A stage's strength m is chosen elsewhere: per segment (`closed_form.adapt_closed_form`), pooled over a family's
 members (`closed_form.choose_strengths`), or before (`closed_form.solve`). The arithmetic is the same, and is here.
@@ -47,21 +47,22 @@ class Values:
         return cls(np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0), strength)
 
 
-def base_shares(cells: Cells, item_share: np.ndarray, shares: Sequence[np.ndarray | None], rows: Rows
-                ) -> tuple[np.ndarray, np.ndarray]:
+def base_shares(cells: Cells, item_share: np.ndarray, shares: Sequence[np.ndarray | None], segment: np.ndarray,
+                item: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The base's share of every cell, float32 [S, U], and of each row's item, float64 [T].
 
     Args:
         item_share: float64 [N], the base's popularity. shares: per segment float64 [N], what replaces it; None: nothing.
+        segment, item: int [T].
     """
-    of_cell, expected = np.empty((len(shares), len(cells.share)), np.float32), item_share[rows.item]
+    of_cell, expected = np.empty((len(shares), len(cells.share)), np.float32), item_share[item]
     for s, share in enumerate(shares):
         if share is None:
             of_cell[s] = cells.share
         else:
             of_cell[s] = np.bincount(cells.of_item, share, len(cells.share))
-            own = rows.segment == s
-            expected[own] = share[rows.item[own]]
+            own = segment == s
+            expected[own] = share[item[own]]
     return of_cell, expected
 
 
@@ -146,23 +147,3 @@ def _count(rows: Rows, member: np.ndarray, strength: np.ndarray) -> tuple[np.nda
         key = np.flatnonzero(sums)
         count = sums[key]
     return key // width, key % width, count
-
-
-def tilt_items(rows: Rows, member: np.ndarray, expected: np.ndarray, strength: np.ndarray) -> Values:
-    """Offsets of single items, log(1 + c / (m q)): all others are left to groups and text.
-
-    Args:
-        member: int [T], each row's item, −1 where it is not to be tilted. expected: float64 [T], its share after the
-            stages before. strength: float64 [S], NaN: none.
-    """
-    if np.isnan(strength).all():
-        return Values.of_none(strength)
-    if rows.weight is not None:
-        kept = np.flatnonzero((member >= 0) & np.isfinite(strength)[rows.segment])
-        segment, item, count, share = rows.segment[kept], member[kept], rows.weight[kept], expected[kept]
-    else:
-        segment, item, count = _count(rows, member, strength)
-        width, known = int(member.max(initial=0)) + 1, np.flatnonzero(member >= 0)
-        key, first = np.unique(rows.segment[known] * width + member[known], return_index=True)
-        share = expected[known[first[np.searchsorted(key, segment * width + item)]]]
-    return Values(segment, item, np.log1p(count / (strength[segment] * share)), strength)

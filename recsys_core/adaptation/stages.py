@@ -10,7 +10,8 @@ import numpy as np
 import scipy.sparse as sp
 
 from recsys_core.adaptation.cells import Cells, make_cells
-from recsys_core.adaptation.levels import Rows, Values, base_shares, group_mass, prior_gains, tilt_items, tilt_level
+from recsys_core.adaptation.items import ItemPrior, item_gains, tilt_items, unseen_items
+from recsys_core.adaptation.levels import Rows, Values, base_shares, group_mass, prior_gains, tilt_level
 from recsys_core.adaptation.tilt import Tilts, fixed_tilts, solve_tilts, tilt_gains
 from recsys_core.base_model.data import Catalogue
 
@@ -37,6 +38,11 @@ class Prior:
     def cells(self) -> Cells:
         """The catalogue in cells; made by the first adaptation."""
         return make_cells(self.catalogue, self.item_share, self.components)
+
+    @cached_property
+    def by_share(self) -> np.ndarray:
+        """int64 [N]: the items by falling share."""
+        return np.argsort(-self.item_share, kind="stable")
 
 
 @dataclass(frozen=True)
@@ -112,13 +118,20 @@ def stack_counts(shots: Sequence[Counted]) -> Rows:
 
 
 class Stages:
-    """Some segments on their way through the stages: the cells' shares so far, and what is expected of every row."""
+    """Some segments on their way through the stages: the cells' shares so far, and what is expected of every row.
 
-    def __init__(self, prior: Prior, shares: Sequence[np.ndarray | None], rows: Rows) -> None:
+    Args:
+        unseen: of every segment, items among whose shots it is not and which the item stage shall lower; None: none.
+    """
+
+    def __init__(self, prior: Prior, shares: Sequence[np.ndarray | None], rows: Rows, unseen: Rows | None = None) -> None:
         self.prior, self.rows = prior, rows
+        self.unseen = unseen or Rows(rows.segments, *[np.zeros(0, np.int64)] * 2)
         self.cell = prior.cells.of_item[rows.item]
-        self.q, self._expected = base_shares(prior.cells, prior.item_share, shares, rows)
-        self._before = self.q[rows.segment, self.cell]
+        self._segment, self._item = (np.r_[getattr(rows, name), getattr(self.unseen, name)] for name in ("segment", "item"))
+        self._cell = prior.cells.of_item[self._item]
+        self.q, self._expected = base_shares(prior.cells, prior.item_share, shares, self._segment, self._item)
+        self._before = self.q[self._segment, self._cell]
         self._mass: tuple[int, np.ndarray] = -1, self.q
 
     def _mass_of(self, level: int) -> np.ndarray:
@@ -140,8 +153,8 @@ class Stages:
 
     @cached_property
     def expected(self) -> np.ndarray:
-        """float64 [T]: each row's share after the groups; asked for when they are done."""
-        return self._expected * self.q[self.rows.segment, self.cell] / self._before
+        """float64 [T + unseen]: the share of each row's item after the groups; asked for when they are done."""
+        return self._expected * self.q[self._segment, self._cell] / self._before
 
     def text_gains(self, strengths: np.ndarray) -> np.ndarray:
         """float64 [S, L]: see `tilt.tilt_gains`."""
@@ -169,18 +182,33 @@ class Stages:
 
     def _expect(self, tilts: Tilts) -> None:
         """Multiply what is expected of every row by its text's tilt."""
-        for low in range(0, len(self.rows.item), Z_ROWS):
-            segment = self.rows.segment[low:low + Z_ROWS]
-            logit = (self._z(self.rows.item[low:low + Z_ROWS]) * tilts.coefficients[segment]).sum(axis=1)
+        for low in range(0, len(self._item), Z_ROWS):
+            segment = self._segment[low:low + Z_ROWS]
+            logit = (self._z(self._item[low:low + Z_ROWS]) * tilts.coefficients[segment]).sum(axis=1)
             self.expected[low:low + Z_ROWS] *= np.exp(logit - tilts.log_partition[segment])
 
     def _z(self, items: np.ndarray) -> np.ndarray:
         return self.prior.components[self.prior.catalogue.text_of_item[items]]
 
-    def item_gains(self, member: np.ndarray, priors: np.ndarray | Sequence[float]) -> np.ndarray:
-        """float64 [M, S]: see `levels.prior_gains`."""
-        return prior_gains(self.rows, member, self.expected, priors)
+    def item_gains(self, grid: list[ItemPrior], effect: np.ndarray) -> np.ndarray:
+        """float64 [M, S]: see `items.item_gains`."""
+        return item_gains(self.rows, self.unseen, self.expected, effect, grid)
 
-    def tilt_items(self, member: np.ndarray, strength: np.ndarray) -> Values:
-        """See `levels.tilt_items`."""
-        return tilt_items(self.rows, member, self.expected, strength)
+    def tilt_items(self, item_prior: ItemPrior, effect: np.ndarray) -> Values:
+        """See `items.tilt_items`."""
+        return tilt_items(self.rows, self.unseen, self.expected, effect, item_prior)
+
+
+def stack_unseen(prior: Prior, taken: Sequence[tuple[np.ndarray, float, np.ndarray | None]], least: float) -> Rows:
+    """The items of which each segment's shots should hold at least so many, and which they do not hold.
+
+    Args:
+        taken: per segment its distinct items, its shots over the design effect, and the share as of `Support`.
+    """
+    found = []
+    for items, shots, share in taken:
+        order = prior.by_share if share is None else np.argsort(-share, kind="stable")
+        share = prior.item_share if share is None else share
+        found.append(unseen_items(order, share, items, least / max(shots, 1e-12)))
+    return Rows(len(found), np.repeat(np.arange(len(found)), [len(items) for items in found]),
+                np.concatenate([np.zeros(0, np.int64), *found]).astype(np.int64))

@@ -1,5 +1,6 @@
 """The closed form: finds what was planted, stays with the base where nothing was, and answers requests fast."""
 
+import json
 import time
 from dataclasses import replace
 
@@ -20,6 +21,7 @@ from recsys_core.adaptation.closed_form import (
     solve,
     solve_counts,
 )
+from recsys_core.adaptation.items import ItemPrior
 from recsys_core.adaptation.tilt import _Held
 from recsys_core.base_model.data import Catalogue
 from recsys_core.errors import AdapterError
@@ -76,20 +78,29 @@ def test_a_liked_word_is_found_by_its_text_and_reaches_items_that_are_new(share)
     assert lifted[0] > lifted[1] + 0.5 and lifted[2] > lifted[3] + 0.5
 
 
-def test_liked_single_items_are_found_as_items():
+def test_liked_single_items_are_found_as_items_and_only_they():
     favourites = [3, 50, 77]
     taste = likes(SHOP, items=favourites, factor=60)
-    found = adapt(taste, 128)
-    assert sorted(np.argsort(-found.offsets(SHOP))[:3]) == favourites
-    without = replace(found, item_ids=(), item_values=np.zeros(0, np.float32))
-    assert gain(taste, BASE, found.offsets(SHOP)) > gain(taste, BASE, without.offsets(SHOP)) + 0.2
+    supports = [draw(taste, 128, n) for n in range(5)]
+    strengths = choose(supports)
+    assert strengths.items is not None and strengths.items.rare > 0
+    found = solve(PRIOR, {"s": count(supports[0])}, strengths)["s"]
+    offsets = found.offsets(SHOP)
+    assert sorted(np.argsort(-offsets)[:3]) == favourites
+    assert offsets[favourites].min() > np.delete(offsets, favourites).max() + 1
+    assert gain(taste, BASE, offsets) > 0.8 * best(taste)
+
+
+def test_an_item_that_is_expected_and_never_taken_is_lowered():
+    missing = likes(SHOP, items=[3, 50, 77], factor=1e-3)
+    supports = [draw(missing, 3000, n) for n in range(5)]
+    offsets = solve(PRIOR, {"s": count(supports[0])}, choose(supports))["s"].offsets(SHOP)
+    assert sorted(np.argsort(offsets)[:3]) == [3, 50, 77] and offsets[[3, 50, 77]].max() < -0.3
 
 
 def test_a_request_tilts_no_single_item():
     """Its base is the popularity: a personal base already expects what this shopper buys again and again."""
-    taste = likes(SHOP, items=[3, 50, 77], factor=60)
-    found = adapt(taste, 128, share=REQUEST)
-    assert not found.item_ids and found.settings["strength"]["items"] is None
+    assert not adapt(likes(SHOP, items=[3, 50, 77], factor=60), 128, share=REQUEST).item_ids
 
 
 def test_more_shots_say_more_and_two_say_little():
@@ -218,23 +229,23 @@ def choose(supports: list[Support], items: bool = True, **settings) -> Strengths
 
 
 @pytest.mark.parametrize("share", [EXACT, REQUEST], ids=["exact", "request"])
-@pytest.mark.parametrize("taste", [likes(SHOP, category="dairy"), likes(SHOP, word="red"), likes(SHOP, items=[3, 50], factor=60)],
-                         ids=["category", "word", "items"])
+@pytest.mark.parametrize("taste", [likes(SHOP, category="dairy"), likes(SHOP, word="red")], ids=["category", "word"])
 def test_counts_with_the_same_strengths_give_the_same_adapter(taste, share):
     support = draw(taste, 128, share=share)
     one = adapt_closed_form(PRIOR, {"s": support}, CONFIG)["s"]
     strength = one.settings["strength"]
-    strengths = Strengths((strength["category_1"], strength["brand"]), strength["text"], strength["items"])
+    strengths = Strengths((strength["category_1"], strength["brand"]), strength["text"])
     two = solve(PRIOR, {"s": count(support)}, strengths)["s"]
     np.testing.assert_allclose(two.offsets(SHOP), one.offsets(SHOP), atol=2e-4)
-    assert two.settings["strength"] == strength and two.settings["shots"] == 128 and two.method == "counts"
+    assert two.settings["strength"] == {**strength, "items": None, "rare_items": None}
+    assert two.settings["shots"] == 128 and two.method == "counts"
 
 
 def test_many_members_are_solved_side_by_side_as_each_alone():
     tastes = [likes(SHOP, category="dairy"), likes(SHOP, word="red"), likes(SHOP, items=[3], factor=90)]
     counted = {f"s{n}": count(draw(tastes[n % 3], 1 + n, n)) for n in range(70)}
     counted["nobody"] = Counted(np.zeros(0, np.int64), np.zeros(0))
-    strengths = Strengths((16.0, 300.0), 10.0, 100.0, likeness=0.1)
+    strengths = Strengths((16.0, 300.0), 10.0, ItemPrior(10.0, 0.01), likeness=0.1)
     together, arrays = solve(PRIOR, counted, strengths), solve_counts(PRIOR, counted.values(), strengths)
     for row, (name, one) in enumerate(counted.items()):
         alone = solve(PRIOR, {name: one}, strengths)[name].offsets(SHOP)
@@ -293,9 +304,10 @@ def test_many_shots_of_few_shoppers_choose_what_fits_few_shots_of_many():
 
 
 def test_the_design_effect_and_the_record():
-    strengths = Strengths((30.0, None), 10.0, None, likeness=0.1)
+    strengths = Strengths((30.0, None), 10.0, ItemPrior(30.0, 0.1), likeness=0.1)
     assert strengths.design_effect(np.array([1.0, 11.0])).tolist() == [1.0, 2.0]
-    assert Strengths.from_json(strengths.to_json()) == strengths and not strengths.is_off()
+    for one in (strengths, replace(strengths, items=None)):
+        assert Strengths.from_json(json.loads(json.dumps(one.to_json()))) == one and not one.is_off()
     assert Strengths((None, None)).is_off()
 
 

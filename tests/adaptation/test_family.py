@@ -9,6 +9,7 @@ import pytest
 
 from recsys_core.adaptation.closed_form import Counted, Strengths, prepare, solve_counts
 from recsys_core.adaptation.family import ABOUT, ARRAYS, Family, leave_own_out, make_family
+from recsys_core.adaptation.items import ItemPrior
 from recsys_core.base_model.data import Catalogue
 from recsys_core.base_model.knots import KNOTS
 from recsys_core.errors import AdapterError
@@ -16,7 +17,7 @@ from tests.adaptation.planted import CUTS, LOCK, likes, make_catalogue, planted_
 
 SHOP = make_catalogue()
 UNIFORM = likes(SHOP)
-STRENGTHS = Strengths((30.0, 300.0), 30.0, 300.0, likeness=0.1)
+STRENGTHS = Strengths((30.0, 300.0), 30.0, ItemPrior(30.0, 0.01), likeness=0.1)
 TRUST = np.linspace(1, 0.4, len(KNOTS)).astype(np.float32)
 
 
@@ -51,7 +52,8 @@ def test_a_store_that_buys_other_items_is_lifted_and_the_others_are_not(family):
 def test_members_carry_the_trust_and_tell_how_they_were_made(family):
     adapter = family.adapter("dairy")
     assert (adapter.segment, adapter.method, adapter.settings["shots"]) == ("dairy", "counts", 400)
-    assert adapter.settings["strength"] == {"category_1": 30.0, "brand": 300.0, "text": 30.0, "items": 300.0}
+    assert adapter.settings["strength"] == {"category_1": 30.0, "brand": 300.0, "text": 30.0, "items": 30.0,
+                                            "rare_items": 0.01}
     np.testing.assert_array_equal(adapter.trust, TRUST)
     assert adapter.weight(0) == 1.0 and adapter.weight(64) == pytest.approx(0.4)
     assert (family.trusted(np.zeros(7)).adapter("dairy").trust == 0).all()
@@ -114,7 +116,7 @@ def test_a_family_survives_its_files_exactly(family, tmp_path):
     assert not Family.load(tmp_path / "store", LOCK).trust.any()
 
 
-@pytest.mark.parametrize("strengths", [Strengths((None, None), None, 300.0), Strengths((30.0, None)),
+@pytest.mark.parametrize("strengths", [Strengths((None, None), None, ItemPrior(30.0, 0.0)), Strengths((30.0, None)),
                                        Strengths((None, None), 30.0)])
 def test_stages_that_are_off_are_stored_as_such(study, tmp_path, strengths):
     family = make_family(study, "store", CUTS[3], strengths, TRUST)

@@ -8,6 +8,7 @@ import pytest
 
 from recsys_core.adaptation.closed_form import Strengths
 from recsys_core.adaptation.family import make_family
+from recsys_core.adaptation.items import ItemPrior
 from recsys_core.adaptation.study import Study
 from recsys_core.deployment.build import build_bundle
 from recsys_core.deployment.champion import judge_bundle
@@ -112,8 +113,8 @@ def test_every_segment_and_family_has_a_route_and_the_promoted_ones_ship(built, 
 
 
 def test_a_family_is_served_by_what_the_bundle_knows_of_its_shoppers(built, tmp_path):
-    levels = len(built.base.catalogue.groups)
-    made = make_family(built.study, "region", built.plan["base"].report_end, Strengths((None,) * levels, None, 30.0), np.ones(7))
+    strengths = Strengths((None,) * len(built.base.catalogue.groups), None, ItemPrior(30.0, 0.0))
+    made = make_family(built.study, "region", built.plan["base"].report_end, strengths, np.ones(7))
     made.save(tmp_path / "region" / "family")
     change = {"decision": "promoted", "audiences": ["none"]}
     promoted = [segment.model_copy(update=change if segment.name == "region" else {}) for segment in built.results.segments]

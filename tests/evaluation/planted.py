@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 
 from recsys_core.adaptation.closed_form import Strengths
+from recsys_core.adaptation.items import ItemPrior
 from recsys_core.adaptation.study import Study
 from recsys_core.base_model.data import Catalogue, Histories, make_interactions
 from recsys_core.evaluation.contestants import Adaptation
@@ -110,7 +111,10 @@ def planted_study(interactions: pl.DataFrame | None = None, seed: int = 0) -> St
                  found.users)
 
 
-def adaptation(study: Study, trust=(1, 1, 1, 1, 1, 1, 1), items: float | None = 100.0) -> Adaptation:
+FITTING, STIFF = ItemPrior(1.0, 0.0), ItemPrior(30.0, 0.0)  # stores differ as much as the first expects
+
+
+def adaptation(study: Study, trust=(1, 1, 1, 1, 1, 1, 1), items: ItemPrior = FITTING) -> Adaptation:
     """Single items are tilted, and trusted so far at each knot."""
     groups = (None,) * len(study.base.catalogue.groups)
     return Adaptation(Strengths(groups, None, items), np.array(trust, np.float32))

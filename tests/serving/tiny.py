@@ -19,6 +19,7 @@ import polars as pl
 from recsys_core.adaptation.adapter import Adapter
 from recsys_core.adaptation.closed_form import Strengths
 from recsys_core.adaptation.family import Family
+from recsys_core.adaptation.items import ItemPrior
 from recsys_core.adaptation.solved import Ragged, Solved
 from recsys_core.artefacts import write_json
 from recsys_core.base_model.data import Catalogue, make_interactions
@@ -99,7 +100,8 @@ def tiny_family(name: str, favourites: dict[str, list[str]], lock: dict[str, str
     items = Ragged(np.r_[0, sizes.cumsum()].astype(np.int64), entry, np.full(len(entry), 3.0, np.float32))
     solved = Solved((), np.zeros((0, 16), np.float32), item_ids, items, 8 * np.minimum(sizes, 1).astype(np.int64))
     trust = np.array(TRUST.get(name, [1.0] * 7), np.float32)
-    return Family(name, BY.get(name) or "", lock, trust, Strengths((), None, 30.0), {"items": 30.0}, list(favourites), solved)
+    strengths, stages = Strengths((), None, ItemPrior(30.0, 0.0)), {"items": 30.0, "rare_items": 0.0}
+    return Family(name, BY.get(name) or "", lock, trust, strengths, stages, list(favourites), solved)
 
 
 FAVOURITES = {"deli": {"": ["d1", "d2"]}, "easter": {"": ["g1"]}, "north": {"": ["t3"]}, "new": {"": ["t1"]},

@@ -20,6 +20,7 @@ from scipy.special import expit, gammaln
 from recsys_core.adaptation.levels import Rows, Values
 
 WIDE = 0.5  # shape of the second kind's prior
+BINS = 256  # sizes of shares that sums over all items tell apart
 LEAST = 0.05  # items not taken are lowered where the first kind lowers them by so much,
 LEAST_WIDE = 1.0  # or, with a second kind, from so many expected shots on
 
@@ -62,13 +63,25 @@ def unseen_items(order: np.ndarray, share: np.ndarray, taken: np.ndarray, least:
     return head[~np.isin(head, taken)]
 
 
-def item_gains(rows: Rows, unseen: Rows, expected: np.ndarray, effect: np.ndarray, grid: list[ItemPrior]) -> np.ndarray:
+def spectrum(share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A catalogue's shares by size, for sums over all items: mass float64 [BINS] and mean share float64 [BINS] > 0."""
+    size = np.log(share)
+    edges = np.linspace(size.min(), size.max() + 1e-9, BINS + 1)
+    at = np.clip(np.searchsorted(edges, size, side="right") - 1, 0, BINS - 1)
+    mass = np.bincount(at, share, BINS)
+    return mass, np.maximum(mass, 1e-300) / np.maximum(np.bincount(at, minlength=BINS), 1)
+
+
+def item_gains(rows: Rows, unseen: Rows, before: np.ndarray, expected: np.ndarray, spectra: np.ndarray, effect: np.ndarray,
+               grid: list[ItemPrior]) -> np.ndarray:
     """What each prior gains over no item stage when other users' shots predict each user's: nats, float64 [M, S].
 
-    The partition is that of all shots: what one user adds to it cancels over the users.
+    The partition is that of all shots: what one user adds to it cancels over the users. Items that are neither among the
+    shots nor in `unseen` enter it with their shares before the first stage, by size.
 
     Args:
-        rows: one row per shot. unseen: `unseen_items` of every segment. expected: float64 [T + unseen], their shares.
+        rows: one row per shot. unseen: `unseen_items` of every segment. before, expected: float64 [T + unseen], their shares
+            before the first stage, and now. spectra: float64 [S, 2, BINS], `spectrum` of each segment's shares before.
         effect: float64 [S], design effects.
     """
     t, width = len(rows.item), int(rows.item.max(initial=0)) + 1
@@ -84,10 +97,15 @@ def item_gains(rows: Rows, unseen: Rows, expected: np.ndarray, effect: np.ndarra
     all_share = np.r_[share[one], expected[t:]]
     all_effect = effect[all_segment]
     all_count, all_expected = np.r_[count, np.zeros(len(unseen.item))] / all_effect, shots[all_segment] * all_share / all_effect
+    all_before = np.r_[before[:t][first][one], before[t:]]
+    none, before_expected = np.zeros(len(all_before)), shots[all_segment] * all_before / all_effect
+    bins = (shots / effect)[:, None] * spectra[:, 1]
     gains = np.empty((len(grid), rows.segments))
     for at, prior in enumerate(grid):
-        lift = np.expm1(log_lift(all_count, all_expected, prior))
-        log_partition = np.log1p(np.bincount(all_segment, all_share * lift, rows.segments))
+        lift = (all_share * np.expm1(log_lift(all_count, all_expected, prior))
+                - all_before * np.expm1(log_lift(none, before_expected, prior)))
+        others = (spectra[:, 0] * np.expm1(log_lift(np.zeros(bins.shape), np.maximum(bins, 1e-300), prior))).sum(axis=1)
+        log_partition = np.log1p(np.bincount(all_segment, lift, rows.segments) + others)
         told = np.bincount(segment, times * log_lift(left, np.maximum(left_expected, 1e-12), prior), rows.segments)
         gains[at] = told - shots * log_partition
     return gains

@@ -10,7 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from recsys_core.adaptation.cells import Cells, make_cells
-from recsys_core.adaptation.items import ItemPrior, item_gains, tilt_items, unseen_items
+from recsys_core.adaptation.items import ItemPrior, item_gains, spectrum, tilt_items, unseen_items
 from recsys_core.adaptation.levels import Rows, Values, base_shares, group_mass, prior_gains, tilt_level
 from recsys_core.adaptation.tilt import Tilts, fixed_tilts, solve_tilts, tilt_gains
 from recsys_core.base_model.data import Catalogue
@@ -125,7 +125,7 @@ class Stages:
     """
 
     def __init__(self, prior: Prior, shares: Sequence[np.ndarray | None], rows: Rows, unseen: Rows | None = None) -> None:
-        self.prior, self.rows = prior, rows
+        self.prior, self.rows, self._shares = prior, rows, shares
         self.unseen = unseen or Rows(rows.segments, *[np.zeros(0, np.int64)] * 2)
         self.cell = prior.cells.of_item[rows.item]
         self._segment, self._item = (np.r_[getattr(rows, name), getattr(self.unseen, name)] for name in ("segment", "item"))
@@ -192,7 +192,12 @@ class Stages:
 
     def item_gains(self, grid: list[ItemPrior], effect: np.ndarray) -> np.ndarray:
         """float64 [M, S]: see `items.item_gains`."""
-        return item_gains(self.rows, self.unseen, self.expected, effect, grid)
+        shares, found = [self.prior.item_share if share is None else share for share in self._shares], {}
+        for share in shares:  # a family's members have one and the same
+            if id(share) not in found:
+                found[id(share)] = spectrum(share)
+        spectra = np.array([found[id(share)] for share in shares])
+        return item_gains(self.rows, self.unseen, self._expected, self.expected, spectra, effect, grid)
 
     def tilt_items(self, item_prior: ItemPrior, effect: np.ndarray) -> Values:
         """See `items.tilt_items`."""

@@ -68,6 +68,8 @@ class RankerConfig(BaseModel, frozen=True, extra="forbid"):
     head_ridge: float = Field(5.0, gt=0, description="pull of the head towards the whole, in choices")
     head_smooth: float = Field(30.0, gt=0, description="the same pull between neighbours in the head")
     head_share: float = Field(0.5, ge=0, le=1, description="how far the blend moves from the whole to the head")
+    trend_share: float = Field(2 / 3, ge=0, le=1, description="of the trend's weight: the fortnight that chooses the blend says "
+                                                              "more of its own trends than of the next one's")
     holdout_share: float = Field(0.1, gt=0, lt=0.5, description="newest events the blend is fitted on "
                                                                 "when no validation queries are given")
     max_queries: int = Field(5000, ge=1, description="choices the blend is fitted on at most")
@@ -265,6 +267,7 @@ def _fit_blend(counts: Counts, catalogue: Catalogue, config: RankerConfig,
     learned = fit_weights(choices, start, config.ridge, config.smooth)
     learned = fit_head(choices, learned, seen=choices.features[PART_NAMES.index("bought_before")] > 0, top=config.head,
                        ridge=config.head_ridge, smooth=config.head_smooth, share=config.head_share)
+    learned[:, PART_NAMES.index("trend")] *= config.trend_share
     mean = float(log_likelihood(choices, learned)[0].mean())
     log.info("blend: %d choices, mean log-likelihood %.4f", len(choices), mean)
     return learned, {"blend": "fitted", "choices": len(choices), "log_likelihood": mean}

@@ -21,7 +21,8 @@ from recsys_core.adaptation.closed_form import (
     solve,
     solve_counts,
 )
-from recsys_core.adaptation.items import ItemPrior
+from recsys_core.adaptation.items import ItemPrior, log_lift
+from recsys_core.adaptation.stages import Stages, stack, stack_unseen
 from recsys_core.adaptation.tilt import _Held
 from recsys_core.base_model.data import Catalogue
 from recsys_core.errors import AdapterError
@@ -239,6 +240,24 @@ def test_counts_with_the_same_strengths_give_the_same_adapter(taste, share):
     np.testing.assert_allclose(two.offsets(SHOP), one.offsets(SHOP), atol=2e-4)
     assert two.settings["strength"] == {**strength, "items": None, "rare_items": None}
     assert two.settings["shots"] == 128 and two.method == "counts"
+
+
+@pytest.mark.parametrize("item_prior", [ItemPrior(1.0, 0.0), ItemPrior(3.0, 0.05), ItemPrior(1000.0, 0.05)])
+def test_the_gain_of_an_item_prior_is_the_sum_over_left_out_shots(item_prior):
+    """Against the definition, every shot left out in turn and the partition summed over all items."""
+    rng, size = np.random.default_rng(0), len(SHOP)
+    share = rng.gamma(0.5, 1, size) + 1e-4
+    prior = replace(PRIOR, item_share=share / share.sum())
+    taste = prior.item_share * rng.gamma(2, 0.5, size)
+    items = rng.choice(size, 200, p=taste / taste.sum())
+    rows = stack([Support(items, np.arange(200))])
+    unseen = stack_unseen(prior, [(np.unique(items), 200, None)], item_prior.least_expected)
+    found = Stages(prior, [None], rows, unseen).item_gains([item_prior], np.ones(1))[0, 0]
+    counts, expected = np.bincount(items, minlength=size), 0.0
+    for item in np.flatnonzero(counts):
+        lift = log_lift(counts - (np.arange(size) == item), 199 * prior.item_share, item_prior)
+        expected += counts[item] * (lift[item] - np.log(prior.item_share @ np.exp(lift)))
+    assert found == pytest.approx(expected, abs=0.05)
 
 
 def test_many_members_are_solved_side_by_side_as_each_alone():

@@ -31,7 +31,7 @@ from recsys_core.ingestion.config import SegmentSpec
 log = logging.getLogger(__name__)
 
 HALVES, LOTS = 100, 100
-CHANNELS, PLANTED_SHARE = 20, 6
+CHANNELS, PLANTED_SHARE = 20, 7
 EFFECT, AUDIENCE = 0.02, "little"
 
 

@@ -210,10 +210,11 @@ def stack_unseen(prior: Prior, taken: Sequence[tuple[np.ndarray, float, np.ndarr
     Args:
         taken: per segment its distinct items, its shots over the design effect, and the share as of `Support`.
     """
-    found = []
+    found, orders = [], {id(prior.item_share): prior.by_share}
     for items, shots, share in taken:
-        order = prior.by_share if share is None else np.argsort(-share, kind="stable")
         share = prior.item_share if share is None else share
-        found.append(unseen_items(order, share, items, least / max(shots, 1e-12)))
+        if id(share) not in orders:  # a family's members have one and the same
+            orders[id(share)] = np.argsort(-share, kind="stable")
+        found.append(unseen_items(orders[id(share)], share, items, least / max(shots, 1e-12)))
     return Rows(len(found), np.repeat(np.arange(len(found)), [len(items) for items in found]),
                 np.concatenate([np.zeros(0, np.int64), *found]).astype(np.int64))

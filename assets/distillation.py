@@ -5,10 +5,10 @@ import polars as pl
 from pydantic import Field
 
 from assets.partitions import Home, profile
-from recsys_core.base_model.tune import TextEncoderArtefact
-from recsys_core.base_model.vectors import VectorCache
 from recsys_core.distillation.build import build_student
 from recsys_core.distillation.student import StudentConfig
+from recsys_core.text_encoder.tune import TextEncoderArtefact
+from recsys_core.text_encoder.vectors import VectorCache
 
 
 class DistillationConfig(dg.Config):

@@ -15,9 +15,9 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from tests.base_model.tiny_encoder import write_tiny_bert
 from tests.browser import CHROMIUM, Page, end_group, open_browser
 from tests.shops import PAYING, planted_shop
+from tests.text_encoder.tiny_encoder import write_tiny_bert
 
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH")]
 ROOT = Path(__file__).parent.parent

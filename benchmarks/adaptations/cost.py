@@ -20,7 +20,7 @@ from benchmarks.adaptations.segments import SegmentStudy, prepare_segments
 from benchmarks.record import ROOT, Bar, peak_gib
 from recsys_core.adaptation.adapter import Adapter
 from recsys_core.adaptation.closed_form import ClosedFormConfig, Prior, Support, adapt_closed_form, prepare
-from recsys_core.base_model.data import Catalogue
+from recsys_core.interactions.arrays import Catalogue
 from recsys_core.serving.bundle import REQUEST_CONFIG
 
 REPEATS = 7

@@ -16,7 +16,6 @@ import yaml
 from benchmarks.rankings.questions import PLACE, frozen_catalogue
 from benchmarks.record import ROOT
 from recsys_core.artefacts import staged_folder
-from recsys_core.base_model.data import Catalogue, Interactions, make_interactions
 from recsys_core.cleaning.days import clean_days
 from recsys_core.cleaning.events import CleaningConfig
 from recsys_core.cleaning.items import clean_items
@@ -24,7 +23,8 @@ from recsys_core.errors import RecsysError
 from recsys_core.features.segments import candidate_items
 from recsys_core.features.store import FeatureConfig, build_features
 from recsys_core.ingestion.config import SegmentSpec, ShopConfig
-from recsys_core.ingestion.shop import open_shop
+from recsys_core.ingestion.opening import open_shop
+from recsys_core.interactions.arrays import Catalogue, Interactions, make_interactions
 
 log = logging.getLogger(__name__)
 

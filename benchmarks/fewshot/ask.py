@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from recsys_core.base_model.data import Histories, Queries
-from recsys_core.evaluation.bootstrap import Interval, paired_bootstrap
-from recsys_core.evaluation.metrics import ranking_metrics
+from recsys_core.interactions.arrays import Histories, Queries
+from recsys_core.metrics.bootstrap import Interval, paired_bootstrap
+from recsys_core.metrics.ranking import ranking_metrics
 
 CHUNK = 64  # questions whose scores are held at once
 

@@ -142,7 +142,7 @@ def own_segments() -> dict:
                 later = found.later.get(audience, {}).get("gain")
                 rows.append({"shop": shop.config.name, "segment": found.name, "audience": audience,
                              "promoted": audience in decisions[found.name].get("audiences", []),
-                             "gate": found.trials[audience].gains.get("base", {}).get("gain"),
+                             "gate": found.trials[audience].gains.get("base", {}).get("mean"),
                              "toughest": found.trials[audience].toughest or None, "p": found.trials[audience].p_value,
                              **{name: later[name] if later else None for name in ("mean", "low", "high")}})
                 log.info("%s", rows[-1])

@@ -26,9 +26,17 @@ from benchmarks.rankings import amazon
 from benchmarks.rankings.questions import order_only_histories
 from benchmarks.record import Bar
 from recsys_core.adaptation.page import PAGE_STRENGTHS, PageStrength, shot_counts, strength_at, values_of
-from recsys_core.base_model.data import SECONDS_PER_DAY, Catalogue, Histories, Interactions, Queries, make_queries, take_queries
 from recsys_core.base_model.ranker import Ranker, RankerConfig, fit_ranker
-from recsys_core.evaluation.metrics import metrics_from_ranks
+from recsys_core.interactions.arrays import (
+    SECONDS_PER_DAY,
+    Catalogue,
+    Histories,
+    Interactions,
+    Queries,
+    make_queries,
+    take_queries,
+)
+from recsys_core.metrics.ranking import metrics_from_ranks
 
 log = logging.getLogger(__name__)
 

@@ -17,19 +17,19 @@ import numpy as np
 from benchmarks.adaptations.shops import CleanShop, clean_shop
 from benchmarks.fewshot.ask import difference
 from benchmarks.record import Bar
-from recsys_core.adaptation.promotion_weights import PromotionConfig, PromotionWeights, fit_promotions, score_by_day
-from recsys_core.adaptation.promotions import USUAL_DAYS, Promotions, make_promotions
-from recsys_core.base_model.data import SECONDS_PER_DAY, Queries, make_queries
-from recsys_core.base_model.knots import KNOTS, cut_histories, known_steps
 from recsys_core.base_model.ranker import Ranker, RankerConfig, fit_ranker
-from recsys_core.evaluation.metrics import ranking_metrics
-from recsys_core.ingestion.shop import open_shop
+from recsys_core.ingestion.opening import open_shop
+from recsys_core.interactions.arrays import SECONDS_PER_DAY, Queries, make_queries
+from recsys_core.interactions.knots import KNOTS, cut_histories, known_steps
+from recsys_core.metrics.ranking import ranking_metrics
+from recsys_core.promotions.table import USUAL_DAYS, Promotions, make_promotions
+from recsys_core.promotions.weights import PromotionConfig, PromotionWeights, fit_promotions, score_by_day
 
 log = logging.getLogger(__name__)
 
 NAME = "fewshot.promotion_gain_low"
 ASKED_DAYS, LEARNING_DAYS, CHOOSING_DAYS = 14, 28, 14
-QUESTIONS, LEARNING_QUESTIONS, CHOICES = 3000, 1000, 500
+LEARNING_QUESTIONS, CHOICES = 1000, 500
 KNOWN: tuple[int | None, ...] = (None, 0, 1)
 
 
@@ -49,7 +49,7 @@ def run(back_days: int = 0) -> dict:
     weights = fit_promotions(promotions, _base(shop, learned_from, blend), learning, contexts(shop, learning),
                              local_days(shop, learning), PromotionConfig())
     log.info("weights of %s:\n%s", promotions.names, weights.weights.round(2))
-    ranker, asked = _base(shop, asked_from, blend), _questions(shop, asked_from, end, QUESTIONS)
+    ranker, asked = _base(shop, asked_from, blend), _questions(shop, asked_from, end, None)
     rows = [measure(shop, ranker, weights, asked, known) for known in KNOWN]
     table = [{"known steps": knot, **dict(zip(promotions.names, row, strict=True))}
              for knot, row in zip(KNOTS, weights.weights.astype(float).tolist(), strict=True)]
@@ -113,7 +113,7 @@ def _base(shop: CleanShop, cutoff: int, blend: np.ndarray) -> Ranker:
     return fit_ranker(shop.events.before(cutoff), shop.catalogue, RankerConfig(), weights=blend)
 
 
-def _questions(shop: CleanShop, start: int, end: int, most: int) -> Queries:
+def _questions(shop: CleanShop, start: int, end: int, most: int | None) -> Queries:
     return make_queries(shop.events.before(end), start, end, max_queries=most, rng=np.random.default_rng(1))
 
 
@@ -123,6 +123,6 @@ def bars(part: dict | None) -> list[Bar]:
         return [Bar(NAME, None, ">", 0, note="not run")]
     row = part["rows"][0]
     return [Bar(NAME, row["low"], ">", 0, row["low"], row["high"], row["shoppers"],
-                f"NDCG@10, {row['questions']} steps of the last {ASKED_DAYS} days; the value is the lower end of the gain over "
-                f"the base, whose mean is {row['gain']:.4f}; weights learned on {part['learned on']} questions before; "
+                f"NDCG@10, all {row['questions']} steps of the last {ASKED_DAYS} days; the value is the lower end of the gain "
+                f"over the base, whose mean is {row['gain']:.4f}; weights learned on {part['learned on']} questions before; "
                 "interval over shoppers")]

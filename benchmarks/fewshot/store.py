@@ -22,11 +22,11 @@ from recsys_core.adaptation.closed_form import Strengths
 from recsys_core.adaptation.family import leave_own_out
 from recsys_core.adaptation.segment import AdaptationConfig, make_segment_adapter
 from recsys_core.adaptation.study import Study
-from recsys_core.base_model.data import Queries, take_queries
-from recsys_core.base_model.knots import KNOTS, cut_histories, knot_shares, known_steps
-from recsys_core.evaluation.baselines import fit_popularity
 from recsys_core.evaluation.contestants import Adaptation
-from recsys_core.evaluation.metrics import ranking_metrics
+from recsys_core.interactions.arrays import Queries, take_queries
+from recsys_core.interactions.knots import KNOTS, cut_histories, knot_shares, known_steps
+from recsys_core.metrics.baselines import fit_popularity
+from recsys_core.metrics.ranking import ranking_metrics
 
 log = logging.getLogger(__name__)
 

@@ -9,10 +9,10 @@ import numpy as np
 
 from benchmarks.adaptations.shops import CleanShop
 from recsys_core.adaptation.study import Study
-from recsys_core.base_model.data import make_queries
 from recsys_core.base_model.model import BaseConfig
 from recsys_core.base_model.ranker import Ranker, RankerConfig, fit_ranker
-from recsys_core.evaluation.windows import BASE, Window, WindowConfig, plan_windows
+from recsys_core.interactions.arrays import make_queries
+from recsys_core.interactions.windows import BASE, Window, WindowConfig, plan_windows
 
 log = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from recsys_core.artefacts import read_json, staged_folder
-from recsys_core.base_model.data import Catalogue
-from recsys_core.base_model.knots import KNOTS, knot_shares
 from recsys_core.errors import AdapterError
+from recsys_core.interactions.arrays import Catalogue
+from recsys_core.interactions.knots import KNOTS, knot_shares
 
 FORMAT = 3
 LOCK_KEYS = ("encoder", "tokenizer", "features")

@@ -43,9 +43,9 @@ from recsys_core.adaptation.stages import (
     stack_unseen,
 )
 from recsys_core.adaptation.tilt import Tilts
-from recsys_core.base_model.data import Catalogue
-from recsys_core.base_model.knots import KNOTS
 from recsys_core.errors import AdapterError
+from recsys_core.interactions.arrays import Catalogue
+from recsys_core.interactions.knots import KNOTS
 
 __all__ = ["ClosedFormConfig", "Counted", "PoolConfig", "Prior", "Strengths", "Support", "adapt_closed_form",
            "choose_strengths", "crowding", "prepare", "solve", "solve_counts", "stage_strengths"]

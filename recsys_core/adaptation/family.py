@@ -20,9 +20,9 @@ from recsys_core.adaptation.adapter import Adapter, check_lock
 from recsys_core.adaptation.closed_form import Counted, Strengths, crowding, solve_counts, stage_strengths
 from recsys_core.adaptation.solved import Level, Ragged, Solved
 from recsys_core.artefacts import read_json, staged_folder
-from recsys_core.base_model.data import Catalogue, Queries
-from recsys_core.base_model.knots import KNOTS
 from recsys_core.errors import AdapterError
+from recsys_core.interactions.arrays import Catalogue, Queries
+from recsys_core.interactions.knots import KNOTS
 
 if TYPE_CHECKING:  # serving loads families, and needs no shop
     from recsys_core.adaptation.study import Shots, Study

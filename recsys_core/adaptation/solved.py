@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from recsys_core.adaptation.adapter import Adapter
-from recsys_core.base_model.data import Catalogue
+from recsys_core.interactions.arrays import Catalogue
 
 
 @dataclass(frozen=True)

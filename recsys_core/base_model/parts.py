@@ -14,13 +14,13 @@ import numpy as np
 import polars as pl
 import scipy.sparse as sp
 
-from recsys_core.base_model.data import SECONDS_PER_DAY, Catalogue, Histories, Interactions
 from recsys_core.base_model.transitions import (
     count_companions,
     count_transitions,
     smooth_transitions,
     text_neighbours,
 )
+from recsys_core.interactions.arrays import SECONDS_PER_DAY, Catalogue, Histories, Interactions
 
 PARTS = {
     "popularity": "log(events + 0.5)",

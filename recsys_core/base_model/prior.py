@@ -15,8 +15,8 @@ from importlib.resources import files
 import numpy as np
 import yaml
 
-from recsys_core.base_model.knots import KNOTS
 from recsys_core.base_model.parts import PART_NAMES
+from recsys_core.interactions.knots import KNOTS
 
 
 @cache

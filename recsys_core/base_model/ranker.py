@@ -26,11 +26,11 @@ from recsys_core.base_model.blend import (
     log_likelihood,
     sample_candidates,
 )
-from recsys_core.base_model.data import Catalogue, Histories, Interactions, Queries, make_queries, take_queries
-from recsys_core.base_model.knots import KNOTS, cut_histories, knot_shares, known_steps
 from recsys_core.base_model.parts import PART_NAMES, Counts, Evidence, count_events
 from recsys_core.base_model.prior import prior_weights
 from recsys_core.errors import ModelError
+from recsys_core.interactions.arrays import Catalogue, Histories, Interactions, Queries, make_queries, take_queries
+from recsys_core.interactions.knots import KNOTS, cut_histories, knot_shares, known_steps
 
 log = logging.getLogger(__name__)
 FORMAT = 2

@@ -7,8 +7,6 @@ from pathlib import Path
 
 import polars as pl
 
-from recsys_core.adaptation.promotion_weights import PromotionWeights
-from recsys_core.adaptation.promotions import make_promotions
 from recsys_core.adaptation.segment import FAMILY
 from recsys_core.adaptation.study import Study
 from recsys_core.base_model.model import SERVING, BaseModelArtefact
@@ -16,9 +14,11 @@ from recsys_core.deployment.bundle import BundleConfig, write_bundle
 from recsys_core.deployment.shelves import make_shelves
 from recsys_core.evaluation.offers import PROMOTIONS, read_judged
 from recsys_core.evaluation.results import Results, SegmentResult
-from recsys_core.evaluation.windows import BASE
 from recsys_core.ingestion.conditions import split_condition
 from recsys_core.ingestion.config import FamilySpec, SegmentSpec, ShopConfig
+from recsys_core.interactions.windows import BASE
+from recsys_core.promotions.table import make_promotions
+from recsys_core.promotions.weights import PromotionWeights
 from recsys_core.schema import POSITIVE_EVENTS
 from recsys_core.serving.search import SearchConfig
 

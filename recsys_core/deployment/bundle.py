@@ -18,12 +18,12 @@ import polars as pl
 from pydantic import BaseModel, Field, ValidationError
 
 from recsys_core.adaptation.family import Family
-from recsys_core.adaptation.promotion_weights import PromotionWeights
 from recsys_core.artefacts import staged_folder, write_json
-from recsys_core.base_model.data import Catalogue
-from recsys_core.base_model.knots import KNOTS
 from recsys_core.deployment.manifest import write_manifest
 from recsys_core.errors import BundleError
+from recsys_core.interactions.arrays import Catalogue
+from recsys_core.interactions.knots import KNOTS
+from recsys_core.promotions.weights import PromotionWeights
 from recsys_core.schema import POSITIVE_EVENTS
 from recsys_core.serving.bundle import Bundle
 from recsys_core.serving.files import (

@@ -7,7 +7,7 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from recsys_core.base_model.data import Catalogue, Interactions
+from recsys_core.interactions.arrays import Catalogue, Interactions
 from recsys_core.serving.shelves import NEW_ARRIVALS, SHELF_COLUMNS
 
 NEW_DAYS = 28  # local days, the first sale's included, that an item is a new arrival

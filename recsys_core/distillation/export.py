@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recsys_core.artefacts import file_hash, staged_folder, write_json
-from recsys_core.base_model.encoder import TextEncoder, pool
 from recsys_core.distillation.student import Student
 from recsys_core.errors import ModelError
 from recsys_core.serving.text import (
@@ -19,6 +18,7 @@ from recsys_core.serving.text import (
     STUDENT_TOKENIZER,
     OnnxEncoder,
 )
+from recsys_core.text_encoder.encoder import TextEncoder, pool
 
 if TYPE_CHECKING:
     import torch

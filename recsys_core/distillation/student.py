@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, Field
 
-from recsys_core.base_model.encoder import TextEncoder
-from recsys_core.base_model.schedule import affordable_steps, learning_rate
-from recsys_core.base_model.vectors import VectorCache, cached_encode
 from recsys_core.distillation.agreement import Probe
 from recsys_core.errors import ModelError
+from recsys_core.text_encoder.encoder import TextEncoder
+from recsys_core.text_encoder.schedule import affordable_steps, learning_rate
+from recsys_core.text_encoder.vectors import VectorCache, cached_encode
 
 if TYPE_CHECKING:
     import torch

@@ -12,33 +12,11 @@ import numpy as np
 import polars as pl
 
 from recsys_core.adaptation.study import Study
-from recsys_core.base_model.data import Queries, make_queries
-from recsys_core.base_model.knots import cut_histories
 from recsys_core.base_model.ranker import Ranker
-from recsys_core.evaluation.baselines import fit_like_ratio
-from recsys_core.evaluation.bootstrap import Interval, paired_bootstrap
 from recsys_core.evaluation.certify import Certifier
 from recsys_core.evaluation.contest import SLICES, Contest, Scorer, run_contest
 from recsys_core.evaluation.leakage import Certificate
-from recsys_core.evaluation.metrics import (
-    coverage,
-    expected_ranks,
-    long_tail,
-    metrics_from_ranks,
-    novelty,
-    slice_targets,
-    split_targets,
-    top_items,
-)
 from recsys_core.evaluation.off_policy import OffPolicyConfig, policy_value, ranker_log
-from recsys_core.evaluation.outcome_metrics import (
-    auc,
-    calibration_error,
-    log_loss,
-    reliability,
-    user_auc,
-    user_aucs,
-)
 from recsys_core.evaluation.results import (
     ExposureMethod,
     Exposures,
@@ -49,7 +27,29 @@ from recsys_core.evaluation.results import (
     WindowFacts,
 )
 from recsys_core.evaluation.segments import EvaluationConfig, Rivals
-from recsys_core.evaluation.windows import BASE, Window
+from recsys_core.interactions.arrays import Queries, make_queries
+from recsys_core.interactions.knots import cut_histories
+from recsys_core.interactions.windows import BASE, Window
+from recsys_core.metrics.baselines import fit_like_ratio
+from recsys_core.metrics.bootstrap import Interval, paired_bootstrap
+from recsys_core.metrics.outcomes import (
+    auc,
+    calibration_error,
+    log_loss,
+    reliability,
+    user_auc,
+    user_aucs,
+)
+from recsys_core.metrics.ranking import (
+    coverage,
+    expected_ranks,
+    long_tail,
+    metrics_from_ranks,
+    novelty,
+    slice_targets,
+    split_targets,
+    top_items,
+)
 
 log = logging.getLogger(__name__)
 

@@ -18,16 +18,16 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, Field
 
-from recsys_core.adaptation.promotion_weights import PromotionConfig, PromotionWeights, fit_promotions, score_by_day
-from recsys_core.adaptation.promotions import make_promotions
 from recsys_core.adaptation.study import Study
 from recsys_core.artefacts import read_json, write_json
-from recsys_core.base_model.data import Queries, make_queries
-from recsys_core.base_model.knots import known_steps
 from recsys_core.base_model.model import BaseModelArtefact
-from recsys_core.evaluation.bootstrap import Interval, paired_bootstrap
-from recsys_core.evaluation.metrics import ranking_metrics
-from recsys_core.evaluation.windows import BASE
+from recsys_core.interactions.arrays import Queries, make_queries
+from recsys_core.interactions.knots import known_steps
+from recsys_core.interactions.windows import BASE
+from recsys_core.metrics.bootstrap import Interval, paired_bootstrap
+from recsys_core.metrics.ranking import ranking_metrics
+from recsys_core.promotions.table import make_promotions
+from recsys_core.promotions.weights import PromotionConfig, PromotionWeights, fit_promotions, score_by_day
 
 log = logging.getLogger(__name__)
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from recsys_core.adaptation.study import Study
-from recsys_core.base_model.data import Queries, take_queries
-from recsys_core.base_model.knots import cut_histories
+from recsys_core.interactions.arrays import Queries, take_queries
+from recsys_core.interactions.knots import cut_histories
 
 LITTLE = (1, 2, 4)  # known steps dealt to the questions of the audience "little", in turns
 

@@ -14,9 +14,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer
 
-from recsys_core.evaluation.bootstrap import Interval
 from recsys_core.evaluation.curve import ShotCurve
 from recsys_core.evaluation.leakage import Certificate
+from recsys_core.metrics.bootstrap import Interval
 
 METHOD_NAMES = {
     "base": "base ranker", "adapted": "adapted", "placebo": "placebo adapter", "incumbent": "incumbent adapter",

@@ -19,11 +19,7 @@ from recsys_core.adaptation.adapter import check_lock
 from recsys_core.adaptation.family import Family
 from recsys_core.adaptation.study import Study
 from recsys_core.artefacts import read_json, write_json
-from recsys_core.base_model.data import Interactions
-from recsys_core.base_model.knots import known_steps
 from recsys_core.errors import RecsysError
-from recsys_core.evaluation.baselines import fit_item_knn, fit_personal_frequency, fit_popularity
-from recsys_core.evaluation.bootstrap import paired_bootstrap
 from recsys_core.evaluation.certify import Certifier
 from recsys_core.evaluation.contest import Contest, Scorer, join_contests, run_contest, take_rows
 from recsys_core.evaluation.contestants import Adaptation, Contestants, MakeBlends, capped
@@ -31,8 +27,12 @@ from recsys_core.evaluation.curve import CurveConfig, ShotCurve, curve_sizes, ma
 from recsys_core.evaluation.gate import AUDIENCES, BASE_SERVES, PAGE_SERVES, GateConfig, Trial, no_trial, try_adapter
 from recsys_core.evaluation.leakage import Certificate
 from recsys_core.evaluation.questions import Questions, ask, blocks
-from recsys_core.evaluation.windows import Window
 from recsys_core.ingestion.conditions import split_condition
+from recsys_core.interactions.arrays import Interactions
+from recsys_core.interactions.knots import known_steps
+from recsys_core.interactions.windows import Window
+from recsys_core.metrics.baselines import fit_item_knn, fit_personal_frequency, fit_popularity
+from recsys_core.metrics.bootstrap import paired_bootstrap
 
 log = logging.getLogger(__name__)
 BLOCK = 64  # questions whose contestants' scores are held at once

@@ -11,7 +11,6 @@ import polars as pl
 
 from recsys_core.adaptation.study import Study
 from recsys_core.artefacts import read_json
-from recsys_core.base_model.tune import TextEncoderArtefact
 from recsys_core.evaluation.base import (
     certify_base,
     describe_window,
@@ -19,7 +18,6 @@ from recsys_core.evaluation.base import (
     evaluate_clicks,
     show_span,
 )
-from recsys_core.evaluation.bootstrap import Interval
 from recsys_core.evaluation.curve import ShotCurve
 from recsys_core.evaluation.gate import AUDIENCES, Trial, decide
 from recsys_core.evaluation.leakage import Certificate
@@ -35,8 +33,10 @@ from recsys_core.evaluation.results import (
     StudentResult,
 )
 from recsys_core.evaluation.segments import EvaluationConfig
-from recsys_core.evaluation.windows import BASE, Window
 from recsys_core.ingestion.config import ShopConfig
+from recsys_core.interactions.windows import BASE, Window
+from recsys_core.metrics.bootstrap import Interval
+from recsys_core.text_encoder.tune import TextEncoderArtefact
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import polars as pl
 from recsys_core.adaptation.adapter import Adapter
 from recsys_core.adaptation.closed_form import ClosedFormConfig, Support, adapt_closed_form
 from recsys_core.adaptation.page import PAGE_STRENGTHS, page_adapter
-from recsys_core.base_model.data import Catalogue
+from recsys_core.interactions.arrays import Catalogue
 from recsys_core.schema import PAD_ITEM, PAD_SCORE
 from recsys_core.serving.click import click_odds
 from recsys_core.serving.files import BundleParts, read_parts

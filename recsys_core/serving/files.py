@@ -21,8 +21,8 @@ from pydantic import ValidationError
 from recsys_core.adaptation.adapter import Adapter
 from recsys_core.adaptation.closed_form import Prior, prepare
 from recsys_core.artefacts import read_json
-from recsys_core.base_model.data import Catalogue
 from recsys_core.errors import BundleError
+from recsys_core.interactions.arrays import Catalogue
 from recsys_core.serving.lexical import LexicalIndex
 from recsys_core.serving.routing import Route, Router
 from recsys_core.serving.search import EncodesQueries, SearchConfig
@@ -32,9 +32,9 @@ from recsys_core.serving.verification import REMAKE, verify_bundle
 
 if TYPE_CHECKING:
     from recsys_core.adaptation.family import Family
-    from recsys_core.adaptation.promotion_weights import PromotionWeights
     from recsys_core.base_model.click import ClickModel
     from recsys_core.base_model.ranker import Ranker
+    from recsys_core.promotions.weights import PromotionWeights
 
 ITEMS, VECTORS, SEGMENTS, GOLDEN, USERS, SHELVES = (
     "items.parquet", "vectors.safetensors", "segments.json", "golden.json", "users.parquet", "shelves.parquet")
@@ -143,7 +143,7 @@ def _read_verified(folder: Path, manifest: dict[str, Any]) -> BundleParts:
         click = ClickModel.load(folder / CLICK)
     promotions = None
     if (folder / PROMOTIONS).is_dir():
-        from recsys_core.adaptation.promotion_weights import PromotionWeights
+        from recsys_core.promotions.weights import PromotionWeights
 
         promotions = PromotionWeights.load(folder / PROMOTIONS, catalogue)
     ranker = Ranker.load(folder / RANKER, catalogue)

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from recsys_core.base_model.data import SECONDS_PER_DAY, Histories
 from recsys_core.errors import RequestError
+from recsys_core.interactions.arrays import SECONDS_PER_DAY, Histories
 from recsys_core.schema import POSITIVE_EVENTS
 
 MAX_HISTORY = 1000  # as in training: older events are left out

@@ -11,8 +11,8 @@ from typing import Protocol
 import numpy as np
 from pydantic import BaseModel, Field
 
-from recsys_core.base_model.data import Catalogue
 from recsys_core.errors import RequestError
+from recsys_core.interactions.arrays import Catalogue
 from recsys_core.serving.lexical import LexicalIndex
 
 MAX_QUERY = 512

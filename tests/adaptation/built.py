@@ -14,13 +14,7 @@ import polars as pl
 
 from recsys_core.adaptation.segment import AdaptationConfig, adapt_segments
 from recsys_core.adaptation.study import Study
-from recsys_core.base_model.encoder import EncoderConfig
-from recsys_core.base_model.finetune import FinetuneConfig
-from recsys_core.base_model.lora import LoraSettings
 from recsys_core.base_model.model import BaseConfig, BaseModelArtefact, build_base, plan_shop
-from recsys_core.base_model.pairs import PairConfig
-from recsys_core.base_model.tune import TextEncoderArtefact, build_text_encoder
-from recsys_core.base_model.vectors import VectorCache
 from recsys_core.cleaning.events import CleaningConfig, clean_events
 from recsys_core.cleaning.items import clean_items
 from recsys_core.distillation.build import build_student
@@ -28,12 +22,18 @@ from recsys_core.distillation.student import StudentConfig
 from recsys_core.evaluation.results import Results
 from recsys_core.evaluation.segments import EvaluationConfig, judge_segments
 from recsys_core.evaluation.summary import Evidence, make_results
-from recsys_core.evaluation.windows import Window, WindowConfig
 from recsys_core.features.store import FeatureConfig, build_features
 from recsys_core.ingestion.config import FamilySpec
-from recsys_core.ingestion.shop import open_shop
-from tests.base_model.tiny_encoder import write_tiny_bert
+from recsys_core.ingestion.opening import open_shop
+from recsys_core.interactions.windows import Window, WindowConfig
+from recsys_core.text_encoder.encoder import EncoderConfig
+from recsys_core.text_encoder.finetune import FinetuneConfig
+from recsys_core.text_encoder.lora import LoraSettings
+from recsys_core.text_encoder.pairs import PairConfig
+from recsys_core.text_encoder.tune import TextEncoderArtefact, build_text_encoder
+from recsys_core.text_encoder.vectors import VectorCache
 from tests.shops import DEPARTMENTS, planted_shop
+from tests.text_encoder.tiny_encoder import write_tiny_bert
 
 FAMILY = FamilySpec(name="region", by="users.region")  # regions buy alike
 SEGMENTS = ["toys", "stationery", "spring-fair", "new-shoppers", "nobody", FAMILY.name]

@@ -10,9 +10,9 @@ import numpy as np
 import polars as pl
 
 from recsys_core.adaptation.study import Study
-from recsys_core.base_model.data import Catalogue, Histories, Interactions, make_interactions
-from recsys_core.evaluation.windows import Window
 from recsys_core.ingestion.config import FamilySpec, SegmentSpec
+from recsys_core.interactions.arrays import Catalogue, Histories, Interactions, make_interactions
+from recsys_core.interactions.windows import Window
 
 LOCK = {"encoder": "e" * 64, "tokenizer": "t" * 64, "features": "f" * 64}
 DAY = 86_400

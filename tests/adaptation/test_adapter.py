@@ -8,8 +8,8 @@ import polars as pl
 import pytest
 
 from recsys_core.adaptation.adapter import Adapter, check_lock
-from recsys_core.base_model.data import Catalogue, text_key
 from recsys_core.errors import AdapterError
+from recsys_core.interactions.arrays import Catalogue, text_key
 from tests.adaptation.planted import LOCK, make_catalogue, word_vectors
 
 SHOP = make_catalogue()

@@ -4,7 +4,7 @@ import numpy as np
 import polars as pl
 
 from recsys_core.adaptation.cells import MOST_CELLS, make_cells
-from recsys_core.base_model.data import Catalogue
+from recsys_core.interactions.arrays import Catalogue
 from tests.adaptation.planted import make_catalogue
 
 

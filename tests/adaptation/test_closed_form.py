@@ -24,8 +24,8 @@ from recsys_core.adaptation.closed_form import (
 from recsys_core.adaptation.items import ItemPrior, log_lift
 from recsys_core.adaptation.stages import Stages, stack, stack_unseen
 from recsys_core.adaptation.tilt import _Held
-from recsys_core.base_model.data import Catalogue
 from recsys_core.errors import AdapterError
+from recsys_core.interactions.arrays import Catalogue
 from tests.adaptation.planted import LOCK, gain, likes, make_catalogue, word_vectors
 
 SHOP = make_catalogue()

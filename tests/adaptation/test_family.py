@@ -10,9 +10,9 @@ import pytest
 from recsys_core.adaptation.closed_form import Counted, Strengths, prepare, solve_counts
 from recsys_core.adaptation.family import ABOUT, ARRAYS, Family, leave_own_out, make_family
 from recsys_core.adaptation.items import ItemPrior
-from recsys_core.base_model.data import Catalogue
-from recsys_core.base_model.knots import KNOTS
 from recsys_core.errors import AdapterError
+from recsys_core.interactions.arrays import Catalogue
+from recsys_core.interactions.knots import KNOTS
 from tests.adaptation.planted import CUTS, LOCK, likes, make_catalogue, planted_study, word_vectors
 
 SHOP = make_catalogue()

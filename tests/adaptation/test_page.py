@@ -8,7 +8,7 @@ import polars as pl
 
 from recsys_core.adaptation.adapter import Adapter
 from recsys_core.adaptation.page import PAGE_STRENGTHS, PageStrength, page_adapter, page_values, strength_at
-from recsys_core.base_model.data import Catalogue
+from recsys_core.interactions.arrays import Catalogue
 from tests.adaptation.planted import LOCK, make_catalogue
 
 SHOP = make_catalogue()

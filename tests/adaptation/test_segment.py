@@ -8,9 +8,9 @@ import pytest
 from recsys_core.adaptation.family import Family
 from recsys_core.adaptation.segment import FAMILY, AdaptationConfig, adapt_segments, make_segment_adapter
 from recsys_core.artefacts import folder_hash, read_json
-from recsys_core.base_model.knots import KNOTS
 from recsys_core.errors import AdapterError, DataError
 from recsys_core.ingestion.config import SegmentSpec
+from recsys_core.interactions.knots import KNOTS
 from tests.adaptation.built import ADAPTATION, SEGMENTS, built_shop, folder
 from tests.adaptation.planted import CUTS, likes, make_catalogue, planted_study
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recsys_core.adaptation.trust import Choice, fit_trust, make_choice
-from recsys_core.base_model.knots import KNOTS, knot_shares
+from recsys_core.interactions.knots import KNOTS, knot_shares
 
 
 def choices(trust_at, n: int = 400, steps=KNOTS, features: int = 1, seed: int = 0, items: int = 40) -> list[Choice]:

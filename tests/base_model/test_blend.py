@@ -3,7 +3,7 @@
 import numpy as np
 
 from recsys_core.base_model.blend import Choices, fit_head, fit_weights, log_likelihood, sample_candidates
-from recsys_core.base_model.knots import KNOTS
+from recsys_core.interactions.knots import KNOTS
 
 FULL = len(KNOTS) - 1
 

@@ -8,9 +8,9 @@ import pytest
 
 from recsys_core.artefacts import read_json
 from recsys_core.base_model.model import BaseModelArtefact, make_catalogue, make_lock, plan_shop
-from recsys_core.base_model.vectors import VectorCache
 from recsys_core.errors import DataError, LeakageError
-from recsys_core.evaluation.windows import BASE, WindowConfig
+from recsys_core.interactions.windows import BASE, WindowConfig
+from recsys_core.text_encoder.vectors import VectorCache
 from tests.adaptation.built import based, built_shop, tuned
 
 

@@ -4,10 +4,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys_core.base_model.data import Catalogue, Histories, Interactions, make_queries
-from recsys_core.base_model.knots import cut_histories, known_steps
 from recsys_core.base_model.ranker import Ranker, RankerConfig, fit_ranker
 from recsys_core.errors import ModelError
+from recsys_core.interactions.arrays import Catalogue, Histories, Interactions, make_queries
+from recsys_core.interactions.knots import cut_histories, known_steps
 
 DAY = 86_400
 N_ITEMS, N_USERS, COLD = 40, 60, 39

@@ -3,13 +3,13 @@
 import numpy as np
 import scipy.sparse as sp
 
-from recsys_core.base_model.data import Interactions
 from recsys_core.base_model.transitions import (
     count_transitions,
     prune_rows,
     smooth_transitions,
     text_neighbours,
 )
+from recsys_core.interactions.arrays import Interactions
 
 
 def events(*rows: tuple[int, int, int]) -> Interactions:

@@ -7,13 +7,13 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys_core.adaptation.promotion_weights import PromotionWeights
-from recsys_core.adaptation.promotions import make_promotions
 from recsys_core.artefacts import folder_hash
 from recsys_core.deployment.bundle import BundleConfig, write_bundle
 from recsys_core.errors import AdapterError, BundleError
 from recsys_core.evaluation.gate import AUDIENCES
 from recsys_core.evaluation.questions import LITTLE
+from recsys_core.promotions.table import make_promotions
+from recsys_core.promotions.weights import PromotionWeights
 from recsys_core.schema import RAW_PROMOTIONS
 from recsys_core.serving import Bundle
 from recsys_core.serving.routing import Audience, audience_of

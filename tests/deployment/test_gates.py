@@ -3,7 +3,7 @@ import math
 import pytest
 
 from recsys_core.deployment.gates import BundleGateConfig, bundle_gate
-from recsys_core.evaluation.bootstrap import Interval
+from recsys_core.metrics.bootstrap import Interval
 
 CONFIG = BundleGateConfig(baselines=("popularity", "item_knn"), tolerance=0.05, floor=0.01)
 

@@ -3,8 +3,8 @@ from datetime import date, datetime, timedelta
 import polars as pl
 import pytest
 
-from recsys_core.base_model.data import make_interactions
 from recsys_core.deployment.shelves import make_shelves, new_arrivals
+from recsys_core.interactions.arrays import make_interactions
 from recsys_core.schema import RAW_SHELVES
 from recsys_core.serving.shelves import Shelves
 from tests.serving.tiny import tiny_catalogue

@@ -5,13 +5,13 @@ import sys
 import numpy as np
 import pytest
 
-from recsys_core.base_model.encoder import EncoderConfig, load_encoder
 from recsys_core.distillation.export import export_onnx
 from recsys_core.distillation.student import distil_student
 from recsys_core.errors import BundleError
 from recsys_core.serving.text import OnnxEncoder
-from tests.base_model.tiny_encoder import write_tiny_bert
+from recsys_core.text_encoder.encoder import EncoderConfig, load_encoder
 from tests.distillation.test_student import CONFIG, TEXTS
+from tests.text_encoder.tiny_encoder import write_tiny_bert
 
 QUERIES = ["red mug", "fresh organic milk bread cheese butter apple pear fruit dairy", "lamp", "red mug", ""]
 

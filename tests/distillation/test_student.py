@@ -3,12 +3,12 @@ import itertools
 import numpy as np
 import pytest
 
-from recsys_core.base_model.encoder import EncoderConfig, load_encoder, weights_hash
-from recsys_core.base_model.vectors import VectorCache
 from recsys_core.distillation.agreement import Probe
 from recsys_core.distillation.student import StudentConfig, distil_student, distillation_loss, layer_list
 from recsys_core.errors import ModelError
-from tests.base_model.tiny_encoder import WORDS, write_tiny_bert, write_tiny_llama
+from recsys_core.text_encoder.encoder import EncoderConfig, load_encoder, weights_hash
+from recsys_core.text_encoder.vectors import VectorCache
+from tests.text_encoder.tiny_encoder import WORDS, write_tiny_bert, write_tiny_llama
 
 TEXTS = [" ".join(words) for words in itertools.islice(itertools.permutations(WORDS, 3), 0, 24_000, 40)]
 CONFIG = StudentConfig(layers=2, max_steps=60, batch_texts=64, learning_rate=3e-3, held_out=50)

@@ -18,10 +18,10 @@ import polars as pl
 from recsys_core.adaptation.closed_form import Strengths
 from recsys_core.adaptation.items import ItemPrior
 from recsys_core.adaptation.study import Study
-from recsys_core.base_model.data import Catalogue, Histories, make_interactions
 from recsys_core.evaluation.contestants import Adaptation
-from recsys_core.evaluation.windows import BASE, Window, WindowConfig, plan_windows
 from recsys_core.ingestion.config import FamilySpec, SegmentSpec
+from recsys_core.interactions.arrays import Catalogue, Histories, make_interactions
+from recsys_core.interactions.windows import BASE, Window, WindowConfig, plan_windows
 from recsys_core.schema import INTERACTIONS, SEGMENT_EVENTS
 from tests.adaptation.planted import DAY, LOCK, likes, make_catalogue
 

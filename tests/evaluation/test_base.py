@@ -7,7 +7,6 @@ import polars as pl
 import pytest
 
 from recsys_core.base_model.click import ClickConfig, fit_click_model
-from recsys_core.base_model.data import make_queries
 from recsys_core.base_model.model import BaseModelArtefact
 from recsys_core.evaluation.base import (
     STEPS,
@@ -17,7 +16,8 @@ from recsys_core.evaluation.base import (
     evaluate_clicks,
     show_span,
 )
-from recsys_core.evaluation.windows import BASE
+from recsys_core.interactions.arrays import make_queries
+from recsys_core.interactions.windows import BASE
 from tests.adaptation.built import EVALUATION, built_shop
 
 JUDGES = ("popularity", "personal_frequency", "item_knn", "last_item")

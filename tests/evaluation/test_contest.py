@@ -5,9 +5,9 @@ from math import log2
 import numpy as np
 import pytest
 
-from recsys_core.base_model.data import Histories, Queries
-from recsys_core.base_model.knots import cut_histories
 from recsys_core.evaluation.contest import SLICES, run_contest
+from recsys_core.interactions.arrays import Histories, Queries
+from recsys_core.interactions.knots import cut_histories
 
 BASE = np.array([5, 4, 3, 2, 1, 0], np.float32)  # item 0 first, item 5 last, whatever the history
 SECOND, THIRD, FOURTH = 1 / log2(3), 1 / log2(4), 1 / log2(5)

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from recsys_core.base_model.data import Histories, Queries
-from recsys_core.evaluation.bootstrap import Interval
 from recsys_core.evaluation.contestants import Contestants, partners
 from recsys_core.evaluation.curve import CurveConfig, CurvePoint, ShotCurve, curve_sizes, make_curve
 from recsys_core.evaluation.questions import Questions, ask, blocks
+from recsys_core.interactions.arrays import Histories, Queries
+from recsys_core.metrics.bootstrap import Interval
 from tests.evaluation.planted import adaptation, planted_study
 
 

@@ -6,9 +6,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from recsys_core.base_model.data import Histories, Interactions
 from recsys_core.errors import DataError
 from recsys_core.evaluation.off_policy import OffPolicyConfig, PolicyLog, policy_value, ranker_log
+from recsys_core.interactions.arrays import Histories, Interactions
 
 ITEMS, SLOTS = 6, 3
 

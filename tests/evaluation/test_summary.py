@@ -3,7 +3,7 @@
 import pytest
 
 from recsys_core.evaluation.gate import AUDIENCES
-from recsys_core.evaluation.report import write_report
+from recsys_core.report.report import write_report
 from tests.adaptation.built import SEGMENTS, built_shop
 
 

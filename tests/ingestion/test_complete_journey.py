@@ -11,8 +11,8 @@ import pytest
 from recsys_core import schema
 from recsys_core.errors import ShopError
 from recsys_core.features.context import context_values
+from recsys_core.ingestion.opening import open_shop
 from recsys_core.ingestion.presets import complete_journey as preset
-from recsys_core.ingestion.shop import open_shop
 
 DAY = date(2017, 11, 20)
 

@@ -11,7 +11,7 @@ from recsys_core import schema
 from recsys_core.errors import ShopError
 from recsys_core.ingestion.config import ShopConfig
 from recsys_core.ingestion.offers import to_promotions, to_shelves
-from recsys_core.ingestion.shop import open_shop
+from recsys_core.ingestion.opening import open_shop
 from tests.ingestion.test_shop import GOOD, small_shop
 
 DAYS = {"first_day": ["2024-01-02", None], "last_day": ["2024-01-05", ""]}

@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 
 from recsys_core.artefacts import folder_hash
-from recsys_core.ingestion.shop import open_shop
+from recsys_core.ingestion.opening import open_shop
 from tests import shops
 
 

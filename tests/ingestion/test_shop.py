@@ -10,7 +10,7 @@ import pytest
 
 from recsys_core import schema
 from recsys_core.errors import ShopError
-from recsys_core.ingestion.shop import open_shop
+from recsys_core.ingestion.opening import open_shop
 from tests.shops import FIRST_DAY, planted_shop
 
 EVENT = '{{"user_id": "u", "item_id": "1", "timestamp": "{}", "event_type": "view"}}\n'

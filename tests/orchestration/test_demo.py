@@ -7,7 +7,7 @@ from orchestration.demo import main, summary
 from recsys_core.artefacts import write_json
 from recsys_core.deployment.bundle import write_bundle
 from recsys_core.evaluation.results import SegmentResult
-from tests.evaluation.sample import sample_results, segment
+from tests.report.sample import sample_results, segment
 from tests.serving.tiny import SHELVES, tiny_arguments, tiny_events, use_word_encoder
 
 

@@ -7,9 +7,9 @@ import polars as pl
 import pytest
 
 from recsys_core.adaptation.page import PAGE_STRENGTHS
-from recsys_core.adaptation.promotion_weights import PromotionWeights
-from recsys_core.adaptation.promotions import make_promotions
 from recsys_core.errors import AdapterError, RequestError
+from recsys_core.promotions.table import make_promotions
+from recsys_core.promotions.weights import PromotionWeights
 from recsys_core.schema import RAW_PROMOTIONS
 from recsys_core.serving import Bundle, Recommendation
 from recsys_core.serving.history import join_histories, parse_history

@@ -3,8 +3,8 @@ from datetime import UTC, date, datetime, timedelta
 import numpy as np
 import pytest
 
-from recsys_core.base_model.data import Catalogue, make_interactions, make_queries
 from recsys_core.errors import RequestError
+from recsys_core.interactions.arrays import Catalogue, make_interactions, make_queries
 from recsys_core.schema import POSITIVE_EVENTS
 from recsys_core.serving.history import join_histories, parse_history, to_seconds
 from tests.serving.tiny import tiny_catalogue, tiny_events

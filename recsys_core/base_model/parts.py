@@ -157,6 +157,7 @@ class Evidence:
         self.counts, self.catalogue, self.config = counts, catalogue, config
         self.groups = {name: group_codes(catalogue, name) for name in ("brand", "category")}
         self.group_share = {name: self._shares(codes) for name, codes in self.groups.items()}
+        self._last_trend: tuple[int | None, np.ndarray | None] = None, None
         self.log_popularity = np.log(counts.popularity + np.float32(0.5))
         mean = np.float32(max(counts.popularity.mean(), 1e-6)) if len(catalogue) else np.float32(1)
         self.log_bestseller = np.log1p(counts.popularity / mean)
@@ -196,12 +197,16 @@ class Evidence:
 
     def _trend(self, now: int | None) -> np.ndarray:
         """Log of an item's recent share over its overall share; fades as the newest event ages."""
-        counts, config = self.counts, self.config
+        counts, config, (last, values) = self.counts, self.config, self._last_trend
+        if values is not None and last == now:
+            return values
         stale = 0.0 if now is None else max(now - counts.newest, 0) / SECONDS_PER_DAY
         fresh = counts.recent * np.float32(np.exp2(-stale / config.trend_half_life_days))
         pseudo = np.float32(config.trend_pseudo_events)
         expected = counts.popularity * (fresh.sum() / max(counts.popularity.sum(), np.float32(1)))
-        return np.log((fresh + pseudo) / (expected + pseudo)).astype(np.float32)
+        values = np.log((fresh + pseudo) / (expected + pseudo)).astype(np.float32)
+        self._last_trend = now, values  # one assignment: threads see an old pair or a new one
+        return values
 
     def _repeats(self, histories: Histories, rows: np.ndarray) -> Iterator[tuple[str, Sparse]]:
         config, size = self.config, len(self.catalogue)

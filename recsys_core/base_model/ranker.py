@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,7 @@ from recsys_core.base_model.blend import (
     log_likelihood,
     sample_candidates,
 )
-from recsys_core.base_model.parts import PART_NAMES, Counts, Evidence, count_events
+from recsys_core.base_model.parts import PART_NAMES, Counts, Evidence, Piece, count_events
 from recsys_core.base_model.prior import prior_weights
 from recsys_core.errors import ModelError
 from recsys_core.interactions.arrays import Catalogue, Histories, Interactions, Queries, make_queries, take_queries
@@ -80,6 +82,35 @@ class RankerConfig(BaseModel, frozen=True, extra="forbid"):
     seed: int = Field(0, description="seed of the two samples above")
 
 
+@dataclass(frozen=True)
+class Weighed:
+    """The parts of n histories beside their weights, float32 [n, P]; see `Ranker.weigh`. size: N."""
+
+    pieces: Sequence[Piece]
+    weights: np.ndarray
+    size: int
+
+    def score(self) -> np.ndarray:
+        """Logits of every item: float32 [n, N]."""
+        total = np.zeros((len(self.weights), self.size), np.float32)
+        for at, piece in enumerate(self.pieces):
+            for row in np.flatnonzero(self.weights[:, at]):
+                piece.add(total[row], row, self.weights[row, at])
+        return total
+
+    def explain(self, rows: np.ndarray) -> np.ndarray:
+        """What each part adds to the score of chosen items: float32 [n, k, P], summing to the score.
+
+        Args:
+            rows: int [n, k], catalogue rows to explain for each history.
+        """
+        out = np.empty((*np.shape(rows), len(self.pieces)), np.float32)
+        for at, piece in enumerate(self.pieces):
+            for line, columns in enumerate(rows):
+                out[line, :, at] = self.weights[line, at] * piece.at(line, columns)
+        return out
+
+
 class Ranker:
     """A fitted session model; see `fit_ranker`.
 
@@ -104,12 +135,12 @@ class Ranker:
             now: seconds since the epoch; popularity trends fade with their age. None: the trends as
                 they were at the newest training event.
         """
-        total = np.zeros((len(histories), len(self.catalogue)), np.float32)
-        weights = self.weights_for(known_steps(histories))
-        for at, (_, piece) in enumerate(self._evidence.pieces(histories, now)):
-            for row in np.flatnonzero(weights[:, at]):
-                piece.add(total[row], row, weights[row, at])
-        return total
+        return self.weigh(histories, now).score()
+
+    def weigh(self, histories: Histories, now: int | None = None) -> Weighed:
+        """The parts of n histories and what they weigh, worked out once for both scores and reasons; `now` as in `score`."""
+        pieces = [piece for _, piece in self._evidence.pieces(histories, now)]
+        return Weighed(pieces, self.weights_for(known_steps(histories)), len(self.catalogue))
 
     def weights_for(self, steps: np.ndarray) -> np.ndarray:
         """The weight of every part at so many known steps: float32 [n, P]."""
@@ -122,19 +153,6 @@ class Ranker:
             for line in range(len(histories)):
                 piece.add(values[row, line], line, np.float32(1))
         return values
-
-    def explain(self, histories: Histories, rows: np.ndarray, now: int | None = None) -> np.ndarray:
-        """What each part adds to the score of chosen items: float32 [n, k, P], summing to the score.
-
-        Args:
-            rows: int [n, k], catalogue rows to explain for each history.
-        """
-        weights, rows = self.weights_for(known_steps(histories)), np.asarray(rows)
-        out = np.empty((*rows.shape, len(PART_NAMES)), np.float32)
-        for at, (_, piece) in enumerate(self._evidence.pieces(histories, now)):
-            for line, columns in enumerate(rows):
-                out[line, :, at] = weights[line, at] * piece.at(line, columns)
-        return out
 
     def situations(self, queries: Queries, rng: np.random.Generator) -> list[Situation]:
         """The questions as choices between their likely items and a sample of the others, for `blend`."""

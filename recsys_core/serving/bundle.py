@@ -122,9 +122,12 @@ class Bundle:
         request = understand(self.parts, history, user_id=user_id, user=user, at=at, segment=segment,
                              candidates=candidates, filters=filters, adapter=adapter, context=context, shelf=shelf)
         notes = () if len(request.history.items) else (NO_HISTORY,)
-        scores = self._history_scores([request])[0]
+        weighed = self.parts.ranker.weigh(join_histories([request.history]), request.now)
+        scores = _with_offsets(weighed.score()[0], request)
         rows = self._best(scores, request, k, exclude_seen)
-        return self._answers(rows, scores, self._history_reasons(request, rows), request, notes)
+        reasons = dict(zip(self.parts.ranker.part_names, weighed.explain(rows[None])[0].T, strict=True))
+        reasons |= {name: part[rows] for name, part in request.offsets.items()}
+        return self._answers(rows, scores, reasons, request, notes)
 
     def recommend_batch(self, histories: Sequence[Sequence[Event]], k: int = 10, segment: str | None = None,
                         exclude_seen: bool = False, context: Mapping[str, str] | None = None, shelf: str | None = None
@@ -246,16 +249,8 @@ class Bundle:
         """Logits float32 [n, N] without a query: the ranker's and what the request adds."""
         scores = self.parts.ranker.score(join_histories([r.history for r in requests]), requests[0].now)
         for values, request in zip(scores, requests, strict=True):
-            for offsets in request.offsets.values():
-                values += offsets
+            _with_offsets(values, request)
         return scores
-
-    def _history_reasons(self, request: Request, rows: np.ndarray) -> dict[str, np.ndarray]:
-        """What each part adds to `_history_scores` at the answered rows."""
-        ranker = self.parts.ranker
-        shares = ranker.explain(join_histories([request.history]), rows[None], request.now)[0]
-        reasons = {name: shares[:, at] for at, name in enumerate(ranker.part_names)}
-        return reasons | {name: part[rows] for name, part in request.offsets.items()}
 
     def _search_parts(self, query: str, request: Request) -> tuple[dict[str, np.ndarray], str | None]:
         own = self.parts
@@ -280,6 +275,13 @@ class Bundle:
                                {name: float(part[at]) for name, part in reasons.items() if part[at]},
                                request.segment, fallback)
                 for at, row in enumerate(rows)]
+
+
+def _with_offsets(scores: np.ndarray, request: Request) -> np.ndarray:
+    """The scores [N] with what the request adds, in place."""
+    for offsets in request.offsets.values():
+        scores += offsets
+    return scores
 
 
 def _exclude(scores: np.ndarray, request: Request, seen: bool) -> None:

@@ -68,7 +68,7 @@ def test_repeats_count_for_an_item_in_one_shop_and_against_it_in_another(fitted)
 
     def repeat_effect(ranker: Ranker) -> float:
         at = [row for row, name in enumerate(ranker.part_names) if name.startswith(("bought", "repeat"))]
-        explained = ranker.explain(history, np.array([[seen, unseen]]))[0]
+        explained = ranker.weigh(history).explain(np.array([[seen, unseen]]))[0]
         return float(explained[0, at].sum() - explained[1, at].sum())
 
     assert repeat_effect(fitted[0]) > 1.0
@@ -94,7 +94,7 @@ def test_parts_times_weights_are_the_score_and_its_explanation(fitted):
     weights = ranker.weights_for(known_steps(histories))
     np.testing.assert_allclose(np.einsum("np,pni->ni", weights, parts), score, atol=1e-4)
     rows = np.tile(np.array([3, 1]), (5, 1))
-    np.testing.assert_allclose(ranker.explain(histories, rows).sum(axis=2), score[:, [3, 1]], atol=1e-4)
+    np.testing.assert_allclose(ranker.weigh(histories).explain(rows).sum(axis=2), score[:, [3, 1]], atol=1e-4)
 
 
 def test_scores_do_not_depend_on_who_else_is_asked(fitted):

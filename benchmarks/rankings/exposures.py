@@ -12,8 +12,8 @@ import duckdb
 import numpy as np
 
 from benchmarks.rankings.questions import PLACE
+from benchmarks.rankings.responses import ENTITIES, ROW_COLUMNS, ResponseConfig, ResponseSources, build_responses
 from benchmarks.record import ROOT, Bar, peak_gib
-from recsys_core.features.responses import ENTITIES, ROW_COLUMNS, ResponseConfig, ResponseSources, build_responses
 
 STORES = (298, 370, 391, 412)  # each met about three million promotions
 REPEATS = 5

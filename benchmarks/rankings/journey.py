@@ -10,13 +10,13 @@ import numpy as np
 import polars as pl
 
 from benchmarks.rankings.questions import PLACE, frozen_catalogue
+from benchmarks.rankings.responses import ResponseSources
 from benchmarks.record import Bar
 from recsys_core.base_model.click import ClickConfig, fit_click_model
 from recsys_core.base_model.ranker import Ranker, RankerConfig, fit_ranker
 from recsys_core.cleaning.items import clean_items
 from recsys_core.evaluation.contest import run_contest
 from recsys_core.evaluation.off_policy import history_before
-from recsys_core.features.responses import ResponseSources
 from recsys_core.ingestion.opening import open_shop
 from recsys_core.interactions.arrays import (
     SECONDS_PER_DAY,

@@ -9,7 +9,7 @@ empty history gets an answer.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal, Protocol
+from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -19,13 +19,6 @@ from recsys_core.errors import DataError
 from recsys_core.interactions.arrays import SECONDS_PER_DAY, Histories, Interactions
 
 BLOCK_ROWS = 1024  # rows of the item-item product held at once
-
-
-class Baseline(Protocol):
-    """What every baseline can do."""
-
-    def score(self, histories: Histories) -> np.ndarray:
-        """float32 [n, N]: one score per query and catalogue item."""
 
 
 def _count_items(items: np.ndarray, n_items: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Metrics of predicted probabilities and classes: AUC per user and pooled, log-loss, calibration, F1.
+"""Metrics of predicted probabilities: AUC per user and pooled, log-loss, calibration.
 
 AUC says whether exposures are ordered well, log-loss and calibration whether the probabilities can be
 believed. Pooled AUC also rewards knowing *who* buys; user AUC (UAUC) only *what* each user buys.
@@ -128,30 +128,3 @@ def calibration_error(labels: np.ndarray, probabilities: np.ndarray, bins: int =
     """
     table = reliability(labels, probabilities, bins)
     return float(np.average(np.abs(table[:, 0] - table[:, 1]), weights=table[:, 2]))
-
-
-def classification_report(labels: np.ndarray, predicted: np.ndarray) -> dict[str, float]:
-    """Accuracy and precision, recall, F1: macro (mean over classes) and micro (over rows).
-
-    Classes are all that occur in either array; a class never predicted has precision 0, one that
-    never occurs recall 0, as in scikit-learn with `zero_division=0`.
-
-    >>> found = classification_report(np.array(["a", "a", "b"]), np.array(["a", "b", "b"]))
-    >>> [round(found[name], 4) for name in ("accuracy", "precision_macro", "recall_macro", "f1_macro")]
-    [0.6667, 0.75, 0.75, 0.6667]
-    """
-    labels, predicted = np.asarray(labels), np.asarray(predicted)
-    if not len(labels) or len(labels) != len(predicted):
-        raise DataError("class labels", f"{len(labels)} labels for {len(predicted)} predictions",
-                        "pass one prediction per labelled row")
-    classes, codes = np.unique(np.concatenate([labels, predicted]), return_inverse=True)
-    true, guess = codes[:len(labels)], codes[len(labels):]
-    correct = np.bincount(true[true == guess], minlength=len(classes))
-    given, actual = (np.bincount(codes, minlength=len(classes)) for codes in (guess, true))
-    accuracy = float((true == guess).mean())
-    return {"accuracy": accuracy,
-            "precision_macro": float((correct / np.maximum(given, 1)).mean()),
-            "recall_macro": float((correct / np.maximum(actual, 1)).mean()),
-            "f1_macro": float((2 * correct / (given + actual)).mean()),
-            # with exactly one label and one prediction per row all three micro averages are accuracy
-            "precision_micro": accuracy, "recall_micro": accuracy, "f1_micro": accuracy}

@@ -210,27 +210,3 @@ def long_tail(popularity: np.ndarray, share: float = 0.8) -> np.ndarray:
     [False, True, True, True, True]
     """
     return popularity <= np.sort(popularity)[max(int(np.ceil(share * len(popularity))) - 1, 0)]
-
-
-def graded_ndcg(scores: np.ndarray, gains: np.ndarray, k: int = 10) -> float:
-    """NDCG@k of one query with graded gains (linear), each tie block at its mean gain.
-
-    Args:
-        scores: float [m] of the judged candidates. gains: float [m] ≥ 0. −inf is not offered.
-
-    Raises:
-        DataError: NaN scores, or no positive gain (the ideal is then undefined).
-
-    >>> round(graded_ndcg(np.array([.9, .5, .5]), np.array([1., 3., 0.]), k=3), 4)
-    0.7426
-    """
-    if np.isnan(scores).any() or not gains.max(initial=0) > 0:
-        raise DataError("graded judgments", "NaN scores, or no positive gain",
-                        "score every candidate and leave out queries without a relevant item")
-    discounts = np.zeros(max(len(scores), k))
-    discounts[:k] = 1 / np.log2(np.arange(2, k + 2))
-    ideal = np.sort(gains)[::-1] @ discounts[:len(gains)]
-    offered = scores > -np.inf
-    _, block, sizes = np.unique(-scores[offered], return_inverse=True, return_counts=True)
-    expected = np.bincount(block, gains[offered]) / sizes
-    return float(np.repeat(expected, sizes) @ discounts[:sizes.sum()] / ideal)

@@ -10,7 +10,6 @@ from recsys_core.errors import DataError
 from recsys_core.metrics.outcomes import (
     auc,
     calibration_error,
-    classification_report,
     log_loss,
     log_losses,
     reliability,
@@ -80,19 +79,3 @@ def test_reliability_does_not_depend_on_the_order_of_rows():
     assert table[:, 2].tolist() == [40] * 10 and table[:, 1] @ table[:, 2] == pytest.approx(LABELS.sum())
     assert (np.diff(table[:, 0]) >= 0).all()
     assert len(reliability(np.array([1, 0]), np.array([0.1, 0.9]))) == 2
-
-
-@pytest.mark.parametrize("kind", [np.array(["tea", "milk", "soap", "bread"]), np.arange(4)])
-def test_classification_report_agrees_with_scikit_learn(kind):
-    labels, predicted = kind[RNG.integers(0, 3, 60)], kind[RNG.integers(0, 4, 60)]  # one class never occurs
-    found = classification_report(labels, predicted)
-    assert found["accuracy"] == pytest.approx(sk.accuracy_score(labels, predicted))
-    for average in ("macro", "micro"):
-        wanted = sk.precision_recall_fscore_support(labels, predicted, average=average, zero_division=0)
-        for name, number in zip(("precision", "recall", "f1"), wanted, strict=False):
-            assert found[f"{name}_{average}"] == pytest.approx(number), (name, average)
-
-
-def test_classification_needs_one_prediction_per_row():
-    with pytest.raises(DataError):
-        classification_report(np.array(["a"]), np.array(["a", "b"]))

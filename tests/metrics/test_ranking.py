@@ -13,7 +13,6 @@ from recsys_core.metrics.ranking import (
     UNRANKED,
     coverage,
     expected_ranks,
-    graded_ndcg,
     long_tail,
     metrics_from_ranks,
     novelty,
@@ -159,24 +158,6 @@ def test_top_items_agree_with_a_full_sort():
 def test_the_long_tail_holds_whole_groups():
     assert long_tail(np.arange(10)).tolist() == [True] * 8 + [False] * 2
     assert long_tail(np.array([0, 0, 0, 0, 0, 0, 0, 5, 5, 5])).all()
-
-
-def test_graded_ndcg_agrees_with_scikit_learn_under_ties():
-    from sklearn.metrics import ndcg_score
-
-    rng = np.random.default_rng(3)
-    for _ in range(20):
-        scores, gains = rng.integers(0, 4, 12).astype(float), rng.choice([0.0, 1.0, 10.0, 100.0], 12)
-        gains[0] = 1
-        for k in (1, 5, 12, 30):
-            assert graded_ndcg(scores, gains, k) == pytest.approx(
-                ndcg_score(gains[None], scores[None], k=k, ignore_ties=False))
-
-
-def test_graded_ndcg_never_ranks_what_is_not_offered_and_needs_a_gain():
-    assert graded_ndcg(np.array([-np.inf, 1.0]), np.array([1.0, 0.0])) == 0
-    with pytest.raises(DataError):
-        graded_ndcg(np.array([1.0, 2.0]), np.zeros(2))
 
 
 def test_a_batch_over_a_large_catalogue_takes_less_than_half_a_second():

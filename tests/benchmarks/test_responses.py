@@ -5,8 +5,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from benchmarks.rankings.responses import ENTITIES, ROW_COLUMNS, ResponseConfig, ResponseSources, build_responses
 from recsys_core.errors import DataError
-from recsys_core.features.responses import ENTITIES, ROW_COLUMNS, ResponseConfig, ResponseSources, build_responses
 
 # household, store, week, product, quantity
 TRANSACTIONS = [

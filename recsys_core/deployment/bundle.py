@@ -22,7 +22,7 @@ from recsys_core.artefacts import staged_folder, write_json
 from recsys_core.deployment.manifest import write_manifest
 from recsys_core.errors import BundleError
 from recsys_core.interactions.arrays import Catalogue
-from recsys_core.interactions.knots import KNOTS
+from recsys_core.interactions.knots import KNOTS, audience_of
 from recsys_core.promotions.weights import PromotionWeights
 from recsys_core.schema import POSITIVE_EVENTS
 from recsys_core.serving.bundle import Bundle
@@ -41,7 +41,7 @@ from recsys_core.serving.files import (
 )
 from recsys_core.serving.golden import record
 from recsys_core.serving.lexical import build_lexical
-from recsys_core.serving.routing import Route, audience_of
+from recsys_core.serving.routing import Route
 from recsys_core.serving.search import SearchConfig
 from recsys_core.serving.shelves import SHELF_COLUMNS
 

@@ -1,7 +1,8 @@
 """Do promotions pay as a part of the score? Their weights are learned in the support window and judged in the gate's.
 
-Folder `promotions` of the base model: the weights and the newest promotions, and judged.json. Weights that are not proven
-better than the base alone on the gate window are not written, so nothing serves them.
+Shoppers without history, with little and with full history are judged apart: for an audience in which the weights are not
+proven better than the base alone on the gate window, they are 0. Folder `promotions` of the base model: judged.json, and
+where they pay for anybody the weights and the newest promotions.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -21,10 +22,11 @@ from pydantic import BaseModel, Field
 from recsys_core.adaptation.study import Study
 from recsys_core.artefacts import read_json, write_json
 from recsys_core.base_model.model import BaseModelArtefact
+from recsys_core.evaluation.gate import AUDIENCES
 from recsys_core.interactions.arrays import Queries, make_queries
-from recsys_core.interactions.knots import known_steps
+from recsys_core.interactions.knots import KNOTS, Audience, audience_of, for_audience, known_steps
 from recsys_core.interactions.windows import BASE
-from recsys_core.metrics.bootstrap import Interval, paired_bootstrap
+from recsys_core.metrics.bootstrap import Interval, holm, paired_bootstrap
 from recsys_core.metrics.ranking import ranking_metrics
 from recsys_core.promotions.table import make_promotions
 from recsys_core.promotions.weights import PromotionConfig, PromotionWeights, fit_promotions, score_by_day
@@ -40,7 +42,7 @@ class OffersConfig(BaseModel, frozen=True, extra="forbid"):
     weights: PromotionConfig = PromotionConfig()
     learned_from: int = Field(600, ge=10, description="steps of the support window that choose the weights")
     asked: int = Field(1500, ge=10, description="steps of the gate and of the report window each")
-    level: float = Field(0.05, gt=0, lt=0.5, description="p-value on the gate window up to which they are kept")
+    level: float = Field(0.05, gt=0, lt=0.5, description="Holm-corrected p-value on the gate window up to which they serve")
     min_questions: int = Field(30, ge=1, description="fewer gate questions than this is no evidence")
     seed: int = 0
 
@@ -62,7 +64,8 @@ def judge_promotions(base: BaseModelArtefact, interactions: pl.DataFrame, table:
         table: `schema.RAW_PROMOTIONS`.
 
     Returns:
-        what judged.json holds: kept, reason, and the gain on the gate and the report window; None without promotions.
+        what judged.json holds: the audiences in which they serve, or the reason why in none; each audience's gain on the gate
+        window, and on the report window where they serve. None without promotions.
     """
     if table.is_empty():
         return None
@@ -71,24 +74,31 @@ def judge_promotions(base: BaseModelArtefact, interactions: pl.DataFrame, table:
     learned = _ask(study, window.support_start, window.gate_start, config.learned_from, time_zone, rng)
     weights = fit_promotions(promotions, study.base_at(window.support_start)[0], learned.queries, learned.contexts, learned.days,
                              config.weights)
-    gains = {}
-    for name, start, end in (("gate", window.gate_start, window.report_start),
-                             ("report", window.report_start, window.report_end)):
-        asked = _ask(study, start, end, config.asked, time_zone, rng)
-        gains[name] = measure_promotions(study.base_at(start)[0], weights, asked) if len(asked.queries) else None
-    gate = gains["gate"]
-    enough = gate is not None and gate.n >= config.min_questions
-    kept = bool(enough and gate.mean > 0 and gate.p_value <= config.level)
-    found = {"kept": kept, "placements": list(promotions.placements),
-             "reason": "" if kept else "not proven better than the base alone" if enough else "no evidence: too few questions",
-             **{name: gain.to_json() if gain else None for name, gain in gains.items()}}
+    gate = _gains(study, window.gate_start, window.report_start, weights, tuple(AUDIENCES), time_zone, config, rng)
+    enough = bool(gate) and gate["full"].n >= config.min_questions
+    p_holm = holm({audience: gain.p_value for audience, gain in gate.items()}) if enough else {}
+    proven = [audience for audience, p in p_holm.items() if gate[audience].mean > 0 and p <= config.level]
+    weights = weights.masked(np.array([audience_of(knot) in proven for knot in KNOTS]))
+    report = _gains(study, window.report_start, window.report_end, weights, tuple(proven), time_zone, config, rng)
+    found = {"audiences": proven, "placements": list(promotions.placements),
+             "reason": "" if proven else "not proven better than the base alone" if enough else "no evidence: too few questions",
+             **{name: {audience: gain.to_json() for audience, gain in gains.items()}
+                for name, gains in (("gate", gate), ("report", report))}}
     place = base.folder / PROMOTIONS
-    if kept:
+    if proven:
         weights.save(place)
     place.mkdir(exist_ok=True)
     write_json(place / JUDGED, found)
     log.info("promotions: %s", found)
     return found
+
+
+def _gains(study: Study, start: int, end: int, weights: PromotionWeights, audiences: Sequence[Audience], time_zone: str,
+           config: OffersConfig, rng: np.random.Generator) -> dict[str, Interval]:
+    """Audience → what the promotions add on a sample of [start, end); nothing where nobody was there to ask."""
+    asked, (ranker, _) = _ask(study, start, end, config.asked, time_zone, rng), study.base_at(start)
+    return {audience: measure_promotions(ranker, weights, replace(asked, queries=for_audience(asked.queries, audience)))
+            for audience in audiences} if len(asked.queries) else {}
 
 
 def measure_promotions(ranker, weights: PromotionWeights, asked: Asked, k: int = 10) -> Interval:

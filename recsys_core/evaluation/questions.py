@@ -9,9 +9,7 @@ import numpy as np
 
 from recsys_core.adaptation.study import Study
 from recsys_core.interactions.arrays import Queries, take_queries
-from recsys_core.interactions.knots import cut_histories
-
-LITTLE = (1, 2, 4)  # known steps dealt to the questions of the audience "little", in turns
+from recsys_core.interactions.knots import Audience, for_audience
 
 
 @dataclass(frozen=True)
@@ -28,11 +26,9 @@ class Questions:
     def __len__(self) -> int:
         return len(self.queries)
 
-    def for_audience(self, audience: str) -> Queries:
+    def for_audience(self, audience: Audience) -> Queries:
         """The same with what a request of this audience knows: none, little, or full."""
-        if audience == "full":
-            return self.queries
-        return cut_histories(self.queries, 0 if audience == "none" else np.resize(LITTLE, len(self)))
+        return for_audience(self.queries, audience)
 
     def few_of_each(self, most: int, rng: np.random.Generator) -> Questions:
         """At most so many random ones of each member."""

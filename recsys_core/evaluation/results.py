@@ -106,14 +106,14 @@ class KnownSteps(Record):
 class PromotionsResult(Record):
     """What the shop's promotions add as parts of the score: the base with them minus without, NDCG@10, same questions.
 
-    kept: whether the gate window proved it, so that they serve. gate, report: None where nobody was asked.
+    audiences: where the gate window proved it, so that they serve. gate, report: by audience, where it was asked.
     """
 
-    kept: bool
+    audiences: list[str]
     reason: str
     placements: list[str]
-    gate: StoredInterval | None = None
-    report: StoredInterval | None = None
+    gate: dict[str, StoredInterval]
+    report: dict[str, StoredInterval]
 
 
 class ExposureMethod(Record):

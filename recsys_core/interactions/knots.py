@@ -7,12 +7,26 @@ numbers of known steps, the *knots*, and are linear in log2(1 + steps) between t
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Literal
 
 import numpy as np
 
 from recsys_core.interactions.arrays import Histories, Queries
 
 KNOTS = (0, 1, 2, 4, 8, 16, 64)  # known steps; from the last one on nothing changes
+
+Audience = Literal["none", "little", "full"]
+LITTLE = (1, 2, 4)  # known steps dealt to the questions of the audience "little", in turns
+MOST_LITTLE = LITTLE[-1]
+
+
+def audience_of(steps: int) -> Audience:
+    """Which audience a shopper of so many known steps belongs to.
+
+    >>> [audience_of(steps) for steps in (0, 1, 4, 5)]
+    ['none', 'little', 'little', 'full']
+    """
+    return "none" if steps <= 0 else "little" if steps <= MOST_LITTLE else "full"
 
 
 def known_steps(histories: Histories) -> np.ndarray:
@@ -41,6 +55,13 @@ def knot_shares(steps: np.ndarray) -> np.ndarray:
     shares, rows = np.zeros((len(place), len(knots)), np.float32), np.arange(len(place))
     shares[rows, left], shares[rows, left + 1] = 1 - share, share
     return shares
+
+
+def for_audience(queries: Queries, audience: Audience) -> Queries:
+    """The same questions with what a request of this audience knows of its shopper."""
+    if audience == "full":
+        return queries
+    return cut_histories(queries, 0 if audience == "none" else np.resize(LITTLE, len(queries)))
 
 
 def cut_histories(queries: Queries, steps: int | np.ndarray) -> Queries:

@@ -63,6 +63,10 @@ class PromotionWeights:
         return {name: np.float32(weight) * values[name]
                 for name, weight in zip(self.promotions.names, weights, strict=True)}
 
+    def masked(self, knots: np.ndarray) -> PromotionWeights:
+        """The same, 0 at all other knots than these: bool [knots]."""
+        return replace(self, weights=np.where(knots[:, None], self.weights, 0).astype(np.float32))
+
     def on(self, promotions: Promotions) -> PromotionWeights:
         """The same weights for another table; a placement they were not learned for counts nothing."""
         known = {name: column for name, column in zip(self.promotions.names, self.weights.T, strict=True)}

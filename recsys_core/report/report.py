@@ -10,7 +10,7 @@ from collections import Counter
 from pathlib import Path
 
 from recsys_core.artefacts import staged_folder, write_json
-from recsys_core.evaluation.gate import AUDIENCES
+from recsys_core.evaluation.gate import AUDIENCES, name_audiences
 from recsys_core.evaluation.results import Gain, Results, SegmentResult
 from recsys_core.metrics.bootstrap import Interval
 from recsys_core.report.base_sections import (
@@ -199,9 +199,10 @@ def _promotion_words(results: Results) -> list[str]:
     found = results.promotions
     if found is None:
         return []
-    windows = (("gate", found.gate), ("report", found.report))
-    gains = [f"{signed(gain)} on the {window} window" for window, gain in windows if gain]
-    verdict = "they are part of the score" if found.kept else f"left out of the score, {found.reason}"
+    verdict = f"part of the score for {name_audiences(found.audiences)}" if found.audiences else \
+        f"left out of the score, {found.reason}"
+    gains = [f"{AUDIENCES[audience]} {signed(gain)} on the {window} window"
+             for window, gains in (("gate", found.gate), ("report", found.report)) for audience, gain in gains.items()]
     return [f"**Promotions** ({', '.join(found.placements)}): {'; '.join([verdict, *gains])}."]
 
 

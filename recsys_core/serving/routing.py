@@ -20,20 +20,10 @@ import polars as pl
 from pydantic import BaseModel, Field, model_validator
 
 from recsys_core.errors import BundleError
+from recsys_core.interactions.knots import MOST_LITTLE, Audience, audience_of
 
-Audience = Literal["none", "little", "full"]
-MOST_LITTLE = 4  # known steps up to which an audience is "little"
 IN_WORDS = {"none": "without history", "little": f"of 1 to {MOST_LITTLE} known steps",
             "full": f"of more than {MOST_LITTLE} known steps"}
-
-
-def audience_of(steps: int) -> Audience:
-    """Which audience a shopper of so many known steps belongs to.
-
-    >>> [audience_of(steps) for steps in (0, 1, 4, 5)]
-    ['none', 'little', 'little', 'full']
-    """
-    return "none" if steps <= 0 else "little" if steps <= MOST_LITTLE else "full"
 
 
 class Route(BaseModel, frozen=True, extra="forbid"):

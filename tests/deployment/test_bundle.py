@@ -11,12 +11,11 @@ from recsys_core.artefacts import folder_hash
 from recsys_core.deployment.bundle import BundleConfig, write_bundle
 from recsys_core.errors import AdapterError, BundleError
 from recsys_core.evaluation.gate import AUDIENCES
-from recsys_core.evaluation.questions import LITTLE
+from recsys_core.interactions.knots import LITTLE, Audience, audience_of
 from recsys_core.promotions.table import make_promotions
 from recsys_core.promotions.weights import PromotionWeights
 from recsys_core.schema import RAW_PROMOTIONS
 from recsys_core.serving import Bundle
-from recsys_core.serving.routing import Audience, audience_of
 from tests.serving.tiny import FAVOURITES, LOCK, ROUTING, TITLES, tiny_arguments, tiny_family, use_word_encoder
 
 

@@ -157,11 +157,11 @@ def test_the_off_policy_value_is_told_only_where_there_is_one():
 
 def test_what_promotions_add_is_told_and_that_they_were_left_out():
     results = sample_results()
-    kept = "**Promotions** (display, mailer): they are part of the score; +0.0032 [+0.0012, +0.0052] on the gate window; "
-    assert kept in told(results)
-    refused = results.promotions.model_copy(update={"kept": False, "reason": "no evidence: too few questions", "report": None})
+    kept = "**Promotions** (display, mailer): part of the score for shoppers with little history and with full history; "
+    assert kept + "shoppers without history −0.0012 [−0.0032, +0.0008] on the gate window" in told(results)
+    refused = results.promotions.model_copy(update={"audiences": [], "reason": "no evidence: too few questions", "report": {}})
     text = told(results.model_copy(update={"promotions": refused}))
-    assert "left out of the score, no evidence: too few questions; +0.0032" in text
+    assert "left out of the score, no evidence: too few questions; shoppers without history" in text
     assert "**Promotions**" not in told(results.model_copy(update={"promotions": None}))
 
 

@@ -34,7 +34,7 @@ def build_bundle(folder: Path, *, study: Study, student: Path, adapters: Mapping
     Args:
         adapters: segment or family → its adapter's artefact. results: the evaluation, with the final decisions.
         lineage: what the caller knows of where this comes from (cycle, encoder).
-        shelves: `schema.RAW_SHELVES`. promotions: `schema.RAW_PROMOTIONS`; they ship where their weights were kept.
+        shelves: `schema.RAW_SHELVES`. promotions: `schema.RAW_PROMOTIONS`; they ship where they serve anybody.
 
     Returns:
         the manifest.
@@ -76,7 +76,7 @@ def _route(spec: SegmentSpec | FamilySpec, found: SegmentResult, study: Study, s
 def _weighted(base: BaseModelArtefact, promotions: pl.DataFrame | None) -> PromotionWeights | None:
     """The newest promotions with the weights that were learned for them; None where they were not kept."""
     judged = read_judged(base.folder)
-    if promotions is None or not judged or not judged["kept"]:
+    if promotions is None or not judged or not judged["audiences"]:
         return None
     return PromotionWeights.load(base.folder / PROMOTIONS, base.catalogue).on(make_promotions(promotions, base.catalogue))
 

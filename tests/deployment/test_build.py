@@ -1,5 +1,6 @@
 """From the stages' artefacts to a bundle and its verdict; and a shop in a script the encoder does not know."""
 
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,11 +11,15 @@ from recsys_core.adaptation.closed_form import Strengths
 from recsys_core.adaptation.family import make_family
 from recsys_core.adaptation.items import ItemPrior
 from recsys_core.adaptation.study import Study
+from recsys_core.artefacts import write_json
 from recsys_core.deployment.build import build_bundle
 from recsys_core.deployment.champion import judge_bundle
 from recsys_core.deployment.gates import BundleGateConfig
 from recsys_core.evaluation.summary import Evidence, make_results
-from recsys_core.schema import RAW_SHELVES
+from recsys_core.interactions.knots import KNOTS
+from recsys_core.promotions.table import make_promotions
+from recsys_core.promotions.weights import PromotionWeights
+from recsys_core.schema import RAW_PROMOTIONS, RAW_SHELVES
 from recsys_core.serving import Bundle
 from recsys_core.serving.golden import self_test
 from recsys_core.serving.search import SearchConfig
@@ -110,6 +115,19 @@ def test_every_segment_and_family_has_a_route_and_the_promoted_ones_ship(built, 
     assert nobody["asked"] == "(users.region = 'atlantis')" and region["by"] == "users.region"
     assert 0.25 < region["share"] < 0.4  # of three regions
     assert bundle.manifest["context"] == ["scene"] and bundle.manifest["promotions"] == []
+
+
+def test_promotions_ship_where_they_serve_somebody(built, tmp_path):
+    catalogue, place = built.base.catalogue, built.base.folder / "promotions"
+    table = pl.DataFrame([(catalogue.item_ids[0], None, None, "display", None)], schema=RAW_PROMOTIONS, orient="row")
+    try:
+        PromotionWeights(make_promotions(table, catalogue), np.ones((len(KNOTS), 2), np.float32)).save(place)
+        for audiences, shipped in ((["full"], ["promoted_display", "usually_display"]), ([], [])):
+            write_json(place / "judged.json", {"audiences": audiences})
+            bundle = build(built, tmp_path / str(len(audiences)), built.results, promotions=table)
+            assert bundle.manifest["promotions"] == shipped
+    finally:
+        shutil.rmtree(place)
 
 
 def test_a_family_is_served_by_what_the_bundle_knows_of_its_shoppers(built, tmp_path):

@@ -1,6 +1,6 @@
 """Two hundred requests to a bundle, their answers and their milliseconds; the same file asks an older checkout.
 
-Run inside a checkout: `python path/to/requests.py BUNDLE ANSWERS.json`. It uses nothing but the documented `Bundle`.
+Run inside a checkout: `python path/to/bundle_requests.py BUNDLE ANSWERS.json`. It uses nothing but the documented `Bundle`.
 """
 
 from __future__ import annotations

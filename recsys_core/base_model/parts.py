@@ -91,18 +91,31 @@ class Static:
 
 @dataclass(frozen=True)
 class Sparse:
-    """Non-zero for few items of each history: CSR [n, N] without duplicates."""
+    """Non-zero for few items of each history: the arrays of a CSR [n, size] without duplicates.
 
-    matrix: sp.csr_array
+    Not the matrix itself: a request makes a dozen of them, and each costs more to check than to use.
+    """
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    data: np.ndarray
+    size: int
+
+    @classmethod
+    def of(cls, matrix: sp.csr_array) -> Sparse:
+        return cls(matrix.indptr, matrix.indices, matrix.data, matrix.shape[1])
+
+    def matrix(self) -> sp.csr_array:
+        return sp.csr_array((self.data, self.indices, self.indptr), (len(self.indptr) - 1, self.size))
 
     def add(self, total: np.ndarray, row: int, weight: np.float32) -> None:
-        low, high = self.matrix.indptr[row], self.matrix.indptr[row + 1]
-        total[self.matrix.indices[low:high]] += weight * self.matrix.data[low:high]
+        low, high = self.indptr[row], self.indptr[row + 1]
+        total[self.indices[low:high]] += weight * self.data[low:high]
 
     def at(self, row: int, columns: np.ndarray) -> np.ndarray:
-        low, high = self.matrix.indptr[row], self.matrix.indptr[row + 1]
-        values = np.zeros(self.matrix.shape[1], np.float32)
-        values[self.matrix.indices[low:high]] = self.matrix.data[low:high]
+        low, high = self.indptr[row], self.indptr[row + 1]
+        values = np.zeros(self.size, np.float32)
+        values[self.indices[low:high]] = self.data[low:high]
         return values[columns]
 
 
@@ -175,17 +188,18 @@ class Evidence:
         yield "trend", Static(self._trend(now))
         repeats = list(self._repeats(histories, rows))
         yield from repeats
-        followers = list(self._followers(histories, rows))
-        yield from followers
+        bought = repeats[0][1].matrix()
+        following = self._following(histories, rows)
+        yield "transitions", Sparse.of(following)
+        yield "text_transitions", self._text_following(histories, rows)
         texts = list(self._texts(histories, rows))
         yield from texts
-        bought = repeats[0][1].matrix
-        yield "bought_followed", Sparse(bought * followers[0][1].matrix)
-        yield "bought_similar", Sparse(self._among(bought, texts[0][1]))
+        yield "bought_followed", Sparse.of(sp.csr_array(bought * following))
+        yield "bought_similar", self._among(bought, texts[0][1])
         companions = sp.csr_array(bought @ self.counts.companions)
         companions.data = np.log1p(companions.data / np.float32(self.config.companion_epsilon))
-        yield "companions", Sparse(companions)
-        yield "bought_companions", Sparse(bought * companions)
+        yield "companions", Sparse.of(companions)
+        yield "bought_companions", Sparse.of(sp.csr_array(bought * companions))
         for name, codes in self.groups.items():
             yield name, Grouped(self._preference(histories, rows, name), codes)
 
@@ -210,48 +224,48 @@ class Evidence:
 
     def _repeats(self, histories: Histories, rows: np.ndarray) -> Iterator[tuple[str, Sparse]]:
         config, size = self.config, len(self.catalogue)
-
-        def gather(weight: np.ndarray) -> sp.csr_array:
-            return self._matrix(histories, rows, weight, histories.items, size)
-
-        times = gather(np.ones(len(rows)))
-        by_days = gather(np.exp2(-histories.days_ago / config.repeat_half_life_days))
-        by_steps = gather(config.repeat_decay ** histories.steps_ago)
-        last = gather(histories.steps_ago == 0)
-        distinct = np.diff(times.indptr)
-        events = np.maximum(np.diff(histories.indptr), 1)
-        habit = np.repeat((1.0 - distinct / events).astype(np.float32), distinct)
+        key, inverse, times = np.unique(rows * size + histories.items, return_inverse=True, return_counts=True)
+        distinct = np.bincount(key // size, minlength=len(histories))
+        indptr, items = np.r_[0, np.cumsum(distinct)], key % size
 
         def like(data: np.ndarray) -> Sparse:
-            return Sparse(sp.csr_array((data.astype(np.float32), times.indices, times.indptr), times.shape))
+            return Sparse(indptr, items, data.astype(np.float32), size)
 
-        yield "bought_before", like(np.ones(times.nnz))
-        yield "bought_often", like(np.log(times.data))
-        yield "bought_popular", like(self.log_popularity[times.indices])
-        yield "bought_recently_days", like(np.log(by_days.data / times.data + np.float32(0.05)) - LOG_FLOOR)
-        yield "bought_recently_steps", like(by_steps.data)
-        yield "bought_last", like(last.data > 0)
-        yield "repeat_habit", like(habit)
+        def gather(weight: np.ndarray) -> np.ndarray:
+            return np.bincount(inverse, weight, len(key))
 
-    def _among(self, bought: sp.csr_array, grouped: Grouped) -> sp.csr_array:
+        by_days = gather(np.exp2(-histories.days_ago / config.repeat_half_life_days))
+        events = np.maximum(np.diff(histories.indptr), 1)
+        yield "bought_before", like(np.ones(len(key)))
+        yield "bought_often", like(np.log(times))
+        yield "bought_popular", like(self.log_popularity[items])
+        yield "bought_recently_days", like(np.log(by_days / times + 0.05) - LOG_FLOOR)
+        yield "bought_recently_steps", like(gather(config.repeat_decay ** histories.steps_ago))
+        yield "bought_last", like(gather(histories.steps_ago == 0) > 0)
+        yield "repeat_habit", like(np.repeat(1.0 - distinct / events, distinct))
+
+    def _among(self, bought: sp.csr_array, grouped: Grouped) -> Sparse:
         """A grouped part's values at the items bought before, nothing elsewhere."""
         rows = np.repeat(np.arange(bought.shape[0]), np.diff(bought.indptr))
         values = grouped.values[rows, grouped.group[bought.indices]]
-        return sp.csr_array((values, bought.indices, bought.indptr), bought.shape)
+        return Sparse(bought.indptr, bought.indices, values, bought.shape[1])
 
-    def _followers(self, histories: Histories, rows: np.ndarray) -> Iterator[tuple[str, Sparse | Grouped]]:
-        config, catalogue = self.config, self.catalogue
-        weight = np.float32(config.follow_decay) ** histories.steps_ago
+    def _followed(self, histories: Histories, rows: np.ndarray, column: np.ndarray, size: int) -> sp.csr_array:
+        """[n, size]: the newest steps of each history by column [events], older ones weighing less."""
+        weight = np.float32(self.config.follow_decay) ** histories.steps_ago
         kept = weight > 1e-3
-        rows, weight, items = rows[kept], weight[kept], histories.items[kept]
-        context = self._matrix(histories, rows, weight, items, len(catalogue))
-        following = sp.csr_array(context @ self.counts.transitions)
-        following.data = np.log1p(following.data / np.float32(config.follow_epsilon))
-        yield "transitions", Sparse(following)
-        texts = self._matrix(histories, rows, weight, catalogue.text_of_item[items], len(catalogue.vectors))
+        return self._matrix(histories, rows[kept], weight[kept], column[kept], size)
+
+    def _following(self, histories: Histories, rows: np.ndarray) -> sp.csr_array:
+        size = len(self.catalogue)
+        following = sp.csr_array(self._followed(histories, rows, histories.items, size) @ self.counts.transitions)
+        following.data = np.log1p(following.data / np.float32(self.config.follow_epsilon))
+        return following
+
+    def _text_following(self, histories: Histories, rows: np.ndarray) -> Grouped:
+        texts = self._followed(histories, rows, self.catalogue.text_of_item[histories.items], len(self.catalogue.vectors))
         between = (texts @ self.counts.text_transitions).toarray()
-        values = np.log1p(between / np.float32(config.text_follow_epsilon))
-        yield "text_transitions", Grouped(values, catalogue.text_of_item)
+        return Grouped(np.log1p(between / np.float32(self.config.text_follow_epsilon)), self.catalogue.text_of_item)
 
     def _texts(self, histories: Histories, rows: np.ndarray) -> Iterator[tuple[str, Grouped]]:
         for name, weight in (("text_profile", np.float32(self.config.profile_decay) ** histories.steps_ago),

@@ -9,14 +9,13 @@ empty history gets an answer.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
 from pydantic import BaseModel, Field
 
 from recsys_core.errors import DataError
-from recsys_core.interactions.arrays import SECONDS_PER_DAY, Histories, Interactions
+from recsys_core.interactions.arrays import Histories, Interactions
 
 BLOCK_ROWS = 1024  # rows of the item-item product held at once
 
@@ -49,10 +48,8 @@ class Popularity:
         return np.tile(self.counts.astype(np.float32), (len(histories), 1))
 
 
-def fit_popularity(train: Interactions, n_items: int, window_days: float | None = None) -> Popularity:
-    """Count all training events, or only those of the newest `window_days` before its end."""
-    if window_days is not None and len(train):
-        train = train.where(train.timestamp > train.timestamp.max() - window_days * SECONDS_PER_DAY)
+def fit_popularity(train: Interactions, n_items: int) -> Popularity:
+    """Count all training events."""
     return Popularity(_count_items(train.item, n_items))
 
 
@@ -78,8 +75,6 @@ def fit_personal_frequency(train: Interactions, n_items: int) -> PersonalFrequen
 class ItemKnnConfig(BaseModel, frozen=True, extra="forbid"):
     """Settings of the item-to-item baseline."""
 
-    unit: Literal["user", "step"] = Field(
-        "user", description="what items co-occur in: all of a user's events, or one step (basket)")
     neighbours: int = Field(100, ge=1, description="neighbours kept per item; ties at the border all stay")
     shrinkage: float = Field(
         10.0, ge=0, description="added to the cosine's denominator, so that rare pairs count less")
@@ -106,18 +101,14 @@ class ItemKnn:
         return replace(self, newest_step_only=True)
 
 
-def _co_occurrence_units(train: Interactions, n_items: int, config: ItemKnnConfig) -> sp.csr_array:
-    """0/1 float32 [units, N]: which items occur in which step or user."""
+def _items_of_users(train: Interactions, n_items: int, config: ItemKnnConfig) -> sp.csr_array:
+    """0/1 float32 [users, N]: which items occur among a user's newest events."""
     edge = np.r_[True, train.user[1:] != train.user[:-1]][:len(train)]
-    step = np.cumsum(edge | np.r_[True, train.timestamp[1:] != train.timestamp[:-1]][:len(train)]) - 1
-    if config.unit == "step":
-        unit, item = step, train.item
-    else:
-        ends = np.r_[np.flatnonzero(edge)[1:], len(train)]
-        left = np.repeat(ends, np.diff(np.r_[0, ends])) - np.arange(len(train))  # 1 for a user's newest
-        unit, item = train.user[left <= config.newest_events], train.item[left <= config.newest_events]
-    held = sp.csr_array((np.ones(len(unit), np.float32), (unit, item)),
-                        shape=(int(unit.max(initial=-1)) + 1, n_items))
+    ends = np.r_[np.flatnonzero(edge)[1:], len(train)]
+    left = np.repeat(ends, np.diff(np.r_[0, ends])) - np.arange(len(train))  # 1 for a user's newest
+    user, item = train.user[left <= config.newest_events], train.item[left <= config.newest_events]
+    held = sp.csr_array((np.ones(len(user), np.float32), (user, item)),
+                        shape=(int(user.max(initial=-1)) + 1, n_items))
     held.sum_duplicates()
     held.data[:] = 1.0
     return held
@@ -126,11 +117,11 @@ def _co_occurrence_units(train: Interactions, n_items: int, config: ItemKnnConfi
 def fit_item_knn(train: Interactions, n_items: int, config: ItemKnnConfig | None = None) -> ItemKnn:
     """Cosine item-to-item neighbours (Sarwar et al. 2001), shrunk (Koren 2008).
 
-    similarity(i, j) = |units with both| / (√(|i|·|j|) + shrinkage), an item is not its own neighbour.
+    similarity(i, j) = |users with both| / (√(|i|·|j|) + shrinkage), an item is not its own neighbour.
     """
     config = config or ItemKnnConfig()
     _count_items(train.item, n_items)  # refuses items outside the catalogue
-    held = _co_occurrence_units(train, n_items, config)
+    held = _items_of_users(train, n_items, config)
     by_item = held.T.tocsr()
     norm = np.sqrt(np.diff(by_item.indptr)).astype(np.float32)
     columns, values, counts = [], [], np.zeros(n_items, np.int64)

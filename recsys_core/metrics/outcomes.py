@@ -59,20 +59,20 @@ def user_aucs(labels: np.ndarray, scores: np.ndarray, users: np.ndarray) -> tupl
     return (rank_sum[both] - positives * (positives + 1) / 2) / (positives * (rows - positives)), rows
 
 
-def user_auc(labels: np.ndarray, scores: np.ndarray, users: np.ndarray, weighted: bool = False) -> float:
-    """UAUC: the mean of the users' AUCs; `weighted` by their exposures (GAUC, Zhou et al. 2018).
+def user_auc(labels: np.ndarray, scores: np.ndarray, users: np.ndarray) -> float:
+    """UAUC: the mean of the users' AUCs.
 
     Raises:
         DataError: NaN scores, or no user with both classes.
 
     >>> exposures = np.array([1, 0, 1, 0, 0]), np.array([2, 1, 1, 2, 2]), np.array([0, 0, 1, 1, 1])
-    >>> user_auc(*exposures), user_auc(*exposures, weighted=True)  # user 0 has 1, user 1 has 0
-    (0.5, 0.4)
+    >>> user_auc(*exposures)  # user 0 has 1, user 1 has 0
+    0.5
     """
-    values, rows = user_aucs(labels, scores, users)
+    values, _ = user_aucs(labels, scores, users)
     if not len(values):
         raise DataError("user AUC", "no user has both classes", "leave this slice out or widen its window")
-    return float(np.average(values, weights=rows if weighted else None))
+    return float(values.mean())
 
 
 def log_losses(labels: np.ndarray, probabilities: np.ndarray) -> np.ndarray:

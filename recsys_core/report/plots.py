@@ -207,7 +207,7 @@ def draw_reliability(results: Results, theme: Theme) -> Figure:
 
 
 def draw_training(results: Results, theme: Theme) -> Figure:
-    """Training curves: one panel per run, validation dashed."""
+    """Training curves: one panel per run, what was held out dashed."""
     count = len(results.curves)
     columns = min(count, 3)
     figure, axes = _figure(theme, 3.7 * columns, 2.7 * -(-count // columns), -(-count // columns), columns)
@@ -216,7 +216,7 @@ def draw_training(results: Results, theme: Theme) -> Figure:
         for at, (name, points) in enumerate(curve.series.items()):
             x, y = zip(*points, strict=True) if points else ((), ())
             ax.plot(x, y, color=(theme.ours, theme.refused, theme.soft)[at % 3], linewidth=1.6, label=name,
-                    linestyle="--" if "valid" in name else "-", markersize=3,
+                    linestyle="--" if name == "held out" else "-", markersize=3,
                     marker="o" if len(x) < 15 else "")
         ax.set_title(curve.title, loc="left", fontsize=10, color=theme.text)
         ax.set(xlabel=curve.x_label, ylabel=curve.y_label)

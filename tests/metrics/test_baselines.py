@@ -43,19 +43,15 @@ TRAIN = events([(u, 1, 0) for u in range(20)] + [(u, 2, i) for u in range(6) for
                + [(u, 3, 9) for u in range(4)])
 FITTED = {
     "popularity": fit_popularity(TRAIN, N),
-    "recent_popularity": fit_popularity(TRAIN, N, window_days=30),
     "personal_frequency": fit_personal_frequency(TRAIN, N),
     "item_knn": fit_item_knn(TRAIN, N),
-    "item_knn_step": fit_item_knn(TRAIN, N, ItemKnnConfig(unit="step")),
-    "last_item": fit_last_item(TRAIN, N, ItemKnnConfig(unit="step")),
+    "last_item": fit_last_item(TRAIN, N),
 }
 # name → (history, the planted best item)
 PLANTED = {
     "popularity": ([[5], [4]], 0),
-    "recent_popularity": ([[5], [0]], 7),
     "personal_frequency": ([[5], [11], [5], [0]], 5),
     "item_knn": ([[3]], 4),
-    "item_knn_step": ([[3], [11]], 4),
     "last_item": ([[7], [0], [4]], 3),
 }
 ASKED = histories([[3], [4, 5]], [], [[11]], [[0], [0], [0]])
@@ -109,10 +105,8 @@ def test_items_outside_the_catalogue_are_refused(fit):
         fit(TRAIN, 9)
 
 
-def test_popularity_counts_and_its_window_is_half_open():
+def test_popularity_counts():
     assert FITTED["popularity"].counts[[0, 3, 5, 7, 9]].tolist() == [20, 6, 7, 9, 4]
-    assert fit_popularity(TRAIN, N, window_days=397).counts[9] == 0
-    assert fit_popularity(TRAIN, N, window_days=397.1).counts[9] == 4
 
 
 def test_popularity_breaks_ties_of_personal_frequency_and_never_overrules_it():
@@ -141,14 +135,8 @@ def test_only_the_newest_events_of_a_user_co_occur():
     assert sorted(zip(*similarity.nonzero(), strict=True)) == [(6, 7), (7, 6)]
 
 
-def test_steps_and_users_are_different_units():
-    apart = events([(u, day, item) for u in range(5) for day, item in ((1, 1), (2, 2))])
-    assert fit_item_knn(apart, N, ItemKnnConfig(unit="user")).similarity[1, 2] > 0
-    assert fit_item_knn(apart, N, ItemKnnConfig(unit="step")).similarity.nnz == 0
-
-
 def test_the_last_item_is_the_whole_newest_step_and_nothing_older():
-    last, whole = FITTED["last_item"], FITTED["item_knn_step"]
+    last, whole = FITTED["last_item"], FITTED["item_knn"]
     assert last.score(histories([[3], [11]])).max() == 0
     assert whole.score(histories([[3], [11]])).max() > 0
     assert np.array_equal(whole.on_newest_step().score(ASKED), last.score(ASKED))

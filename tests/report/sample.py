@@ -122,7 +122,7 @@ def sample_results() -> Results:
         certificates=[certificate],
         curves=[Curve(title="Text encoder", series={
                     "train": [(i, 3 / (1 + i / 40)) for i in range(0, 200, 5)],
-                    "validation": [(i, 3.1 / (1 + i / 45)) for i in range(0, 200, 40)]}),
+                    "held out": [(i, 3.1 / (1 + i / 45)) for i in range(0, 200, 40)]}),
                 Curve(title="Student", series={"train": [(i, 1.2 / (1 + i / 30)) for i in range(0, 90, 3)]})],
         student=StudentResult(top10_overlap=0.912, cosine=0.981, megabytes=11.4,
                               facts={"latency": "0.9 ms for one query, one thread"}))

@@ -117,7 +117,7 @@ def test_reliability_shows_every_bin_inside_square_axes():
     assert ax.get_xlim() == ax.get_ylim() and ax.get_xlim()[1] > max(points.get_xdata())
 
 
-def test_one_panel_per_run_with_validation_dashed():
+def test_one_panel_per_run_with_what_was_held_out_dashed():
     axes = draw_training(sample_results(), LIGHT).axes
     assert [ax.get_title(loc="left") for ax in axes] == ["Text encoder", "Student"]
     assert [line.get_linestyle() for line in axes[0].lines] == ["-", "--"]

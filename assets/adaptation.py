@@ -7,9 +7,8 @@ import polars as pl
 from pydantic import Field
 
 from assets.partitions import Home, requested, segments, shop_config
-from recsys_core.adaptation.segment import AdaptationConfig, adapt_segments
-from recsys_core.adaptation.study import Study
-from recsys_core.base_model.model import BaseModelArtefact
+from recsys_core.adaptation import AdaptationConfig, Study, adapt_segments
+from recsys_core.base_model import BaseModelArtefact
 
 
 class SegmentAdapterConfig(dg.Config):

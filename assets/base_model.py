@@ -5,14 +5,17 @@ import polars as pl
 from pydantic import Field
 
 from assets.partitions import Home, profile, shop_config
-from recsys_core.base_model.model import BaseConfig, BaseModelArtefact, build_base, plan_shop
-from recsys_core.evaluation.offers import OffersConfig, judge_promotions
-from recsys_core.interactions.windows import WindowConfig
-from recsys_core.text_encoder.encoder import EncoderConfig
-from recsys_core.text_encoder.finetune import FinetuneConfig
-from recsys_core.text_encoder.pairs import PairConfig
-from recsys_core.text_encoder.tune import TextEncoderArtefact, build_text_encoder
-from recsys_core.text_encoder.vectors import VectorCache
+from recsys_core.base_model import BaseConfig, BaseModelArtefact, build_base, plan_shop
+from recsys_core.evaluation import OffersConfig, judge_promotions
+from recsys_core.interactions import WindowConfig
+from recsys_core.text_encoder import (
+    EncoderConfig,
+    FinetuneConfig,
+    PairConfig,
+    TextEncoderArtefact,
+    VectorCache,
+    build_text_encoder,
+)
 
 
 class TextEncoderConfig(dg.Config):

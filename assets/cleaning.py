@@ -7,9 +7,8 @@ import polars as pl
 
 from assets.io import count_table
 from assets.partitions import days, requested, shop_config
-from recsys_core.cleaning.days import clean_days
-from recsys_core.cleaning.events import CleaningConfig
-from recsys_core.cleaning.items import clean_items as make_clean_items
+from recsys_core.cleaning import CleaningConfig, clean_days
+from recsys_core.cleaning import clean_items as make_clean_items
 
 # A day is made again from the drops around it: late rows end in the day they happened on.
 AROUND = dg.TimeWindowPartitionMapping(start_offset=-shop_config.lateness_days,

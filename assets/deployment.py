@@ -9,12 +9,9 @@ import polars as pl
 from assets.adaptation import make_study
 from assets.partitions import Home, shop_config
 from recsys_core.artefacts import read_json
-from recsys_core.deployment.build import build_bundle
-from recsys_core.deployment.champion import judge_bundle
-from recsys_core.deployment.gates import BundleGateConfig
-from recsys_core.evaluation.results import Results
-from recsys_core.evaluation.segments import EvaluationConfig
-from recsys_core.text_encoder.tune import TextEncoderArtefact
+from recsys_core.deployment import BundleGateConfig, build_bundle, judge_bundle
+from recsys_core.evaluation import EvaluationConfig, Results
+from recsys_core.text_encoder import TextEncoderArtefact
 
 
 @dg.asset(group_name="deployment", io_manager_key="folders", kinds={"onnx", "safetensors"})

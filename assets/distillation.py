@@ -5,10 +5,8 @@ import polars as pl
 from pydantic import Field
 
 from assets.partitions import Home, profile
-from recsys_core.distillation.build import build_student
-from recsys_core.distillation.student import StudentConfig
-from recsys_core.text_encoder.tune import TextEncoderArtefact
-from recsys_core.text_encoder.vectors import VectorCache
+from recsys_core.distillation import StudentConfig, build_student
+from recsys_core.text_encoder import TextEncoderArtefact, VectorCache
 
 
 class DistillationConfig(dg.Config):

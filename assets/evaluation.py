@@ -9,10 +9,8 @@ from pydantic import Field
 from assets.adaptation import make_study
 from assets.partitions import Home, requested, segments, shop_config
 from recsys_core.artefacts import read_json
-from recsys_core.evaluation.gate import decide
-from recsys_core.evaluation.segments import EvaluationConfig, judge_segments
-from recsys_core.evaluation.summary import Evidence, make_results, trials_of
-from recsys_core.report.report import write_report
+from recsys_core.evaluation import EvaluationConfig, Evidence, decide, judge_segments, make_results, trials_of
+from recsys_core.report import write_report
 
 
 class JudgeConfig(dg.Config):

@@ -4,7 +4,7 @@ import dagster as dg
 import polars as pl
 
 from assets.partitions import Home, shop_config
-from recsys_core.features.store import FeatureConfig, build_features
+from recsys_core.features import FeatureConfig, build_features
 from recsys_core.schema import FEATURE_TABLES
 
 DESCRIPTIONS = {

@@ -11,7 +11,7 @@ from assets.io import preview
 from assets.partitions import Home, days, requested
 from recsys_core import schema
 from recsys_core.errors import DataError
-from recsys_core.ingestion.shop import Shop
+from recsys_core.ingestion import Shop
 
 
 @dg.asset(group_name="ingestion", io_manager_key="raw_tables", partitions_def=days,

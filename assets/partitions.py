@@ -18,8 +18,7 @@ from typing import Any, Literal
 
 import dagster as dg
 
-from recsys_core.ingestion.opening import open_shop
-from recsys_core.ingestion.shop import Shop
+from recsys_core.ingestion import Shop, open_shop
 
 # Dagster cuts a run by one contiguous range of partitions. A run over several stretches carries
 # the range that spans them and, in this tag, the keys it really asks for (see `requested`).

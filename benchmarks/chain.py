@@ -15,7 +15,7 @@ from pathlib import Path
 
 from benchmarks.record import ROOT, Bar, show, versions, write_results
 from recsys_core.artefacts import read_json
-from recsys_core.evaluation.results import Results
+from recsys_core.evaluation import Results
 
 PEERS = ("dagster", "mlflow", "torch", "transformers", "peft", "polars", "duckdb", "great-expectations")
 

@@ -13,7 +13,7 @@ import time
 from benchmarks.rankings import amazon, exposures, journey, movielens, off_policy, plot, reruns
 from benchmarks.rankings.questions import PLACE
 from benchmarks.record import RESULTS, ROOT, Bar, Parts, show, versions, write_results
-from recsys_core.base_model.ranker import RankerConfig
+from recsys_core.base_model import RankerConfig
 
 NAME = "ranking"
 PEERS = {"recbole": "1.2.1", "implicit": "0.7.3", "obp": "0.4.1"}

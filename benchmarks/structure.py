@@ -45,13 +45,34 @@ def imports(path: Path) -> Iterator[str]:
 
 
 @cache
+def doors() -> dict[str, dict[str, str]]:
+    """Package of the core → what its `__init__` exports: name → the module that defines it."""
+    return {stub.parent.name: {alias.name: f"recsys_core.{stub.parent.name}.{node.module}" for node in _tree(stub).body
+                               if isinstance(node, ast.ImportFrom) for alias in node.names}
+            for stub in sorted(CORE.glob("*/__init__.pyi"))}
+
+
+@cache
 def graph() -> dict[str, set[str]]:
-    """Module of the core → modules of the core that it imports."""
+    """Module of the core → modules of the core that it imports, itself or through a door."""
     names = {name_of(path) for path in modules(CORE)}
+    exported = {f"recsys_core.{package}.{name}": module for package, door in doors().items() for name, module in door.items()}
     found = {}
     for path in modules(CORE):
-        wanted = {name if name in names else name.rpartition(".")[0] for name in imports(path)}
+        wanted = {name if name in names else exported.get(name, name.rpartition(".")[0]) for name in imports(path)}
         found[name_of(path)] = (wanted & names) - {name_of(path), "recsys_core"}
+    return found
+
+
+def asked_at_doors() -> dict[str, set[str]]:
+    """Package of the core → what other packages and houses import from it: names at its door, else module.name."""
+    found: dict[str, set[str]] = {package: set() for package in doors()}
+    for house in (*HOUSES, "benchmarks"):
+        for path in modules(ROOT / house):
+            for name in imports(path):
+                core, package, *inner = *name.split("."), ""
+                if core == "recsys_core" and package in found and CORE / package not in path.parents:
+                    found[package].add(".".join(inner).removesuffix("."))
     return found
 
 

@@ -19,14 +19,12 @@ import polars as pl
 
 from benchmarks.rankings import amazon, journey
 from benchmarks.rankings.questions import PLACE, frozen_catalogue
-from recsys_core.base_model.ranker import Ranker, RankerConfig, fit_ranker
-from recsys_core.cleaning.events import CleaningConfig, clean_events
-from recsys_core.cleaning.items import clean_items
+from recsys_core.base_model import Ranker, RankerConfig, fit_ranker
+from recsys_core.cleaning import CleaningConfig, clean_events, clean_items
 from recsys_core.errors import RecsysError
-from recsys_core.ingestion.opening import open_shop
-from recsys_core.interactions.arrays import SECONDS_PER_DAY, Catalogue, Interactions, Queries, make_interactions, make_queries
-from recsys_core.metrics.bootstrap import paired_bootstrap
-from recsys_core.metrics.ranking import ranking_metrics
+from recsys_core.ingestion import open_shop
+from recsys_core.interactions import SECONDS_PER_DAY, Catalogue, Interactions, Queries, make_interactions, make_queries
+from recsys_core.metrics import paired_bootstrap, ranking_metrics
 from recsys_core.schema import PURCHASE
 
 log = logging.getLogger(__name__)

@@ -10,10 +10,8 @@ import polars as pl
 from assets.partitions import Home
 from recsys_core.artefacts import read_json
 from recsys_core.errors import RecsysError
-from recsys_core.evaluation.gate import AUDIENCES, name_audiences
-from recsys_core.evaluation.results import METHOD_NAMES, SLICE_NAMES, Results, SegmentResult
-from recsys_core.serving.bundle import Bundle, Recommendation
-from recsys_core.serving.shelves import NEW_ARRIVALS
+from recsys_core.evaluation import AUDIENCES, METHOD_NAMES, SLICE_NAMES, Results, SegmentResult, name_audiences
+from recsys_core.serving import NEW_ARRIVALS, Bundle, Recommendation
 
 SHOWN = 5  # items of a list
 METRICS = ("ndcg@10", "recall@10", "hr@10", "mrr@10")

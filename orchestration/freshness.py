@@ -18,7 +18,7 @@ import dagster as dg
 
 from assets.partitions import Home, days, keys_of, segments
 from recsys_core.artefacts import file_hash, folder_hash
-from recsys_core.ingestion.shop import Shop
+from recsys_core.ingestion import Shop
 
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).parent.parent
@@ -123,7 +123,7 @@ class Freshness:
         unfinished = [] if last.is_success else keys_of(last.tags, segments)
         here = [name for name in names if all(
             (self.home.path / asset / name).is_dir() for asset in ("segment_adapter", "segment_evaluation"))]
-        from recsys_core.adaptation.stale import stale_adapters
+        from recsys_core.adaptation import stale_adapters
 
         changed = stale_adapters(self.home.path / "segment_adapter", self.home.path / "base_model", self.home.path / "features",
                                  here, self.home.open_shop().config, self.home.path / "raw" / "raw_users.parquet")

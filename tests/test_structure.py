@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from benchmarks.structure import CORE, FLOORS, HOUSES, ROOT, circles, modules, name_of, unused_names, upward_arrows
+from benchmarks.structure import (
+    CORE,
+    FLOORS,
+    HOUSES,
+    ROOT,
+    asked_at_doors,
+    circles,
+    doors,
+    modules,
+    name_of,
+    unused_names,
+    upward_arrows,
+)
 
 LONGEST_MODULE, LARGEST_PACKAGE = 300, 2500
 
@@ -18,6 +30,11 @@ def test_no_arrow_points_upward():
 
 def test_no_circle():
     assert circles() == []
+
+
+def test_a_package_is_entered_by_its_door_and_the_door_offers_what_is_asked_for():
+    assert {name: sorted(asked) for name, asked in asked_at_doors().items()} == {
+        name: sorted(door) for name, door in doors().items()}
 
 
 def test_nothing_is_public_that_only_tests_use():

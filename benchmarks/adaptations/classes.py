@@ -28,13 +28,12 @@ import polars as pl
 
 from benchmarks.rankings.questions import PLACE
 from benchmarks.record import ROOT, Bar
-from recsys_core.adaptation.classes import ClassAdapter, ClassConfig, adapt_classes
-from recsys_core.cleaning.items import clean_items, compose_text
-from recsys_core.ingestion.opening import open_shop
-from recsys_core.metrics.outcomes import calibration_error
+from recsys_core.adaptation import ClassAdapter, ClassConfig, adapt_classes
+from recsys_core.cleaning import clean_items, compose_text
+from recsys_core.ingestion import open_shop
+from recsys_core.metrics import calibration_error
 from recsys_core.schema import CATEGORY_SEPARATOR
-from recsys_core.text_encoder.encoder import EncoderConfig, TextEncoder, load_encoder
-from recsys_core.text_encoder.pretrained import PACKAGED_MODEL, locate
+from recsys_core.text_encoder import PACKAGED_MODEL, EncoderConfig, TextEncoder, load_encoder, locate
 
 log = logging.getLogger(__name__)
 

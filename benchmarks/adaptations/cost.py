@@ -18,10 +18,9 @@ import numpy as np
 from benchmarks.adaptations.peft import MEMORY, NEWEST, OURS, fastest
 from benchmarks.adaptations.segments import SegmentStudy, prepare_segments
 from benchmarks.record import ROOT, Bar, peak_gib
-from recsys_core.adaptation.adapter import Adapter
-from recsys_core.adaptation.closed_form import ClosedFormConfig, Prior, Support, adapt_closed_form, prepare
-from recsys_core.interactions.arrays import Catalogue
-from recsys_core.serving.bundle import REQUEST_CONFIG
+from recsys_core.adaptation import Adapter, ClosedFormConfig, Prior, Support, adapt_closed_form, prepare
+from recsys_core.interactions import Catalogue
+from recsys_core.serving import REQUEST_CONFIG
 
 REPEATS = 7
 MANY = (2_500, 5_000, 10_000)

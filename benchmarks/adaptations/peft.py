@@ -11,9 +11,8 @@ from scipy.special import softmax
 
 from benchmarks.adaptations.peft_loop import Peer, Setting, adapt_two_towers, adapt_with_peft
 from benchmarks.adaptations.segments import SegmentStudy
-from recsys_core.adaptation.closed_form import ClosedFormConfig, Support, adapt_closed_form
-from recsys_core.metrics.bootstrap import paired_bootstrap
-from recsys_core.metrics.ranking import ranking_metrics
+from recsys_core.adaptation import ClosedFormConfig, Support, adapt_closed_form
+from recsys_core.metrics import paired_bootstrap, ranking_metrics
 
 # Where artefacts are written while the clock runs, whoever writes them: one and the same disk took .1 to 3 ms a folder.
 MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys_core.text_encoder.encoder import TextEncoder
+from recsys_core.text_encoder import TextEncoder
 
 RANK, EPOCHS, BATCH, LEARNING_RATE = 8, 5, 16, 1e-3
 TEMPERATURE = 0.05

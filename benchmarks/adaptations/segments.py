@@ -10,17 +10,16 @@ import numpy as np
 
 from benchmarks.adaptations.shots import ShotConfig, Shots, draw_shots, is_support_user, take_queries
 from benchmarks.rankings.journey import fit_before, open_journey
-from recsys_core.adaptation.closed_form import Prior, prepare
-from recsys_core.base_model.model import make_lock
-from recsys_core.base_model.ranker import Ranker
-from recsys_core.interactions.arrays import (
+from recsys_core.adaptation import Prior, prepare
+from recsys_core.base_model import Ranker, make_lock
+from recsys_core.interactions import (
     SECONDS_PER_DAY,
     Catalogue,
     Interactions,
     Queries,
     make_queries,
 )
-from recsys_core.text_encoder.encoder import EncoderConfig, TextEncoder, load_encoder
+from recsys_core.text_encoder import EncoderConfig, TextEncoder, load_encoder
 
 log = logging.getLogger(__name__)
 

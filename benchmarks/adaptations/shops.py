@@ -16,15 +16,11 @@ import yaml
 from benchmarks.rankings.questions import PLACE, frozen_catalogue
 from benchmarks.record import ROOT
 from recsys_core.artefacts import staged_folder
-from recsys_core.cleaning.days import clean_days
-from recsys_core.cleaning.events import CleaningConfig
-from recsys_core.cleaning.items import clean_items
+from recsys_core.cleaning import CleaningConfig, clean_days, clean_items
 from recsys_core.errors import RecsysError
-from recsys_core.features.segments import candidate_items
-from recsys_core.features.store import FeatureConfig, build_features
-from recsys_core.ingestion.config import SegmentSpec, ShopConfig
-from recsys_core.ingestion.opening import open_shop
-from recsys_core.interactions.arrays import Catalogue, Interactions, make_interactions
+from recsys_core.features import FeatureConfig, build_features, candidate_items
+from recsys_core.ingestion import SegmentSpec, ShopConfig, open_shop
+from recsys_core.interactions import Catalogue, Interactions, make_interactions
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import BaseModel, Field
 
-from recsys_core.interactions.arrays import Histories, Interactions, Queries, make_queries
+from recsys_core.interactions import Histories, Interactions, Queries, make_queries
 
 
 class ShotConfig(BaseModel, frozen=True, extra="forbid"):

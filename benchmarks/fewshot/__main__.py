@@ -17,8 +17,8 @@ from benchmarks.fewshot import arrivals, history, judge, new_shop, pages, promot
 from benchmarks.rankings.movielens import train_peer
 from benchmarks.rankings.questions import PLACE
 from benchmarks.record import ROOT, Bar, Parts, show, versions, write_results
-from recsys_core.adaptation.segment import AdaptationConfig
-from recsys_core.base_model.ranker import RankerConfig
+from recsys_core.adaptation import AdaptationConfig
+from recsys_core.base_model import RankerConfig
 from recsys_core.errors import RecsysError
 
 NAME = "fewshot"

@@ -11,8 +11,8 @@ import numpy as np
 from benchmarks.fewshot.ask import difference
 from benchmarks.fewshot.logs import Log, embedded, online_retail
 from benchmarks.record import Bar
-from recsys_core.interactions.arrays import SECONDS_PER_DAY, make_queries
-from recsys_core.metrics.ranking import ranking_metrics
+from recsys_core.interactions import SECONDS_PER_DAY, make_queries
+from recsys_core.metrics import ranking_metrics
 
 DAYS, QUESTIONS, CHUNK = 28, 2000, 64
 

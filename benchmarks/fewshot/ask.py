@@ -6,9 +6,8 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from recsys_core.interactions.arrays import Histories, Queries
-from recsys_core.metrics.bootstrap import Interval, paired_bootstrap
-from recsys_core.metrics.ranking import ranking_metrics
+from recsys_core.interactions import Histories, Queries
+from recsys_core.metrics import Interval, paired_bootstrap, ranking_metrics
 
 CHUNK = 64  # questions whose scores are held at once
 

@@ -21,12 +21,9 @@ from benchmarks.rankings import amazon
 from benchmarks.rankings.movielens import peer_scores, run_peer
 from benchmarks.rankings.questions import PLACE, order_only_histories
 from benchmarks.record import RESULTS, Bar
-from recsys_core.base_model.blend import fit_head, fit_weights, join_situations
-from recsys_core.base_model.parts import PART_NAMES
-from recsys_core.base_model.ranker import Ranker, RankerConfig, fit_ranker
-from recsys_core.interactions.arrays import Queries, make_queries
-from recsys_core.interactions.knots import KNOTS, cut_histories
-from recsys_core.metrics.baselines import fit_item_knn, fit_last_item, fit_personal_frequency, fit_popularity
+from recsys_core.base_model import PART_NAMES, Ranker, RankerConfig, fit_head, fit_ranker, fit_weights, join_situations
+from recsys_core.interactions import KNOTS, Queries, cut_histories, make_queries
+from recsys_core.metrics import fit_item_knn, fit_last_item, fit_personal_frequency, fit_popularity
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +78,7 @@ def _ask(systems: dict[str, Score], asked: Queries, whole: Queries, shop: Log) -
     if not shop.masked:
         return ask(systems, asked)
     found: dict[str, list[np.ndarray]] = {name: [] for name in systems}
-    from recsys_core.metrics.ranking import ranking_metrics
+    from recsys_core.metrics import ranking_metrics
 
     for row in range(len(asked)):
         seen = whole.histories[row:row + 1]
@@ -93,7 +90,7 @@ def _ask(systems: dict[str, Score], asked: Queries, whole: Queries, shop: Log) -
 
 
 def _add_sasrec(values: dict[int | None, dict[str, np.ndarray]], questions: Queries, shop: Log) -> None:
-    from recsys_core.metrics.ranking import ranking_metrics
+    from recsys_core.metrics import ranking_metrics
 
     if not (SASREC / "steps.npz").is_file():
         run_peer("sasrec_steps.py", SASREC)

@@ -21,12 +21,9 @@ import polars as pl
 from benchmarks.adaptations.shops import CleanShop, clean_shop, retail_shop
 from benchmarks.fewshot.studies import FrozenBase, open_study
 from benchmarks.record import Bar
-from recsys_core.adaptation.segment import AdaptationConfig, make_segment_adapter
-from recsys_core.adaptation.study import Study
-from recsys_core.evaluation.contestants import Adaptation
-from recsys_core.evaluation.gate import AUDIENCES, GateConfig, Trial, decide
-from recsys_core.evaluation.segments import EvaluationConfig, SegmentJudge, summarise
-from recsys_core.ingestion.config import SegmentSpec
+from recsys_core.adaptation import AdaptationConfig, Study, make_segment_adapter
+from recsys_core.evaluation import AUDIENCES, Adaptation, EvaluationConfig, GateConfig, SegmentJudge, Trial, decide, summarise
+from recsys_core.ingestion import SegmentSpec
 
 log = logging.getLogger(__name__)
 

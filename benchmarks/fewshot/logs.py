@@ -15,8 +15,8 @@ import numpy as np
 from benchmarks.adaptations.shops import CleanShop, clean_shop, retail_shop
 from benchmarks.rankings import amazon, movielens
 from benchmarks.rankings.questions import PLACE
-from recsys_core.base_model.ranker import Ranker, RankerConfig, fit_ranker
-from recsys_core.interactions.arrays import SECONDS_PER_DAY, Catalogue, Interactions, Queries, make_queries
+from recsys_core.base_model import Ranker, RankerConfig, fit_ranker
+from recsys_core.interactions import SECONDS_PER_DAY, Catalogue, Interactions, Queries, make_queries
 
 log = logging.getLogger(__name__)
 

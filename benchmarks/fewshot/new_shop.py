@@ -17,12 +17,19 @@ import numpy as np
 from benchmarks.fewshot.ask import ask, difference
 from benchmarks.fewshot.logs import SHOPS, Log
 from benchmarks.record import ROOT, Bar
-from recsys_core.base_model.blend import Situation, fit_head, fit_weights, join_situations
-from recsys_core.base_model.parts import PART_NAMES, count_events
-from recsys_core.base_model.ranker import Ranker, RankerConfig, fit_ranker
-from recsys_core.interactions.arrays import Interactions, Queries, make_queries, take_queries
-from recsys_core.interactions.knots import KNOTS, cut_histories, known_steps
-from recsys_core.metrics.baselines import fit_item_knn
+from recsys_core.base_model import (
+    PART_NAMES,
+    Ranker,
+    RankerConfig,
+    Situation,
+    count_events,
+    fit_head,
+    fit_ranker,
+    fit_weights,
+    join_situations,
+)
+from recsys_core.interactions import KNOTS, Interactions, Queries, cut_histories, known_steps, make_queries, take_queries
+from recsys_core.metrics import fit_item_knn
 
 log = logging.getLogger(__name__)
 

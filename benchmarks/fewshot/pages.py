@@ -25,9 +25,9 @@ from benchmarks.fewshot.logs import embedded
 from benchmarks.rankings import amazon
 from benchmarks.rankings.questions import order_only_histories
 from benchmarks.record import Bar
-from recsys_core.adaptation.page import PAGE_STRENGTHS, PageStrength, shot_counts, strength_at, values_of
-from recsys_core.base_model.ranker import Ranker, RankerConfig, fit_ranker
-from recsys_core.interactions.arrays import (
+from recsys_core.adaptation import PAGE_STRENGTHS, PageStrength, shot_counts, strength_at, values_of
+from recsys_core.base_model import Ranker, RankerConfig, fit_ranker
+from recsys_core.interactions import (
     SECONDS_PER_DAY,
     Catalogue,
     Histories,
@@ -36,7 +36,7 @@ from recsys_core.interactions.arrays import (
     make_queries,
     take_queries,
 )
-from recsys_core.metrics.ranking import metrics_from_ranks
+from recsys_core.metrics import metrics_from_ranks
 
 log = logging.getLogger(__name__)
 

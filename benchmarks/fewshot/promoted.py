@@ -17,13 +17,19 @@ import numpy as np
 from benchmarks.adaptations.shops import CleanShop, clean_shop
 from benchmarks.fewshot.ask import difference
 from benchmarks.record import Bar
-from recsys_core.base_model.ranker import Ranker, RankerConfig, fit_ranker
-from recsys_core.ingestion.opening import open_shop
-from recsys_core.interactions.arrays import SECONDS_PER_DAY, Queries, make_queries
-from recsys_core.interactions.knots import KNOTS, cut_histories, known_steps
-from recsys_core.metrics.ranking import ranking_metrics
-from recsys_core.promotions.table import USUAL_DAYS, Promotions, make_promotions
-from recsys_core.promotions.weights import PromotionConfig, PromotionWeights, fit_promotions, score_by_day
+from recsys_core.base_model import Ranker, RankerConfig, fit_ranker
+from recsys_core.ingestion import open_shop
+from recsys_core.interactions import KNOTS, SECONDS_PER_DAY, Queries, cut_histories, known_steps, make_queries
+from recsys_core.metrics import ranking_metrics
+from recsys_core.promotions import (
+    USUAL_DAYS,
+    PromotionConfig,
+    Promotions,
+    PromotionWeights,
+    fit_promotions,
+    make_promotions,
+    score_by_day,
+)
 
 log = logging.getLogger(__name__)
 

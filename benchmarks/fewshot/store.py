@@ -18,15 +18,10 @@ from benchmarks.adaptations.shops import clean_shop, retail_shop
 from benchmarks.fewshot.ask import CHUNK, difference
 from benchmarks.fewshot.studies import open_study
 from benchmarks.record import Bar
-from recsys_core.adaptation.closed_form import Strengths
-from recsys_core.adaptation.family import leave_own_out
-from recsys_core.adaptation.segment import AdaptationConfig, make_segment_adapter
-from recsys_core.adaptation.study import Study
-from recsys_core.evaluation.contestants import Adaptation
-from recsys_core.interactions.arrays import Queries, take_queries
-from recsys_core.interactions.knots import KNOTS, cut_histories, knot_shares, known_steps
-from recsys_core.metrics.baselines import fit_popularity
-from recsys_core.metrics.ranking import ranking_metrics
+from recsys_core.adaptation import AdaptationConfig, Strengths, Study, leave_own_out, make_segment_adapter
+from recsys_core.evaluation import Adaptation
+from recsys_core.interactions import KNOTS, Queries, cut_histories, knot_shares, known_steps, take_queries
+from recsys_core.metrics import fit_popularity, ranking_metrics
 
 log = logging.getLogger(__name__)
 

@@ -8,11 +8,9 @@ from functools import cached_property
 import numpy as np
 
 from benchmarks.adaptations.shops import CleanShop
-from recsys_core.adaptation.study import Study
-from recsys_core.base_model.model import BaseConfig
-from recsys_core.base_model.ranker import Ranker, RankerConfig, fit_ranker
-from recsys_core.interactions.arrays import make_queries
-from recsys_core.interactions.windows import BASE, Window, WindowConfig, plan_windows
+from recsys_core.adaptation import Study
+from recsys_core.base_model import BaseConfig, Ranker, RankerConfig, fit_ranker
+from recsys_core.interactions import BASE, Window, WindowConfig, make_queries, plan_windows
 
 log = logging.getLogger(__name__)
 

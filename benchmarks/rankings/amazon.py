@@ -11,11 +11,11 @@ import polars as pl
 
 from benchmarks.rankings.questions import frozen_catalogue, measure, order_only_histories, table_row
 from benchmarks.record import ROOT, Bar
-from recsys_core.base_model.ranker import RankerConfig, fit_ranker
-from recsys_core.cleaning.items import clean_items
-from recsys_core.ingestion.timestamps import pseudo_timestamps
-from recsys_core.interactions.arrays import Catalogue, Interactions, make_interactions, make_queries
-from recsys_core.metrics.baselines import fit_item_knn, fit_last_item, fit_popularity
+from recsys_core.base_model import RankerConfig, fit_ranker
+from recsys_core.cleaning import clean_items
+from recsys_core.ingestion import pseudo_timestamps
+from recsys_core.interactions import Catalogue, Interactions, make_interactions, make_queries
+from recsys_core.metrics import fit_item_knn, fit_last_item, fit_popularity
 from recsys_core.schema import RAW_ITEMS
 
 GOALS = {"hr@10": 0.170, "ndcg@10": 0.119, "refit_hr@10": 0.175, "refit_ndcg@10": 0.1225}

@@ -12,22 +12,29 @@ import polars as pl
 from benchmarks.rankings.questions import PLACE, frozen_catalogue
 from benchmarks.rankings.responses import ResponseSources
 from benchmarks.record import Bar
-from recsys_core.base_model.click import ClickConfig, fit_click_model
-from recsys_core.base_model.ranker import Ranker, RankerConfig, fit_ranker
-from recsys_core.cleaning.items import clean_items
-from recsys_core.evaluation.contest import run_contest
-from recsys_core.evaluation.off_policy import history_before
-from recsys_core.ingestion.opening import open_shop
-from recsys_core.interactions.arrays import (
+from recsys_core.base_model import ClickConfig, Ranker, RankerConfig, fit_click_model, fit_ranker
+from recsys_core.cleaning import clean_items
+from recsys_core.evaluation import history_before, run_contest
+from recsys_core.ingestion import open_shop
+from recsys_core.interactions import (
     SECONDS_PER_DAY,
     Catalogue,
     Interactions,
     make_interactions,
     make_queries,
 )
-from recsys_core.metrics.baselines import fit_item_knn, fit_last_item, fit_personal_frequency, fit_popularity
-from recsys_core.metrics.bootstrap import paired_bootstrap
-from recsys_core.metrics.outcomes import auc, calibration_error, log_loss, user_auc, user_aucs
+from recsys_core.metrics import (
+    auc,
+    calibration_error,
+    fit_item_knn,
+    fit_last_item,
+    fit_personal_frequency,
+    fit_popularity,
+    log_loss,
+    paired_bootstrap,
+    user_auc,
+    user_aucs,
+)
 from recsys_core.schema import PURCHASE
 
 log = logging.getLogger(__name__)

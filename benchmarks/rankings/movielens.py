@@ -15,12 +15,10 @@ import polars as pl
 
 from benchmarks.rankings.questions import PLACE, frozen_catalogue, measure, table_row
 from benchmarks.record import ROOT, Bar
-from recsys_core.base_model.ranker import Ranker, RankerConfig, fit_ranker
-from recsys_core.cleaning.items import clean_items
-from recsys_core.interactions.arrays import Catalogue, Interactions, Queries, make_queries
-from recsys_core.metrics.baselines import fit_item_knn, fit_last_item, fit_popularity
-from recsys_core.metrics.bootstrap import paired_bootstrap
-from recsys_core.metrics.ranking import ranking_metrics
+from recsys_core.base_model import Ranker, RankerConfig, fit_ranker
+from recsys_core.cleaning import clean_items
+from recsys_core.interactions import Catalogue, Interactions, Queries, make_queries
+from recsys_core.metrics import fit_item_knn, fit_last_item, fit_popularity, paired_bootstrap, ranking_metrics
 from recsys_core.schema import RAW_ITEMS
 
 log = logging.getLogger(__name__)

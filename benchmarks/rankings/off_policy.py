@@ -6,7 +6,7 @@ import numpy as np
 
 from benchmarks.rankings.movielens import run_peer
 from benchmarks.rankings.questions import PLACE
-from recsys_core.evaluation.off_policy import OffPolicyConfig, PolicyLog, policy_value
+from recsys_core.evaluation import OffPolicyConfig, PolicyLog, policy_value
 
 DIRECTIONS = {"random": "bts", "bts": "random"}  # judged policy → whose log
 ARRAYS = ("reward", "propensity", "probability", "predicted", "expected")

@@ -6,12 +6,10 @@ import numpy as np
 import polars as pl
 
 from benchmarks.record import ROOT
-from recsys_core.base_model.model import make_catalogue
-from recsys_core.interactions.arrays import Catalogue, Histories
-from recsys_core.metrics.bootstrap import Interval, paired_bootstrap
-from recsys_core.metrics.ranking import ranking_metrics
-from recsys_core.text_encoder.encoder import EncoderConfig, load_encoder
-from recsys_core.text_encoder.vectors import VectorCache
+from recsys_core.base_model import make_catalogue
+from recsys_core.interactions import Catalogue, Histories
+from recsys_core.metrics import Interval, paired_bootstrap, ranking_metrics
+from recsys_core.text_encoder import EncoderConfig, VectorCache, load_encoder
 
 PLACE = ROOT / "var" / "bench"
 METRICS = ("hr@10", "ndcg@10")

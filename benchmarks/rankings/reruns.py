@@ -14,8 +14,8 @@ import numpy as np
 from benchmarks.rankings.journey import WINDOW_DAYS, fit_before, open_journey
 from benchmarks.record import ROOT, Bar
 from recsys_core.artefacts import folder_hash
-from recsys_core.interactions.arrays import SECONDS_PER_DAY, make_queries
-from recsys_core.metrics.ranking import top_items
+from recsys_core.interactions import SECONDS_PER_DAY, make_queries
+from recsys_core.metrics import top_items
 
 QUESTIONS = 200
 

@@ -17,8 +17,7 @@ import numpy as np
 
 from recsys_core.artefacts import read_json, staged_folder
 from recsys_core.errors import AdapterError
-from recsys_core.interactions.arrays import Catalogue
-from recsys_core.interactions.knots import KNOTS, knot_shares
+from recsys_core.interactions import KNOTS, Catalogue, knot_shares
 
 FORMAT = 3
 LOCK_KEYS = ("encoder", "tokenizer", "features")

@@ -12,7 +12,7 @@ from functools import cached_property
 
 import numpy as np
 
-from recsys_core.interactions.arrays import Catalogue
+from recsys_core.interactions import Catalogue
 
 MOST_CELLS = 4096  # no split by text beyond this; a tilt of the texts costs half a millisecond here
 SIGN_BITS = 12

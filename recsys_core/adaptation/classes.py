@@ -24,7 +24,7 @@ from pydantic import BaseModel, Field
 from recsys_core.adaptation.adapter import check_lock
 from recsys_core.artefacts import read_json, staged_folder, write_json
 from recsys_core.errors import AdapterError
-from recsys_core.text_encoder.vectors import Encodes
+from recsys_core.text_encoder import Encodes
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix

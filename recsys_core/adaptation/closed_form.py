@@ -44,8 +44,7 @@ from recsys_core.adaptation.stages import (
 )
 from recsys_core.adaptation.tilt import Tilts
 from recsys_core.errors import AdapterError
-from recsys_core.interactions.arrays import Catalogue
-from recsys_core.interactions.knots import KNOTS
+from recsys_core.interactions import KNOTS, Catalogue
 
 __all__ = ["ClosedFormConfig", "Counted", "PoolConfig", "Prior", "Strengths", "Support", "adapt_closed_form",
            "choose_strengths", "crowding", "prepare", "solve", "solve_counts", "stage_strengths"]

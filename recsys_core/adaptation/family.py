@@ -21,8 +21,7 @@ from recsys_core.adaptation.closed_form import Counted, Strengths, crowding, sol
 from recsys_core.adaptation.solved import Level, Ragged, Solved
 from recsys_core.artefacts import read_json, staged_folder
 from recsys_core.errors import AdapterError
-from recsys_core.interactions.arrays import Catalogue, Queries
-from recsys_core.interactions.knots import KNOTS
+from recsys_core.interactions import KNOTS, Catalogue, Queries
 
 if TYPE_CHECKING:  # serving loads families, and needs no shop
     from recsys_core.adaptation.study import Shots, Study

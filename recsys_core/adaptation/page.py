@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from recsys_core.adaptation.adapter import Adapter
-from recsys_core.interactions.arrays import Catalogue
+from recsys_core.interactions import Catalogue
 
 EPSILON = 0.001
 POWERS = (1, 2, 4, 8, 16, 32)

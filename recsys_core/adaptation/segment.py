@@ -25,9 +25,7 @@ from recsys_core.adaptation.stale import fingerprints
 from recsys_core.adaptation.study import Shots, Study
 from recsys_core.adaptation.trust import Choice, fit_trust, make_choice
 from recsys_core.artefacts import write_json
-from recsys_core.interactions.arrays import Queries, take_queries
-from recsys_core.interactions.knots import cut_histories, known_steps
-from recsys_core.interactions.windows import Window
+from recsys_core.interactions import Queries, Window, cut_histories, known_steps, take_queries
 
 log = logging.getLogger(__name__)
 

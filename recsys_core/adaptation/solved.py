@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from recsys_core.adaptation.adapter import Adapter
-from recsys_core.interactions.arrays import Catalogue
+from recsys_core.interactions import Catalogue
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from recsys_core.adaptation.cells import Cells, make_cells
 from recsys_core.adaptation.items import ItemPrior, item_gains, spectrum, tilt_items, unseen_items
 from recsys_core.adaptation.levels import Rows, Values, base_shares, group_mass, prior_gains, tilt_level
 from recsys_core.adaptation.tilt import Tilts, fixed_tilts, solve_tilts, tilt_gains
-from recsys_core.interactions.arrays import Catalogue
+from recsys_core.interactions import Catalogue
 
 Z_ROWS = 65_536  # rows whose text components are held at a time
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import polars as pl
 
 from recsys_core.artefacts import read_json
-from recsys_core.features.context import family_values
-from recsys_core.ingestion.config import FamilySpec, SegmentSpec, ShopConfig
+from recsys_core.features import family_values
+from recsys_core.ingestion import FamilySpec, SegmentSpec, ShopConfig
 
 
 def fingerprints(names: Iterable[str], specs: Mapping[str, SegmentSpec | FamilySpec], segment_events: pl.DataFrame,

@@ -10,14 +10,11 @@ import numpy as np
 import polars as pl
 
 from recsys_core.adaptation.closed_form import Prior, prepare
-from recsys_core.base_model.model import BaseModelArtefact
-from recsys_core.base_model.ranker import Ranker
+from recsys_core.base_model import BaseModelArtefact, Ranker
 from recsys_core.errors import DataError
-from recsys_core.features.context import family_values
-from recsys_core.features.segments import candidate_items
-from recsys_core.ingestion.config import FamilySpec, SegmentSpec
-from recsys_core.interactions.arrays import Interactions, Queries, make_interactions, make_queries
-from recsys_core.interactions.windows import Window
+from recsys_core.features import candidate_items, family_values
+from recsys_core.ingestion import FamilySpec, SegmentSpec
+from recsys_core.interactions import Interactions, Queries, Window, make_interactions, make_queries
 
 PLAIN = [""]  # the members of a segment that is no family
 KEPT_BASES = 2  # bases that stay loaded: the questions of two cut-offs are asked in turns

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recsys_core.base_model.blend import sample_candidates
-from recsys_core.interactions.knots import KNOTS, knot_shares
+from recsys_core.base_model import sample_candidates
+from recsys_core.interactions import KNOTS, knot_shares
 
 STEPS = 50
 SMALLEST_VARIANCE = 0.05  # keeps what hardly varies from an enormous coefficient

@@ -15,7 +15,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from recsys_core.interactions.knots import knot_shares
+from recsys_core.interactions import knot_shares
 
 STEPS = 50  # Newton steps at most; a handful is usual
 LENGTHS = (1.0, 0.5, 0.25, 0.1, 0.02)  # of a step, tried until one climbs

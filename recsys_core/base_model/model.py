@@ -23,13 +23,19 @@ from recsys_core.artefacts import read_json, write_json
 from recsys_core.base_model.click import ClickConfig, ClickModel, fit_click_model
 from recsys_core.base_model.ranker import Ranker, RankerConfig, fit_ranker
 from recsys_core.errors import DataError, LeakageError, ModelError
-from recsys_core.ingestion.config import SegmentSpec
-from recsys_core.interactions.arrays import Catalogue, Interactions, make_interactions, make_queries
-from recsys_core.interactions.windows import BASE, Window, WindowConfig, plan_windows
+from recsys_core.ingestion import SegmentSpec
+from recsys_core.interactions import (
+    BASE,
+    Catalogue,
+    Interactions,
+    Window,
+    WindowConfig,
+    make_interactions,
+    make_queries,
+    plan_windows,
+)
 from recsys_core.schema import INTERACTIONS
-from recsys_core.text_encoder.encoder import UNKNOWN_LIMIT, TextEncoder, check_reading
-from recsys_core.text_encoder.ngrams import NgramReader
-from recsys_core.text_encoder.vectors import Encodes, VectorCache, cached_encode
+from recsys_core.text_encoder import UNKNOWN_LIMIT, Encodes, NgramReader, TextEncoder, VectorCache, cached_encode, check_reading
 
 log = logging.getLogger(__name__)
 

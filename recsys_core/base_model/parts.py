@@ -20,7 +20,7 @@ from recsys_core.base_model.transitions import (
     smooth_transitions,
     text_neighbours,
 )
-from recsys_core.interactions.arrays import SECONDS_PER_DAY, Catalogue, Histories, Interactions
+from recsys_core.interactions import SECONDS_PER_DAY, Catalogue, Histories, Interactions
 
 PARTS = {
     "popularity": "log(events + 0.5)",

@@ -16,7 +16,7 @@ import numpy as np
 import yaml
 
 from recsys_core.base_model.parts import PART_NAMES
-from recsys_core.interactions.knots import KNOTS
+from recsys_core.interactions import KNOTS
 
 
 @cache

@@ -31,8 +31,18 @@ from recsys_core.base_model.blend import (
 from recsys_core.base_model.parts import PART_NAMES, Counts, Evidence, Piece, count_events
 from recsys_core.base_model.prior import prior_weights
 from recsys_core.errors import ModelError
-from recsys_core.interactions.arrays import Catalogue, Histories, Interactions, Queries, make_queries, take_queries
-from recsys_core.interactions.knots import KNOTS, cut_histories, knot_shares, known_steps
+from recsys_core.interactions import (
+    KNOTS,
+    Catalogue,
+    Histories,
+    Interactions,
+    Queries,
+    cut_histories,
+    knot_shares,
+    known_steps,
+    make_queries,
+    take_queries,
+)
 
 log = logging.getLogger(__name__)
 FORMAT = 2
@@ -212,9 +222,8 @@ class Ranker:
                              "load it with the catalogue it was fitted on, or refit it")
         tensors = load_file(folder / "ranker.safetensors")
         sizes = {name: len(catalogue.vectors if name == "text_transitions" else catalogue) for name in MATRICES}
-        matrices = {name: sp.csr_array((tensors[f"{name}.data"], tensors[f"{name}.indices"],
-                                        tensors[f"{name}.indptr"]), shape=(size, size))
-                    for name, size in sizes.items()}
+        matrices = {name: sp.csr_array(tuple(tensors[f"{name}.{field}"] for field in ("data", "indices", "indptr")),
+                                       shape=(size, size)) for name, size in sizes.items()}
         counts = Counts(tensors["popularity"], tensors["recent"], about["newest"], **matrices)
         return cls(RankerConfig(**about["config"]), catalogue, counts, tensors["weights"], about["settings"])
 

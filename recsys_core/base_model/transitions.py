@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from recsys_core.interactions.arrays import Interactions
+from recsys_core.interactions import Interactions
 
 # Rows of a product held at once; the product of two sparse matrices can be far larger than its pruned rows.
 CHUNK_ROWS = 4096

@@ -7,20 +7,16 @@ from pathlib import Path
 
 import polars as pl
 
-from recsys_core.adaptation.segment import FAMILY
-from recsys_core.adaptation.study import Study
-from recsys_core.base_model.model import SERVING, BaseModelArtefact
+from recsys_core.adaptation import FAMILY, Study
+from recsys_core.base_model import SERVING, BaseModelArtefact
 from recsys_core.deployment.bundle import BundleConfig, write_bundle
 from recsys_core.deployment.shelves import make_shelves
-from recsys_core.evaluation.offers import PROMOTIONS, read_judged
-from recsys_core.evaluation.results import Results, SegmentResult
-from recsys_core.ingestion.conditions import split_condition
-from recsys_core.ingestion.config import FamilySpec, SegmentSpec, ShopConfig
-from recsys_core.interactions.windows import BASE
-from recsys_core.promotions.table import make_promotions
-from recsys_core.promotions.weights import PromotionWeights
+from recsys_core.evaluation import PROMOTIONS, Results, SegmentResult, read_judged
+from recsys_core.ingestion import FamilySpec, SegmentSpec, ShopConfig, split_condition
+from recsys_core.interactions import BASE
+from recsys_core.promotions import PromotionWeights, make_promotions
 from recsys_core.schema import POSITIVE_EVENTS
-from recsys_core.serving.search import SearchConfig
+from recsys_core.serving import SearchConfig
 
 LICENCES = {"code": "this project's own", "encoder": "that of the pretrained model named in lineage.encoder",
             "data": "the shop's; nothing but item rows and learned numbers is in the bundle"}

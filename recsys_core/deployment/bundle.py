@@ -17,33 +17,32 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, Field, ValidationError
 
-from recsys_core.adaptation.family import Family
+from recsys_core.adaptation import Family
 from recsys_core.artefacts import staged_folder, write_json
 from recsys_core.deployment.manifest import write_manifest
 from recsys_core.errors import BundleError
-from recsys_core.interactions.arrays import Catalogue
-from recsys_core.interactions.knots import KNOTS, audience_of
-from recsys_core.promotions.weights import PromotionWeights
+from recsys_core.interactions import KNOTS, Catalogue, audience_of
+from recsys_core.promotions import PromotionWeights
 from recsys_core.schema import POSITIVE_EVENTS
-from recsys_core.serving.bundle import Bundle
-from recsys_core.serving.files import (
+from recsys_core.serving import (
     CLICK,
     GOLDEN,
     ITEMS,
     PROMOTIONS,
     RANKER,
     SEGMENTS,
+    SHELF_COLUMNS,
     SHELVES,
     STUDENT,
     USERS,
     VECTORS,
+    Bundle,
+    Route,
+    SearchConfig,
+    build_lexical,
     family_folder,
+    record_golden,
 )
-from recsys_core.serving.golden import record
-from recsys_core.serving.lexical import build_lexical
-from recsys_core.serving.routing import Route
-from recsys_core.serving.search import SearchConfig
-from recsys_core.serving.shelves import SHELF_COLUMNS
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +105,7 @@ def write_bundle(folder: Path, *, catalogue: Catalogue, ranker_folder: Path, stu
             "promotions": [] if promotions is None else promotions.promotions.names,
             "search": config.search.model_dump()}
         write_manifest(staging, about)
-        write_json(staging / GOLDEN, record(Bundle.load(staging)))
+        write_json(staging / GOLDEN, record_golden(Bundle.load(staging)))
         manifest = write_manifest(staging, about)
         log.info("bundle: %d items, %d families, %d shelves, %.1f MB", len(catalogue), len(shipped), len(shelved),
                  sum(entry["size"] for entry in manifest["files"].values()) / 1e6)

@@ -7,17 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from recsys_core.adaptation.study import Study
-from recsys_core.base_model.ranker import Ranker, fit_ranker
+from recsys_core.adaptation import Study
+from recsys_core.base_model import Ranker, fit_ranker
 from recsys_core.deployment.gates import BundleGateConfig, GateVerdict, bundle_gate
 from recsys_core.errors import RecsysError
-from recsys_core.evaluation.contest import run_contest
-from recsys_core.evaluation.segments import EvaluationConfig, Rivals
-from recsys_core.interactions.arrays import Catalogue, make_queries
-from recsys_core.interactions.windows import BASE
-from recsys_core.metrics.bootstrap import Interval, paired_bootstrap
-from recsys_core.serving import Bundle
-from recsys_core.serving.verification import MANIFEST
+from recsys_core.evaluation import EvaluationConfig, Rivals, run_contest
+from recsys_core.interactions import BASE, Catalogue, make_queries
+from recsys_core.metrics import Interval, paired_bootstrap
+from recsys_core.serving import MANIFEST, Bundle
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from pydantic import BaseModel, Field
 
-from recsys_core.metrics.bootstrap import Interval
+from recsys_core.metrics import Interval
 
 
 class BundleGateConfig(BaseModel, frozen=True, extra="forbid"):

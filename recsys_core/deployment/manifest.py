@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from recsys_core.artefacts import file_hash, write_json
-from recsys_core.serving.verification import FORMAT, MANIFEST, check_kind, list_files
+from recsys_core.serving import FORMAT, MANIFEST, check_kind, list_files
 
 # Whose arithmetic or file formats an answer depends on.
 PACKAGES = ("fewshot-recsys", "numpy", "scipy", "polars", "duckdb", "safetensors", "onnxruntime",

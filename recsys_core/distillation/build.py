@@ -10,8 +10,7 @@ from recsys_core.artefacts import write_json
 from recsys_core.distillation.export import export_onnx
 from recsys_core.distillation.student import StudentConfig, distil_student
 from recsys_core.schema import CATEGORY_SEPARATOR
-from recsys_core.text_encoder.encoder import TextEncoder
-from recsys_core.text_encoder.vectors import VectorCache
+from recsys_core.text_encoder import TextEncoder, VectorCache
 
 
 def build_student(folder: Path, teacher: TextEncoder, items: pl.DataFrame, config: StudentConfig, seed: int,

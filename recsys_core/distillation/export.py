@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from recsys_core.artefacts import file_hash, staged_folder, write_json
 from recsys_core.distillation.student import Student
 from recsys_core.errors import ModelError
-from recsys_core.serving.text import (
+from recsys_core.serving import (
     STUDENT_FORMAT,
     STUDENT_MODEL,
     STUDENT_SETTINGS,
     STUDENT_TOKENIZER,
     OnnxEncoder,
 )
-from recsys_core.text_encoder.encoder import TextEncoder, pool
+from recsys_core.text_encoder import TextEncoder, pool
 
 if TYPE_CHECKING:
     import torch

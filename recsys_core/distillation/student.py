@@ -18,9 +18,7 @@ from pydantic import BaseModel, Field
 
 from recsys_core.distillation.agreement import Probe
 from recsys_core.errors import ModelError
-from recsys_core.text_encoder.encoder import TextEncoder
-from recsys_core.text_encoder.schedule import affordable_steps, learning_rate
-from recsys_core.text_encoder.vectors import VectorCache, cached_encode
+from recsys_core.text_encoder import TextEncoder, VectorCache, affordable_steps, cached_encode, learning_rate
 
 if TYPE_CHECKING:
     import torch

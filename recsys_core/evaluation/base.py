@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import polars as pl
 
-from recsys_core.adaptation.study import Study
-from recsys_core.base_model.ranker import Ranker
+from recsys_core.adaptation import Study
+from recsys_core.base_model import Ranker
 from recsys_core.evaluation.certify import Certifier
 from recsys_core.evaluation.contest import SLICES, Contest, Scorer, run_contest
 from recsys_core.evaluation.leakage import Certificate
@@ -27,28 +27,25 @@ from recsys_core.evaluation.results import (
     WindowFacts,
 )
 from recsys_core.evaluation.segments import EvaluationConfig, Rivals
-from recsys_core.interactions.arrays import Queries, make_queries
-from recsys_core.interactions.knots import cut_histories
-from recsys_core.interactions.windows import BASE, Window
-from recsys_core.metrics.baselines import fit_like_ratio
-from recsys_core.metrics.bootstrap import Interval, paired_bootstrap
-from recsys_core.metrics.outcomes import (
+from recsys_core.interactions import BASE, Queries, Window, cut_histories, make_queries
+from recsys_core.metrics import (
+    Interval,
     auc,
     calibration_error,
-    log_loss,
-    reliability,
-    user_auc,
-    user_aucs,
-)
-from recsys_core.metrics.ranking import (
     coverage,
     expected_ranks,
+    fit_like_ratio,
+    log_loss,
     long_tail,
     metrics_from_ranks,
     novelty,
+    paired_bootstrap,
+    reliability,
     slice_targets,
     split_targets,
     top_items,
+    user_auc,
+    user_aucs,
 )
 
 log = logging.getLogger(__name__)

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from recsys_core.adaptation.study import Study
+from recsys_core.adaptation import Study
 from recsys_core.evaluation.leakage import Certificate, Training, WindowRows, leakage_certificate
 
 Asked = tuple[np.ndarray, int, int]  # bool [E], the events that may be asked; start and end of the window

@@ -11,8 +11,8 @@ from typing import Protocol
 
 import numpy as np
 
-from recsys_core.interactions.arrays import Histories, Queries
-from recsys_core.metrics.ranking import expected_ranks, metrics_from_ranks, slice_targets, split_targets
+from recsys_core.interactions import Histories, Queries
+from recsys_core.metrics import expected_ranks, metrics_from_ranks, slice_targets, split_targets
 
 SLICES = ("all", "repeat", "first_time")
 

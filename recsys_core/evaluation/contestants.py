@@ -7,12 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recsys_core.adaptation.closed_form import Strengths, solve_counts
-from recsys_core.adaptation.family import Offsets, count_shots, leave_own_out
-from recsys_core.adaptation.study import Shots, Study
+from recsys_core.adaptation import Offsets, Shots, Strengths, Study, count_shots, leave_own_out, solve_counts
 from recsys_core.evaluation.contest import Blend
 from recsys_core.evaluation.questions import Questions
-from recsys_core.interactions.knots import knot_shares
+from recsys_core.interactions import knot_shares
 
 MakeBlends = Callable[[np.ndarray], dict[str, Blend]]  # known steps int [n] of some questions → their contestants
 

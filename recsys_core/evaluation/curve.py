@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from pydantic import BaseModel, Field
 
-from recsys_core.metrics.bootstrap import Interval, paired_bootstrap
+from recsys_core.metrics import Interval, paired_bootstrap
 
 
 class CurveConfig(BaseModel, frozen=True, extra="forbid"):

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from pydantic import BaseModel, Field
 
-from recsys_core.metrics.bootstrap import holm, minimum_detectable_effect, paired_bootstrap
+from recsys_core.metrics import holm, minimum_detectable_effect, paired_bootstrap
 
 AUDIENCES = {"none": "shoppers without history", "little": "shoppers with little history",
              "full": "shoppers with full history"}

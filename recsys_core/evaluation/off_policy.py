@@ -14,10 +14,10 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, Field
 
-from recsys_core.base_model.ranker import Ranker
+from recsys_core.base_model import Ranker
 from recsys_core.errors import DataError
-from recsys_core.interactions.arrays import SECONDS_PER_DAY, Histories, Interactions
-from recsys_core.metrics.bootstrap import Interval, paired_bootstrap
+from recsys_core.interactions import SECONDS_PER_DAY, Histories, Interactions
+from recsys_core.metrics import Interval, paired_bootstrap
 
 
 class OffPolicyConfig(BaseModel, frozen=True, extra="forbid"):

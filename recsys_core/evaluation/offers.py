@@ -19,17 +19,13 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, Field
 
-from recsys_core.adaptation.study import Study
+from recsys_core.adaptation import Study
 from recsys_core.artefacts import read_json, write_json
-from recsys_core.base_model.model import BaseModelArtefact
+from recsys_core.base_model import BaseModelArtefact
 from recsys_core.evaluation.gate import AUDIENCES
-from recsys_core.interactions.arrays import Queries, make_queries
-from recsys_core.interactions.knots import KNOTS, Audience, audience_of, for_audience, known_steps
-from recsys_core.interactions.windows import BASE
-from recsys_core.metrics.bootstrap import Interval, holm, paired_bootstrap
-from recsys_core.metrics.ranking import ranking_metrics
-from recsys_core.promotions.table import make_promotions
-from recsys_core.promotions.weights import PromotionConfig, PromotionWeights, fit_promotions, score_by_day
+from recsys_core.interactions import BASE, KNOTS, Audience, Queries, audience_of, for_audience, known_steps, make_queries
+from recsys_core.metrics import Interval, holm, paired_bootstrap, ranking_metrics
+from recsys_core.promotions import PromotionConfig, PromotionWeights, fit_promotions, make_promotions, score_by_day
 
 log = logging.getLogger(__name__)
 

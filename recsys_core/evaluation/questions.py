@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recsys_core.adaptation.study import Study
-from recsys_core.interactions.arrays import Queries, take_queries
-from recsys_core.interactions.knots import Audience, for_audience
+from recsys_core.adaptation import Study
+from recsys_core.interactions import Audience, Queries, for_audience, take_queries
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer
 
 from recsys_core.evaluation.curve import ShotCurve
 from recsys_core.evaluation.leakage import Certificate
-from recsys_core.metrics.bootstrap import Interval
+from recsys_core.metrics import Interval
 
 METHOD_NAMES = {
     "base": "base ranker", "adapted": "adapted", "placebo": "placebo adapter", "incumbent": "incumbent adapter",

@@ -15,9 +15,7 @@ import numpy as np
 import polars as pl
 from pydantic import BaseModel, Field
 
-from recsys_core.adaptation.adapter import check_lock
-from recsys_core.adaptation.family import Family
-from recsys_core.adaptation.study import Study
+from recsys_core.adaptation import Family, Study, check_lock
 from recsys_core.artefacts import read_json, write_json
 from recsys_core.errors import RecsysError
 from recsys_core.evaluation.certify import Certifier
@@ -27,12 +25,9 @@ from recsys_core.evaluation.curve import CurveConfig, ShotCurve, curve_sizes, ma
 from recsys_core.evaluation.gate import AUDIENCES, BASE_SERVES, PAGE_SERVES, GateConfig, Trial, no_trial, try_adapter
 from recsys_core.evaluation.leakage import Certificate
 from recsys_core.evaluation.questions import Questions, ask, blocks
-from recsys_core.ingestion.conditions import split_condition
-from recsys_core.interactions.arrays import Interactions
-from recsys_core.interactions.knots import known_steps
-from recsys_core.interactions.windows import Window
-from recsys_core.metrics.baselines import fit_item_knn, fit_personal_frequency, fit_popularity
-from recsys_core.metrics.bootstrap import paired_bootstrap
+from recsys_core.ingestion import split_condition
+from recsys_core.interactions import Interactions, Window, known_steps
+from recsys_core.metrics import fit_item_knn, fit_personal_frequency, fit_popularity, paired_bootstrap
 
 log = logging.getLogger(__name__)
 BLOCK = 64  # questions whose contestants' scores are held at once

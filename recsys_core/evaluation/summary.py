@@ -9,7 +9,7 @@ from typing import Any
 
 import polars as pl
 
-from recsys_core.adaptation.study import Study
+from recsys_core.adaptation import Study
 from recsys_core.artefacts import read_json
 from recsys_core.evaluation.base import (
     certify_base,
@@ -33,10 +33,10 @@ from recsys_core.evaluation.results import (
     StudentResult,
 )
 from recsys_core.evaluation.segments import EvaluationConfig
-from recsys_core.ingestion.config import ShopConfig
-from recsys_core.interactions.windows import BASE, Window
-from recsys_core.metrics.bootstrap import Interval
-from recsys_core.text_encoder.tune import TextEncoderArtefact
+from recsys_core.ingestion import ShopConfig
+from recsys_core.interactions import BASE, Window
+from recsys_core.metrics import Interval
+from recsys_core.text_encoder import TextEncoderArtefact
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import polars as pl
 from recsys_core.errors import DataError
 
 if TYPE_CHECKING:
-    from recsys_core.ingestion.config import FamilySpec
+    from recsys_core.ingestion import FamilySpec
 
 MOST_VALUES = 10_000  # segments of one family: each has an adapter and a judgment of its own
 

@@ -10,11 +10,11 @@ import numpy as np
 import polars as pl
 
 from recsys_core.errors import DataError, ShopError
-from recsys_core.ingestion.conditions import split_condition
+from recsys_core.ingestion import split_condition
 from recsys_core.schema import SEGMENT_EVENTS
 
 if TYPE_CHECKING:
-    from recsys_core.ingestion.config import SegmentSpec
+    from recsys_core.ingestion import SegmentSpec
 
 NEW_USERS, SCENE = "new_users", "scene"
 _USERS = "LEFT JOIN users ON events.user_id = users.user_id"

@@ -23,7 +23,7 @@ from recsys_core.features.segments import select_segment_events
 from recsys_core.schema import CLEAN_EVENTS, CLICK, FEATURE_TABLES, IMPRESSION, POSITIVE_EVENTS, PURCHASE
 
 if TYPE_CHECKING:
-    from recsys_core.ingestion.config import SegmentSpec
+    from recsys_core.ingestion import SegmentSpec
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, Field
 
-from recsys_core.ingestion.config import SegmentSpec
+from recsys_core.ingestion import SegmentSpec
 
 BASE = "base"  # the windows of the base model itself; also those of every segment that is no scene
 

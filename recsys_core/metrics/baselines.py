@@ -15,7 +15,7 @@ import scipy.sparse as sp
 from pydantic import BaseModel, Field
 
 from recsys_core.errors import DataError
-from recsys_core.interactions.arrays import Histories, Interactions
+from recsys_core.interactions import Histories, Interactions
 
 BLOCK_ROWS = 1024  # rows of the item-item product held at once
 

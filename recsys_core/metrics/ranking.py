@@ -13,7 +13,7 @@ from __future__ import annotations
 import numpy as np
 
 from recsys_core.errors import DataError
-from recsys_core.interactions.arrays import Histories
+from recsys_core.interactions import Histories
 
 UNRANKED = 2**40  # `greater` of a target that is not offered: beyond any k
 LIKELY = 1024  # items that decide most misses before the rest is looked at

@@ -21,9 +21,9 @@ import numpy as np
 import polars as pl
 
 from recsys_core.artefacts import read_json, staged_folder, write_json
-from recsys_core.base_model.ranker import catalogue_hash
+from recsys_core.base_model import catalogue_hash
 from recsys_core.errors import ModelError
-from recsys_core.interactions.arrays import Catalogue
+from recsys_core.interactions import Catalogue
 
 FORMAT = 1
 USUAL_DAYS = 56  # what an item's usual promotions are counted over

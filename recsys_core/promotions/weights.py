@@ -14,13 +14,11 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, Field
 
-from recsys_core.adaptation.trust import Choice, fit_trust
+from recsys_core.adaptation import Choice, fit_trust
 from recsys_core.artefacts import read_json, staged_folder, write_json
-from recsys_core.base_model.blend import sample_candidates
-from recsys_core.base_model.ranker import Ranker
+from recsys_core.base_model import Ranker, sample_candidates
 from recsys_core.errors import DataError, ModelError
-from recsys_core.interactions.arrays import Catalogue, Queries, take_queries
-from recsys_core.interactions.knots import KNOTS, cut_histories, knot_shares, known_steps
+from recsys_core.interactions import KNOTS, Catalogue, Queries, cut_histories, knot_shares, known_steps, take_queries
 from recsys_core.promotions.table import FORMAT, Promotions, epoch_day
 
 SCORED = 16  # histories scored at once

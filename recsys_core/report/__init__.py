@@ -1,0 +1,5 @@
+"""The report: one page of tables and plots from the results of an evaluation."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
-from recsys_core.evaluation.results import METHOD_NAMES, SLICE_NAMES, MethodResult, Results
-from recsys_core.metrics.bootstrap import Interval
+from recsys_core.evaluation import METHOD_NAMES, SLICE_NAMES, MethodResult, Results
+from recsys_core.metrics import Interval
 from recsys_core.report.document import Block, Bullets, Cell, Figure, Folded, Heading, Table, Text
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recsys_core.evaluation.results import SLICE_NAMES, AudienceResult, MethodResult, Results, SegmentResult
+from recsys_core.evaluation import SLICE_NAMES, AudienceResult, MethodResult, Results, SegmentResult
 from recsys_core.report.base_sections import method_name, metric_name
 
 if TYPE_CHECKING:

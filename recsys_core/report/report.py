@@ -10,9 +10,8 @@ from collections import Counter
 from pathlib import Path
 
 from recsys_core.artefacts import staged_folder, write_json
-from recsys_core.evaluation.gate import AUDIENCES, name_audiences
-from recsys_core.evaluation.results import Gain, Results, SegmentResult
-from recsys_core.metrics.bootstrap import Interval
+from recsys_core.evaluation import AUDIENCES, Gain, Results, SegmentResult, name_audiences
+from recsys_core.metrics import Interval
 from recsys_core.report.base_sections import (
     count,
     data_section,

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from recsys_core.evaluation.gate import AUDIENCES, RIVAL_WORDS
-from recsys_core.evaluation.results import SLICE_NAMES, AudienceResult, MemberResult, Results, SegmentResult
+from recsys_core.evaluation import AUDIENCES, RIVAL_WORDS, SLICE_NAMES, AudienceResult, MemberResult, Results, SegmentResult
 from recsys_core.report.base_sections import count, gain_cell, method_name, p_value, value
 from recsys_core.report.document import Block, Bullets, Cell, Figure, Folded, Heading, Table, Text
 

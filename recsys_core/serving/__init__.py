@@ -1,5 +1,5 @@
 """Answering requests from a published bundle."""
 
-from recsys_core.serving.bundle import Bundle, Recommendation
+import lazy_loader
 
-__all__ = ["Bundle", "Recommendation"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

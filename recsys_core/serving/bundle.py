@@ -16,10 +16,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from recsys_core.adaptation.adapter import Adapter
-from recsys_core.adaptation.closed_form import ClosedFormConfig, Support, adapt_closed_form
-from recsys_core.adaptation.page import PAGE_STRENGTHS, page_adapter
-from recsys_core.interactions.arrays import Catalogue
+from recsys_core.adaptation import PAGE_STRENGTHS, Adapter, ClosedFormConfig, Support, adapt_closed_form, page_adapter
+from recsys_core.interactions import Catalogue
 from recsys_core.schema import PAD_ITEM, PAD_SCORE
 from recsys_core.serving.click import click_odds
 from recsys_core.serving.files import BundleParts, read_parts

@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from recsys_core.errors import DataError, RequestError
-from recsys_core.metrics.ranking import ranking_metrics
+from recsys_core.metrics import ranking_metrics
 from recsys_core.schema import PAD_SCORE
 from recsys_core.serving.bundle import Bundle
 from recsys_core.serving.request import check_k

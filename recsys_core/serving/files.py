@@ -18,11 +18,10 @@ import numpy as np
 import polars as pl
 from pydantic import ValidationError
 
-from recsys_core.adaptation.adapter import Adapter
-from recsys_core.adaptation.closed_form import Prior, prepare
+from recsys_core.adaptation import Adapter, Prior, prepare
 from recsys_core.artefacts import read_json
 from recsys_core.errors import BundleError
-from recsys_core.interactions.arrays import Catalogue
+from recsys_core.interactions import Catalogue
 from recsys_core.serving.lexical import LexicalIndex
 from recsys_core.serving.routing import Route, Router
 from recsys_core.serving.search import EncodesQueries, SearchConfig
@@ -31,10 +30,9 @@ from recsys_core.serving.shelves import Shelves
 from recsys_core.serving.verification import REMAKE, verify_bundle
 
 if TYPE_CHECKING:
-    from recsys_core.adaptation.family import Family
-    from recsys_core.base_model.click import ClickModel
-    from recsys_core.base_model.ranker import Ranker
-    from recsys_core.promotions.weights import PromotionWeights
+    from recsys_core.adaptation import Family
+    from recsys_core.base_model import ClickModel, Ranker
+    from recsys_core.promotions import PromotionWeights
 
 ITEMS, VECTORS, SEGMENTS, GOLDEN, USERS, SHELVES = (
     "items.parquet", "vectors.safetensors", "segments.json", "golden.json", "users.parquet", "shelves.parquet")
@@ -129,8 +127,8 @@ def read_parts(folder: Path) -> BundleParts:
 def _read_verified(folder: Path, manifest: dict[str, Any]) -> BundleParts:
     from safetensors.numpy import load_file
 
-    from recsys_core.adaptation.family import Family
-    from recsys_core.base_model.ranker import Ranker
+    from recsys_core.adaptation import Family
+    from recsys_core.base_model import Ranker
 
     arrays = load_file(str(folder / VECTORS))
     catalogue = Catalogue(pl.read_parquet(folder / ITEMS), arrays["text_of_item"], arrays["vectors"])
@@ -138,12 +136,12 @@ def _read_verified(folder: Path, manifest: dict[str, Any]) -> BundleParts:
     routes = [Route(**route) for route in read_json(folder / SEGMENTS)]
     click = None
     if (folder / CLICK).is_dir():
-        from recsys_core.base_model.click import ClickModel
+        from recsys_core.base_model import ClickModel
 
         click = ClickModel.load(folder / CLICK)
     promotions = None
     if (folder / PROMOTIONS).is_dir():
-        from recsys_core.promotions.weights import PromotionWeights
+        from recsys_core.promotions import PromotionWeights
 
         promotions = PromotionWeights.load(folder / PROMOTIONS, catalogue)
     ranker = Ranker.load(folder / RANKER, catalogue)

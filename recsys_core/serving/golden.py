@@ -50,7 +50,7 @@ def ask(bundle: Bundle, request: dict[str, Any]) -> list[Recommendation]:
     return bundle.search(**request, k=K) if "query" in request else bundle.recommend(**request, k=K)
 
 
-def record(bundle: Bundle) -> list[dict[str, Any]]:
+def record_golden(bundle: Bundle) -> list[dict[str, Any]]:
     """The golden requests with this bundle's answers, as golden.json keeps them."""
     answers = [(request, ask(bundle, request)) for request in golden_requests(bundle)]
     return [{"request": request, "items": [a.item_id for a in answer], "scores": [a.score for a in answer]}

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from recsys_core.adaptation.adapter import Adapter, check_lock
+from recsys_core.adaptation import Adapter, check_lock
 from recsys_core.errors import RequestError
 from recsys_core.serving.files import BundleParts
 from recsys_core.serving.history import History, parse_history, to_seconds

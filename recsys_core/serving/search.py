@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from recsys_core.errors import RequestError
-from recsys_core.interactions.arrays import Catalogue
+from recsys_core.interactions import Catalogue
 from recsys_core.serving.lexical import LexicalIndex
 
 MAX_QUERY = 512

@@ -19,7 +19,7 @@ import scipy.sparse as sp
 from pydantic import BaseModel, Field
 
 from recsys_core.errors import DataError
-from recsys_core.interactions.arrays import Interactions
+from recsys_core.interactions import Interactions
 from recsys_core.schema import CATEGORY_SEPARATOR
 
 log = logging.getLogger(__name__)

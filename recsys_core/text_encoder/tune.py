@@ -9,8 +9,7 @@ import numpy as np
 import polars as pl
 
 from recsys_core.artefacts import read_json, write_json
-from recsys_core.interactions.arrays import Catalogue, make_interactions
-from recsys_core.interactions.windows import Window
+from recsys_core.interactions import Catalogue, Window, make_interactions
 from recsys_core.text_encoder.encoder import EncoderConfig, TextEncoder, check_reading, load_encoder
 from recsys_core.text_encoder.finetune import FinetuneConfig, finetune_encoder
 from recsys_core.text_encoder.pairs import PairConfig, make_pairs

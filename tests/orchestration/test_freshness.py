@@ -159,7 +159,7 @@ def test_the_first_cycle_is_full_and_later_ones_nightly(state, monkeypatch) -> N
 def adapted(state, monkeypatch) -> dict[str, str]:
     """All segments adapted and evaluated; the returned dict says which of them the core calls stale."""
     stale: dict[str, str] = {}
-    monkeypatch.setattr("recsys_core.adaptation.stale.stale_adapters",
+    monkeypatch.setattr("recsys_core.adaptation.stale_adapters",
                         lambda adapters, base, features, names, shop, users: {n: r for n, r in stale.items() if n in names})
     for name in NAMES:
         for asset in ("segment_adapter", "segment_evaluation"):

@@ -1,0 +1,11 @@
+from .blend import Situation, fit_head, fit_weights, join_situations, sample_candidates
+from .click import ClickConfig, ClickModel, fit_click_model
+from .model import SERVING, BaseConfig, BaseModelArtefact, build_base, make_catalogue, make_lock, plan_shop
+from .parts import PART_NAMES, count_events
+from .ranker import Ranker, RankerConfig, catalogue_hash, fit_ranker
+
+__all__ = [
+    "PART_NAMES", "SERVING", "BaseConfig", "BaseModelArtefact", "ClickConfig", "ClickModel", "Ranker", "RankerConfig",
+    "Situation", "build_base", "catalogue_hash", "count_events", "fit_click_model", "fit_head", "fit_ranker", "fit_weights",
+    "join_situations", "make_catalogue", "make_lock", "plan_shop", "sample_candidates",
+]

@@ -1,0 +1,5 @@
+from .build import build_bundle
+from .champion import judge_bundle
+from .gates import BundleGateConfig
+
+__all__ = ["BundleGateConfig", "build_bundle", "judge_bundle"]

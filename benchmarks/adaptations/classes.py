@@ -26,9 +26,9 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from benchmarks.adaptations.class_adapter import ClassAdapter, ClassConfig, adapt_classes
 from benchmarks.rankings.questions import PLACE
 from benchmarks.record import ROOT, Bar
-from recsys_core.adaptation import ClassAdapter, ClassConfig, adapt_classes
 from recsys_core.cleaning import clean_items, compose_text
 from recsys_core.ingestion import open_shop
 from recsys_core.metrics import calibration_error

@@ -1,8 +1,8 @@
 """obp's off-policy estimates on the ZOZOTOWN samples it bundles, and the logs they were made from. Runs among the peers.
 
 Usage: python logged.py OUT. For each of two policies judged by the other's log writes JUDGED.npz: reward, propensity,
-probability (the judged policy's, of the item shown at its slot), predicted and expected (of obp's cross-fitted
-regression), `truth`, the click rate in the judged policy's own log, and obp's ipw, snipw and dr.
+probability (the judged policy's, of the item shown at its slot), `truth`, the click rate in the judged policy's own log,
+and obp's ipw and snipw.
 """
 
 import sys
@@ -11,9 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from obp.dataset import OpenBanditDataset
-from obp.ope import DoublyRobust, InverseProbabilityWeighting, RegressionModel, SelfNormalizedInverseProbabilityWeighting
+from obp.ope import InverseProbabilityWeighting, SelfNormalizedInverseProbabilityWeighting
 from obp.policy import BernoulliTS, Random
-from sklearn.linear_model import LogisticRegression
 
 CAMPAIGN = "all"
 
@@ -37,19 +36,14 @@ def main(out: Path) -> None:
         policy = (BernoulliTS(**settings, is_zozotown_prior=True, campaign=CAMPAIGN) if judged == "bts"
                   else Random(**settings))
         shown = policy.compute_batch_action_dist(n_rounds=log["n_rounds"])
-        model = RegressionModel(n_actions=log["n_actions"], len_list=3, action_context=log["action_context"],
-                                base_model=LogisticRegression(max_iter=1000, C=0.01))
         facts = {name: log[name] for name in ("reward", "action", "position", "pscore")}
-        rewards = model.fit_predict(context=log["context"], n_folds=2, random_state=0, **facts)
         rows = np.arange(log["n_rounds"])
         at = rows, log["action"], log["position"]
         facts["action_dist"] = shown
         np.savez(out / f"{judged}.npz", reward=log["reward"], propensity=log["pscore"], probability=shown[at],
-                 predicted=rewards[at], expected=(shown * rewards)[rows, :, log["position"]].sum(axis=1),
                  truth=logs[judged]["reward"].mean(),
                  ipw=InverseProbabilityWeighting().estimate_policy_value(**facts),
-                 snipw=SelfNormalizedInverseProbabilityWeighting().estimate_policy_value(**facts),
-                 dr=DoublyRobust().estimate_policy_value(estimated_rewards_by_reg_model=rewards, **facts))
+                 snipw=SelfNormalizedInverseProbabilityWeighting().estimate_policy_value(**facts))
 
 
 if __name__ == "__main__":

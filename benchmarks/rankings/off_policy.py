@@ -9,12 +9,12 @@ from benchmarks.rankings.questions import PLACE
 from recsys_core.evaluation import OffPolicyConfig, PolicyLog, policy_value
 
 DIRECTIONS = {"random": "bts", "bts": "random"}  # judged policy → whose log
-ARRAYS = ("reward", "propensity", "probability", "predicted", "expected")
-NAMES = {"ips": "ipw", "snips": "snipw", "dr": "dr"}  # ours → obp's
+ARRAYS = ("reward", "propensity", "probability")
+NAMES = {"ips": "ipw", "snips": "snipw"}  # ours → obp's
 
 
 def run() -> dict:
-    """Estimates of both; they must agree to rounding, because they are given the same log and reward model."""
+    """Estimates of both; they must agree to rounding, because they are given the same log."""
     place = PLACE / "logged"
     run_peer("logged.py", place)
     rows = []

@@ -24,7 +24,7 @@ from recsys_core.schema import CLICK, PURCHASE
 ITEM_COUNTS = {"item_id": pl.String, "item_purchases": pl.Int64, "item_impressions": pl.Int64,
                "item_conversions": pl.Int64}
 COUNTS = ("user_item_purchases", "user_purchases", "item_purchases", "item_impressions", "item_conversions")
-OPTIONAL = ("position", "score")  # used where the training rows have them
+POSITION = "position"  # used where the training rows have it
 _MODEL_FILE, _ITEMS_FILE, _FORMAT = "click.json", "item_counts.parquet", 1
 
 
@@ -69,9 +69,8 @@ class ClickModel:
         """Probability of the outcome for each row.
 
         Args:
-            features: the columns `COUNTS`, and `position` and `score` where the model was fitted
-                with them; a missing or null position or score counts as the average one, so that
-                an item is not judged by a slot it has not got yet.
+            features: the columns `COUNTS`, and `position` where the model was fitted with it; a missing or
+                null position counts as the average one, so that an item is not judged by a slot it has not got yet.
 
         Returns:
             float64 [n] in (0, 1).
@@ -88,13 +87,12 @@ class ClickModel:
         return _sigmoid(self.slope * logit + self.intercept)
 
     def click_features(self, items: Sequence[str], history: Sequence[str],
-                       positions: Sequence[int] | None = None,
-                       scores: Sequence[float] | None = None) -> pl.DataFrame:
+                       positions: Sequence[int] | None = None) -> pl.DataFrame:
         """The rows `predict` reads, for one user's request; an unknown item has zero counts.
 
         Args:
             items: n item ids. history: the user's item ids with the model's outcome, any order.
-            positions: n slots, from 1, where known. scores: n ranker scores, where known.
+            positions: n slots, from 1, where known.
         """
         taken = Counter(history)
         rows = pl.DataFrame({"item_id": list(items)}, schema={"item_id": pl.String}).join(
@@ -103,8 +101,7 @@ class ClickModel:
             pl.col("item_purchases", "item_impressions", "item_conversions").fill_null(0),
             pl.Series("user_item_purchases", [taken[item] for item in items], dtype=pl.Int64),
             pl.lit(len(history), dtype=pl.Int64).alias("user_purchases"),
-            pl.Series("position", positions or [None] * len(items), dtype=pl.Int32),
-            pl.Series("score", scores if scores is not None else [None] * len(items), dtype=pl.Float64))
+            pl.Series(POSITION, positions or [None] * len(items), dtype=pl.Int32))
 
     def save(self, folder: Path) -> None:
         """Write the model (JSON) and its item counts (Parquet) to `folder`, atomically."""
@@ -141,8 +138,7 @@ def fit_click_model(exposures: pl.DataFrame, config: ClickConfig,
     """Fit on the older exposures, calibrate on the newer ones (Platt 1999), keep today's item counts.
 
     Args:
-        exposures: `schema.EXPOSURES`, optionally with `score`, the ranker's score of the item for
-            the user at that time.
+        exposures: `schema.EXPOSURES`.
         config: penalty, prior and split.
         item_features: `schema.ITEM_FEATURES` of no day later than the model may know; they count
             what was taken of items that were never shown, or not since. Without them an item's
@@ -201,13 +197,12 @@ def _calibrated(model: ClickModel, newer: pl.DataFrame) -> ClickModel:
 
 
 def _feature_names(exposures: pl.DataFrame) -> list[str]:
-    optional = [name for name in OPTIONAL
-                if name in exposures.columns and exposures[name].null_count() < exposures.height]
-    return ["user_item", "repeat", "user_activity", "item_popularity", "item_shown", "item_rate", *optional]
+    placed = POSITION in exposures.columns and exposures[POSITION].null_count() < exposures.height
+    return ["user_item", "repeat", "user_activity", "item_popularity", "item_shown", "item_rate", *[POSITION] * placed]
 
 
 def _matrix(rows: pl.DataFrame, names: Sequence[str], base_rate: float, strength: float) -> np.ndarray:
-    """float64 [n, f]; NaN where a position or score is unknown."""
+    """float64 [n, f]; NaN where a position is unknown."""
     rate = (pl.col("item_conversions") + strength * base_rate) / (pl.col("item_impressions") + strength)
     rate = rate.clip(1e-9, 1 - 1e-9)
     expressions = {
@@ -217,11 +212,8 @@ def _matrix(rows: pl.DataFrame, names: Sequence[str], base_rate: float, strength
         "item_popularity": pl.col("item_purchases").log1p(),
         "item_shown": pl.col("item_impressions").log1p(),
         "item_rate": rate.log() - (1 - rate).log(),
-        "position": pl.col("position").cast(pl.Float64).log1p(),
-        "score": pl.col("score").cast(pl.Float64),
+        POSITION: (pl.col(POSITION) if POSITION in rows.columns else pl.lit(None)).cast(pl.Float64).log1p(),
     }
-    absent = [name for name in OPTIONAL if name not in rows.columns]
-    expressions |= {name: pl.lit(None, dtype=pl.Float64) for name in absent}
     columns = rows.select(expressions[name].fill_null(np.nan).alias(name) for name in names)
     return columns.to_numpy().astype(np.float64)
 

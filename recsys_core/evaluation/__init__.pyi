@@ -1,7 +1,7 @@
 from .contest import run_contest
 from .contestants import Adaptation
 from .gate import AUDIENCES, RIVAL_WORDS, GateConfig, Trial, decide, name_audiences
-from .off_policy import OffPolicyConfig, PolicyLog, history_before, policy_value
+from .off_policy import OffPolicyConfig, PolicyLog, policy_value
 from .offers import PROMOTIONS, OffersConfig, judge_promotions, read_judged
 from .results import METHOD_NAMES, SLICE_NAMES, AudienceResult, Gain, MemberResult, MethodResult, Results, SegmentResult
 from .segments import EvaluationConfig, Rivals, SegmentJudge, judge_segments, summarise
@@ -10,7 +10,7 @@ from .summary import Evidence, make_results, trials_of
 __all__ = [
     "AUDIENCES", "METHOD_NAMES", "PROMOTIONS", "RIVAL_WORDS", "SLICE_NAMES", "Adaptation", "AudienceResult",
     "EvaluationConfig", "Evidence", "Gain", "GateConfig", "MemberResult", "MethodResult", "OffPolicyConfig", "OffersConfig",
-    "PolicyLog", "Results", "Rivals", "SegmentJudge", "SegmentResult", "Trial", "decide", "history_before",
+    "PolicyLog", "Results", "Rivals", "SegmentJudge", "SegmentResult", "Trial", "decide",
     "judge_promotions", "judge_segments", "make_results", "name_audiences", "policy_value", "read_judged", "run_contest",
     "summarise", "trials_of",
 ]

@@ -36,16 +36,12 @@ class PolicyLog:
         reward: float64 [n], the outcome. propensity: float64 [n] in (0, 1], the logging policy's probability of the
             item shown, at its slot. probability: float64 [n] in [0, 1], the judged policy's of the same.
         cluster: [n], the user of each row, or the row's own number where users are unknown.
-        predicted, expected: float64 [n], a reward model's guess for the item shown, and its mean over what the judged
-            policy would show there. Both or neither; the model must not have been fitted on the same rows.
     """
 
     reward: np.ndarray
     propensity: np.ndarray
     probability: np.ndarray
     cluster: np.ndarray
-    predicted: np.ndarray | None = None
-    expected: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -53,7 +49,7 @@ class PolicyValue:
     """Mean reward per impression of the judged policy, by each estimator, and whether the log can tell.
 
     Args:
-        logged: of the logging policy itself. ips, snips: see `policy_value`. dr: None without a reward model.
+        logged: of the logging policy itself. ips, snips: see `policy_value`.
         effective_rows: (Σ w)² / Σ w², how many rows of the judged policy's own the log is worth.
         mean_weight: before clipping; near 1 if the propensities are right and cover what the policy shows.
         clipped: share of rows whose weight was clipped.
@@ -62,7 +58,6 @@ class PolicyValue:
     logged: Interval
     ips: Interval
     snips: Interval
-    dr: Interval | None
     effective_rows: float
     mean_weight: float
     clipped: float
@@ -72,8 +67,7 @@ def policy_value(log: PolicyLog, config: OffPolicyConfig, rng: np.random.Generat
     """Estimate the judged policy's value from the log, with w = min(probability / propensity, max_weight).
 
     IPS = mean(w·r) (Horvitz & Thompson 1952); SNIPS = Σ w·r / Σ w (Swaminathan & Joachims 2015), whose interval is that
-    of its linearisation, SNIPS + w·(r − SNIPS) / mean(w); DR = mean(expected + w·(r − predicted)) (Dudík et al. 2011),
-    right where either the propensities or the model are. Intervals draw clusters.
+    of its linearisation, SNIPS + w·(r − SNIPS) / mean(w). Intervals draw clusters.
 
     Raises:
         DataError: no rows, arrays of different lengths, a value out of its range, or a policy that never shows what
@@ -96,10 +90,9 @@ def policy_value(log: PolicyLog, config: OffPolicyConfig, rng: np.random.Generat
         return paired_bootstrap(values, log.cluster, rng, config.repeats)
 
     snips = (weight @ log.reward) / total
-    doubly = None if log.predicted is None else interval(log.expected + weight * (log.reward - log.predicted))
     return PolicyValue(
         interval(log.reward), interval(weight * log.reward),
-        interval(snips + weight * (log.reward - snips) / weight.mean()), doubly,
+        interval(snips + weight * (log.reward - snips) / weight.mean()),
         float(total**2 / (weight @ weight)), float(raw.mean()), float((raw > config.max_weight).mean()))
 
 
@@ -152,14 +145,9 @@ def history_before(events: Interactions, user: str, second: int, most: int = 100
 
 def _check(log: PolicyLog) -> None:
     """Every array of the log's length, every value in its range."""
-    if (log.predicted is None) != (log.expected is None):
-        raise DataError("off-policy log", "a reward model's guesses are half there", "give predicted and expected, or none")
-    bounds = {"reward": (-np.inf, np.inf), "propensity": (0, 1), "probability": (0, 1),
-              "predicted": (-np.inf, np.inf), "expected": (-np.inf, np.inf)}
+    bounds = {"reward": (-np.inf, np.inf), "propensity": (0, 1), "probability": (0, 1)}
     for name, (low, high) in bounds.items():
         values = getattr(log, name)
-        if values is None:
-            continue
         if not len(values) or len(values) != len(log.cluster):
             raise DataError("off-policy log", f"{len(values)} values of {name} for {len(log.cluster)} rows",
                             "one value per impression, at least one impression")

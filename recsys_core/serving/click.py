@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from recsys_core.serving.files import BundleParts
-from recsys_core.serving.history import TYPE_CODE, join_histories
+from recsys_core.serving.history import TYPE_CODE
 from recsys_core.serving.request import Request
 
 
@@ -26,11 +26,7 @@ def click_odds(parts: BundleParts, request: Request, items: Sequence[str], rows:
     click, past = parts.click, request.history
     taken = past.items[past.event_type == TYPE_CODE[click.outcome]]
     ids = parts.catalogue.item_ids
-    scores = None
-    if "score" in click.names:
-        ranked = parts.ranker.score(join_histories([past]), request.now)[0]
-        scores = [float(ranked[row]) if row >= 0 else None for row in rows]
-    p = click.predict(click.click_features(items, [ids[row] for row in taken], scores=scores))
+    p = click.predict(click.click_features(items, [ids[row] for row in taken]))
     offsets = np.zeros(len(ids))
     for part in request.offsets.values():
         offsets += part

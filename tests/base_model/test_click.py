@@ -72,19 +72,6 @@ def test_a_weekly_rhythm_does_not_set_the_level() -> None:
         assert abs(fit(rows).predict(weeks).mean() / weeks["label"].mean() - 1) < 0.15
 
 
-def test_a_ranker_score_is_used_where_the_rows_have_one() -> None:
-    rng = np.random.default_rng(3)
-    score = rng.normal(size=N)
-    label = rng.random(N) < 1 / (1 + np.exp(2 - 2 * score))
-    rows = exposures().with_columns(pl.Series("score", score), pl.Series("label", label).cast(pl.Int8))
-    model = fit(rows)
-    low, high, unknown = model.predict(rows.head(3).with_columns(
-        pl.Series("score", [-1.0, 1.0, None]), pl.lit(1).alias("user_item_purchases"),
-        pl.lit(5).alias("item_purchases"), pl.lit(2).cast(pl.Int32).alias("position"),
-        pl.lit(3).alias("user_purchases")))
-    assert low < 0.1 < unknown < high and high > 0.4
-
-
 def test_features_for_a_request() -> None:
     rows = exposures()
     model = fit(rows)

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from pydantic import BaseModel, Field
 
-from recsys_core.adaptation.adapter import check_lock
+from recsys_core.adaptation import check_lock
 from recsys_core.artefacts import read_json, staged_folder, write_json
 from recsys_core.errors import AdapterError
 from recsys_core.text_encoder import Encodes

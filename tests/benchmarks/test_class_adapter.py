@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import load_file, save_file
 
-from recsys_core.adaptation.classes import ClassAdapter, ClassConfig, adapt_classes
+from benchmarks.adaptations.class_adapter import ClassAdapter, ClassConfig, adapt_classes
 from recsys_core.errors import AdapterError, RecsysError
 from tests.adaptation.planted import NOUNS, WORDS, word_vectors
 
@@ -114,7 +114,7 @@ def test_one_shot_of_each_class_is_enough_to_start():
 
 
 def test_the_left_out_loss_is_that_of_solving_without_the_shot():
-    from recsys_core.adaptation.classes import _leave_out, _softmax, _solve
+    from benchmarks.adaptations.class_adapter import _leave_out, _softmax, _solve
 
     rng = np.random.default_rng(1)
     code = np.arange(40) % 4

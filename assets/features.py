@@ -1,4 +1,4 @@
-"""The feature store: six point-in-time tables in one DuckDB file, with Parquet snapshots for readers."""
+"""The feature store: four point-in-time tables in one DuckDB file, with Parquet snapshots for readers."""
 
 import dagster as dg
 import polars as pl
@@ -9,8 +9,6 @@ from recsys_core.schema import FEATURE_TABLES
 
 DESCRIPTIONS = {
     "item_features": "What was shown, clicked and bought, per item and day.",
-    "user_features": "Events, sessions and spend, per user and day.",
-    "session_features": "One row per session: who, when, how much.",
     "segment_events": "Which events belong to which segment.",
     "interactions": "The positive events that models train on, in order.",
     "exposures": "Every impression with its outcome and what was known just before it.",

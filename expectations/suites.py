@@ -142,11 +142,6 @@ SUITES: dict[str, list[Expectation]] = {
         _between("price", 0),
     ],
     "item_features": _count_suite("item_features", ("item_id", "day")),
-    "user_features": _count_suite("user_features", ("user_id", "day")),
-    "session_features": [
-        *_count_suite("session_features", ("session_id", "user_id"), ("started_at", "ended_at", "day")),
-        _holds("ends_after_start", ["started_at", "ended_at"], pl.col("ended_at") >= pl.col("started_at")),
-    ],
     "segment_events": [
         _rows(), _present("segment"), _present("event_id"), _unique_key("segment", "event_id"),
     ],

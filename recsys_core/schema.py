@@ -66,15 +66,6 @@ ITEM_FEATURES = {
     "clicks": pl.Int64, "carts": pl.Int64, "purchases": pl.Int64, "users": pl.Int64,
     "quantity": pl.Float64, "revenue": pl.Float64,
 }
-USER_FEATURES = {
-    "user_id": pl.String, "day": pl.Date, "events": pl.Int64, "purchases": pl.Int64,
-    "sessions": pl.Int64, "items": pl.Int64, "spend": pl.Float64,
-}
-SESSION_FEATURES = {
-    "session_id": pl.String, "user_id": pl.String, "started_at": UTC, "ended_at": UTC,
-    "day": pl.Date, "events": pl.Int64, "items": pl.Int64, "purchases": pl.Int64,
-    "value": pl.Float64,
-}
 SEGMENT_EVENTS = {"segment": pl.String, "event_id": pl.String}
 INTERACTIONS = {  # one row per positive event, sorted by user, timestamp, item, event_id
     "event_id": pl.String, "user_id": pl.String, "item_id": pl.String, "timestamp": UTC,
@@ -90,7 +81,6 @@ EXPOSURES = {  # one row per impression with its outcome and what was known just
     "item_conversions": pl.Int64,     # impressions of this item that led to the positive label
 }
 FEATURE_TABLES = {
-    "item_features": ITEM_FEATURES, "user_features": USER_FEATURES,
-    "session_features": SESSION_FEATURES, "segment_events": SEGMENT_EVENTS,
+    "item_features": ITEM_FEATURES, "segment_events": SEGMENT_EVENTS,
     "interactions": INTERACTIONS, "exposures": EXPOSURES,
 }

@@ -8,8 +8,8 @@ from .study import Shots, Study
 from .trust import Choice, fit_trust
 
 __all__ = [
-    "FAMILY", "PAGE_STRENGTHS", "AdaptationConfig", "Adapter", "Choice", "ClosedFormConfig",
-    "Family", "Offsets", "PageStrength", "Prior", "Shots", "Strengths", "Study", "Support",
-    "adapt_closed_form", "adapt_segments", "check_lock", "count_shots", "fit_trust", "leave_own_out", "make_segment_adapter",
-    "page_adapter", "prepare", "shot_counts", "solve_counts", "stale_adapters", "strength_at", "values_of",
+    "FAMILY", "PAGE_STRENGTHS", "AdaptationConfig", "Adapter", "Choice", "ClosedFormConfig", "Family", "Offsets",
+    "PageStrength", "Prior", "Shots", "Strengths", "Study", "Support", "adapt_closed_form", "adapt_segments", "check_lock",
+    "count_shots", "fit_trust", "leave_own_out", "make_segment_adapter", "page_adapter", "prepare", "shot_counts",
+    "solve_counts", "stale_adapters", "strength_at", "values_of",
 ]

@@ -40,12 +40,11 @@ from recsys_core.interactions import (
     cut_histories,
     knot_shares,
     known_steps,
-    make_queries,
     take_queries,
 )
 
 log = logging.getLogger(__name__)
-FORMAT = 2
+FORMAT = 3
 BLOCK = 32  # histories whose parts are held at once while choices are collected
 MATRICES = ("transitions", "text_transitions", "companions")  # of Counts, as they are saved
 
@@ -82,11 +81,8 @@ class RankerConfig(BaseModel, frozen=True, extra="forbid"):
     head_share: float = Field(0.5, ge=0, le=1, description="how far the blend moves from the whole to the head")
     trend_share: float = Field(2 / 3, ge=0, le=1, description="of the trend's weight: the fortnight that chooses the blend says "
                                                               "more of its own trends than of the next one's")
-    holdout_share: float = Field(0.1, gt=0, lt=0.5, description="newest events the blend is fitted on "
-                                                                "when no validation queries are given")
     max_queries: int = Field(5000, ge=1, description="choices the blend is fitted on at most")
     cut_queries: int = Field(200, ge=0, description="of those, so many again with only 0, 1, 2, 4, 8 or 16 steps known each")
-    max_history: int = Field(1000, ge=1, description="newest events of a history in those choices")
     sure_candidates: int = Field(1536, ge=1, description="likely items in each choice")
     tail_candidates: int = Field(512, ge=1, description="sampled other items in each choice")
     seed: int = Field(0, description="seed of the two samples above")
@@ -241,13 +237,10 @@ def fit_ranker(train: Interactions, catalogue: Catalogue, config: RankerConfig, 
                prior: np.ndarray | None = None) -> Ranker:
     """Count the training events and learn how much each part weighs.
 
-    Three ways, by what is given:
-    - `validation`: the blend is fitted on these questions, which must be later than `train`.
-    - neither: the newest `holdout_share` of `train` is held out for the blend, then counted in.
-    - `weights`: the blend is frozen and only the counts are made. A refit through the newest day is
-      `fit_ranker(newer, catalogue, ranker.config, weights=ranker.weights)`.
-
     Args:
+        validation: questions later than `train` that the blend is fitted on.
+        weights: float [knots, P], a frozen blend: only the counts are made. A refit through the newest day is
+            `fit_ranker(newer, catalogue, ranker.config, weights=ranker.weights)`. Neither: the first of `prior`.
         prior: float [kinds, knots, P], what the blend may start from; None: other shops' weights (`prior`).
 
     Raises:
@@ -259,19 +252,11 @@ def fit_ranker(train: Interactions, catalogue: Catalogue, config: RankerConfig, 
     if weights is not None and np.shape(weights) != (len(KNOTS), len(PART_NAMES)):
         raise ModelError("ranker", f"weights of shape {np.shape(weights)} for {len(KNOTS)} knots and {len(PART_NAMES)} parts",
                          "take the weights of a ranker fitted by this version")
-    if weights is not None:
-        return Ranker(config, catalogue, count_events(train, catalogue, config), weights, {"blend": "frozen"})
+    counts = count_events(train, catalogue, config)
     if validation is not None:
-        counts = count_events(train, catalogue, config)
-        learned, about = _fit_blend(counts, catalogue, config, validation, prior)
-        return Ranker(config, catalogue, counts, learned, about)
-    if not len(train):
-        return fit_ranker(train, catalogue, config, weights=prior[0])
-    cutoff = int(np.quantile(train.timestamp, 1.0 - config.holdout_share, method="lower"))
-    questions = make_queries(train, cutoff, int(train.timestamp.max()) + 1, max_history=config.max_history)
-    counts = count_events(train.before(cutoff), catalogue, config)
-    learned, about = _fit_blend(counts, catalogue, config, questions, prior)
-    return Ranker(config, catalogue, count_events(train, catalogue, config), learned, about)
+        return Ranker(config, catalogue, counts, *_fit_blend(counts, catalogue, config, validation, prior))
+    frozen = prior[0] if weights is None else weights
+    return Ranker(config, catalogue, counts, frozen, {"blend": "prior" if weights is None else "frozen"})
 
 
 def _fit_blend(counts: Counts, catalogue: Catalogue, config: RankerConfig,

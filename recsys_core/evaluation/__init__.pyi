@@ -10,7 +10,7 @@ from .summary import Evidence, make_results, trials_of
 __all__ = [
     "AUDIENCES", "METHOD_NAMES", "PROMOTIONS", "RIVAL_WORDS", "SLICE_NAMES", "Adaptation", "AudienceResult",
     "EvaluationConfig", "Evidence", "Gain", "GateConfig", "MemberResult", "MethodResult", "OffPolicyConfig", "OffersConfig",
-    "PolicyLog", "Results", "Rivals", "SegmentJudge", "SegmentResult", "Trial", "decide",
-    "judge_promotions", "judge_segments", "make_results", "name_audiences", "policy_value", "read_judged", "run_contest",
-    "summarise", "trials_of",
+    "PolicyLog", "Results", "Rivals", "SegmentJudge", "SegmentResult", "Trial", "decide", "judge_promotions",
+    "judge_segments", "make_results", "name_audiences", "policy_value", "read_judged", "run_contest", "summarise",
+    "trials_of",
 ]

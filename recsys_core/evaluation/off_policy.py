@@ -16,7 +16,7 @@ from pydantic import BaseModel, Field
 
 from recsys_core.base_model import Ranker
 from recsys_core.errors import DataError
-from recsys_core.interactions import SECONDS_PER_DAY, Histories, Interactions
+from recsys_core.interactions import MAX_HISTORY, SECONDS_PER_DAY, Histories, Interactions
 from recsys_core.metrics import Interval, paired_bootstrap
 
 
@@ -125,7 +125,7 @@ def ranker_log(ranker: Ranker, events: Interactions, exposures: pl.DataFrame, co
                      rows["user_id"].rank("dense").to_numpy())
 
 
-def history_before(events: Interactions, user: str, second: int, most: int = 1000) -> Histories:
+def history_before(events: Interactions, user: str, second: int, most: int = MAX_HISTORY) -> Histories:
     """One shopper's newest events strictly before a moment, as a single history; empty for a stranger.
 
     Args:

@@ -1,4 +1,4 @@
-"""The feature store: six point-in-time tables, computed in memory, committed to DuckDB together.
+"""The feature store: four point-in-time tables, computed in memory, committed to DuckDB together.
 
 DuckDB allows one writing process per file and locks readers out meanwhile, so everything is
 computed and checked on a private in-memory connection; the file is open only for one short

@@ -15,6 +15,7 @@ import polars as pl
 from recsys_core.errors import DataError
 from recsys_core.schema import CATEGORY_SEPARATOR, POSITIVE_EVENTS
 
+MAX_HISTORY = 1000  # newest events of a shopper that are looked at, in training, judging and serving alike
 SECONDS_PER_DAY = 86_400.0
 MAX_CATEGORY_LEVELS = 3  # deeper levels are as good as single items
 
@@ -199,7 +200,7 @@ def make_interactions(table: pl.DataFrame, catalogue: Catalogue) -> Interactions
 
 def make_queries(interactions: Interactions, start: int, end: int, *, target: np.ndarray | None = None,
                  users: np.ndarray | None = None, max_queries: int | None = None,
-                 max_history: int = 1000, min_history: int = 0,
+                 max_history: int = MAX_HISTORY, min_history: int = 0,
                  rng: np.random.Generator | None = None) -> Queries:
     """Turn the steps of [start, end) into ranking questions.
 

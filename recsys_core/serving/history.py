@@ -11,10 +11,9 @@ from typing import Any
 import numpy as np
 
 from recsys_core.errors import RequestError
-from recsys_core.interactions import SECONDS_PER_DAY, Histories
+from recsys_core.interactions import MAX_HISTORY, SECONDS_PER_DAY, Histories
 from recsys_core.schema import POSITIVE_EVENTS
 
-MAX_HISTORY = 1000  # as in training: older events are left out
 TYPE_CODE = {name: code for code, name in enumerate(POSITIVE_EVENTS)}
 
 

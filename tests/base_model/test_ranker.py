@@ -4,6 +4,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from recsys_core.base_model.prior import prior_weights
 from recsys_core.base_model.ranker import Ranker, RankerConfig, fit_ranker
 from recsys_core.errors import ModelError
 from recsys_core.interactions.arrays import Catalogue, Histories, Interactions, make_queries
@@ -153,10 +154,10 @@ def test_a_refit_with_frozen_weights_changes_only_the_counts(fitted):
     assert refitted.counts.popularity.sum() == len(interactions) > ranker.counts.popularity.sum()
 
 
-def test_the_blend_falls_back_on_the_newest_training_events():
+def test_without_questions_the_weights_are_those_of_other_shops():
     ranker = fit_ranker(shop(repeats=False), catalogue(), CONFIG)
-    assert ranker.settings["choices"] > 0 and ranker.settings["blend"] == "fitted"
-    assert ranker.counts.popularity.sum() == len(shop(repeats=False))
+    assert ranker.settings["blend"] == "prior"
+    np.testing.assert_array_equal(ranker.weights, prior_weights()[0].astype(np.float32))
 
 
 def test_a_shop_without_events_is_ranked_by_text():

@@ -98,8 +98,6 @@ def test_columns_that_are_not_finite_fail(name: str, value: float) -> None:
     ("item_features", "item_id", "same", "item_id_day_unique"),
     ("item_features", "purchases", -1, "purchases_in_range"),
     ("item_features", "revenue", None, "revenue_present"),
-    ("user_features", "user_id", "same", "user_id_day_unique"),
-    ("session_features", "ended_at", datetime(2024, 6, 9, tzinfo=UTC), "ends_after_start"),
     ("segment_events", "segment", None, "segment_present"),
     ("interactions", "event_type", "impression", "event_type_known"),
     ("interactions", "item_id", None, "item_id_present"),

@@ -81,24 +81,6 @@ def test_item_features(tmp_path: Path) -> None:
     ]
 
 
-def test_user_features(tmp_path: Path) -> None:
-    rows = build(tmp_path)["user_features"].rows()
-    assert rows == [  # user, day, events, purchases, sessions, items, spend
-        ("u", date(2024, 6, 3), 1, 1, 1, 1, 6.0),
-        ("u", date(2024, 6, 4), 2, 2, 1, 2, 0.3),
-        ("u", date(2024, 6, 6), 0, 0, 1, 0, 0.0),
-        ("v", date(2024, 6, 5), 2, 1, 2, 1, 1.0),
-        ("w", date(2024, 6, 6), 1, 1, 1, 1, 1.0),
-    ]
-
-
-def test_session_features(tmp_path: Path) -> None:
-    table = build(tmp_path)["session_features"]
-    assert table["session_id"].to_list() == ["s1", "s2", "s5", "s3", "s4", "s6"]
-    start, end = datetime(2024, 6, 3, 10, tzinfo=UTC), datetime(2024, 6, 3, 10, 6, tzinfo=UTC)
-    assert table.row(0) == ("s1", "u", start, end, date(2024, 6, 3), 1, 1, 1, 6.0)
-
-
 def test_interactions_are_sorted_positive_events(tmp_path: Path) -> None:
     table = build(tmp_path)["interactions"]
     assert table["event_id"].to_list() == ["p1", "p2", "p3", "c1", "p4", "p5"]

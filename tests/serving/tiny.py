@@ -24,7 +24,7 @@ from recsys_core.adaptation.solved import Ragged, Solved
 from recsys_core.artefacts import write_json
 from recsys_core.base_model.ranker import RankerConfig, fit_ranker
 from recsys_core.deployment.bundle import BundleConfig
-from recsys_core.interactions.arrays import Catalogue, make_interactions
+from recsys_core.interactions.arrays import Catalogue, make_interactions, make_queries
 from recsys_core.serving.lexical import tokenize
 
 LOCK = {"encoder": "e" * 64, "tokenizer": "t" * 64, "features": "f" * 64}
@@ -135,7 +135,10 @@ USERS = pl.DataFrame({"user_id": ["anna", "bert"], "region": ["north", "south"],
 def tiny_arguments(folder: Path) -> dict:
     """Everything `write_bundle` takes, written below `folder`."""
     catalogue = tiny_catalogue()
-    fit_ranker(make_interactions(tiny_events(), catalogue), catalogue, RankerConfig()).save(folder / "ranker")
+    events = make_interactions(tiny_events(), catalogue)
+    newest = int(np.quantile(events.timestamp, 0.9, method="lower"))
+    blend = fit_ranker(events.before(newest), catalogue, RankerConfig(), validation=make_queries(events, newest, 2**40)).weights
+    fit_ranker(events, catalogue, RankerConfig(), weights=blend).save(folder / "ranker")
     (folder / "student").mkdir(parents=True)
     (folder / "student" / "student.onnx").write_bytes(b"\x08\x08 stand-in")
     write_json(folder / "student" / "tokenizer.json", {})
@@ -145,5 +148,5 @@ def tiny_arguments(folder: Path) -> dict:
         "catalogue": catalogue, "ranker_folder": folder / "ranker", "student_folder": folder / "student",
         "families": {name: folder / "families" / name for name in FAVOURITES}, "routing": ROUTING, "shelves": SHELVES,
         "lock": LOCK, "metrics": {"ndcg@10": 0.5}, "lineage": {"shop": "tiny", "last_day": "2024-03-05"},
-        "licences": {"encoder": "Apache-2.0"}, "windows": {"twin": {}, "serving": {}}, "users": USERS,
+        "licences": {"encoder": "Apache-2.0"}, "windows": {"judged": {}, "shipped": {}}, "users": USERS,
         "config": BundleConfig(time_zone="America/New_York", context=("store", "weather"))}

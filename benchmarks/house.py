@@ -6,9 +6,11 @@ one. Both are asked in turns, each round in processes of their own; the figure i
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -54,8 +56,8 @@ def _speed() -> list[Bar]:
         older = Path(place) / "before"
         subprocess.run(["git", "worktree", "add", "--detach", older, before], cwd=ROOT, check=True, capture_output=True)
         try:
-            rounds = [[_ask(checkout, bundle, Path(place) / "answers.json") for checkout in (older, ROOT)]
-                      for _ in range(ROUNDS)]
+            asked = [(older, _in_older_words(bundle, older, Path(place) / "bundle")), (ROOT, bundle)]
+            rounds = [[_ask(*one, Path(place) / "answers.json") for one in asked] for _ in range(ROUNDS)]
         finally:
             subprocess.run(["git", "worktree", "remove", "--force", older], cwd=ROOT, check=True, capture_output=True)
     ratios = [new["recommend_ms"] / old["recommend_ms"] for old, new in rounds]
@@ -66,6 +68,22 @@ def _speed() -> list[Bar]:
                 f"{times[0]:.2f} ms at {before}, {times[1]:.2f} ms now; medians over the requests, least and most of the rounds"),
             Bar(names[1], float(unlike), *goals[1], n=len(old["answers"]),
                 note=f"requests answered with other items than at {before}")]
+
+
+def _in_older_words(bundle: Path, older: Path, copy: Path) -> Path:
+    """The same bundle with the names that the older commit has for the ranker's parts; the numbers are the same."""
+    shutil.copytree(bundle, copy)
+    code = "from recsys_core.base_model.ranker import FORMAT, PART_NAMES; import json; print(json.dumps([FORMAT, PART_NAMES]))"
+    told = subprocess.run([sys.executable, "-c", code], cwd=older, env={**os.environ, "PYTHONPATH": str(older)}, check=True,
+                          capture_output=True, text=True)
+    ranker, manifest = copy / "ranker" / "ranker.json", copy / "manifest.json"
+    about, listed = (json.loads(path.read_text("utf-8")) for path in (ranker, manifest))
+    about["format"], about["part_names"] = json.loads(told.stdout)
+    ranker.write_text(json.dumps(about), "utf-8")
+    listed["files"]["ranker/ranker.json"] = {"sha256": hashlib.sha256(ranker.read_bytes()).hexdigest(),
+                                             "size": ranker.stat().st_size}
+    manifest.write_text(json.dumps(listed), "utf-8")
+    return copy
 
 
 def _ask(checkout: Path, bundle: Path, answers: Path) -> dict:

@@ -114,7 +114,7 @@ def one_for_all(ranker: Ranker, choices: Queries) -> np.ndarray:
     situations = [(*situation[:3], KNOTS[-1]) for situation in start.situations(choices, np.random.default_rng(config.seed))]
     found = join_situations(situations)
     weights = fit_weights(found, hand_set(), config.ridge, 1e-9)
-    seen = found.features[PART_NAMES.index("bought_before")] > 0
+    seen = found.features[PART_NAMES.index("repeat")] > 0
     weights = fit_head(found, weights, seen=seen, top=config.head, ridge=config.head_ridge, smooth=1e-9,
                        share=config.head_share)
     return np.tile(weights[-1], (len(KNOTS), 1))

@@ -99,7 +99,7 @@ def learn_prior(choices: Sequence[Sequence[Situation]]) -> np.ndarray:
 def _learn(situations: Sequence[Situation], start: np.ndarray) -> np.ndarray:
     found = join_situations(situations)
     weights = fit_weights(found, start, RIDGE, SMOOTH)
-    return fit_head(found, weights, seen=found.features[PART_NAMES.index("bought_before")] > 0, top=SMALL.head,
+    return fit_head(found, weights, seen=found.features[PART_NAMES.index("repeat")] > 0, top=SMALL.head,
                     ridge=SMALL.head_ridge, smooth=SMOOTH, share=SMALL.head_share)
 
 

@@ -26,21 +26,21 @@ PARTS = {
     "popularity": "log(events + 0.5)",
     "bestseller": "log(1 + events / mean events): bends the line above for the head",
     "trend": "log of recent share over all-time share",
-    "bought_before": "1 if the item is in the history",
-    "bought_often": "log(times)",
-    "bought_popular": "bought_before × popularity",
-    "bought_recently_days": "log of the share of those times left after decay by days",
-    "bought_recently_steps": "Σ decay^steps",
-    "bought_last": "1 if in the newest step",
-    "repeat_habit": "bought_before × the share of repeats in this history",
+    "repeat": "1 if the item is in the history",
+    "repeat_times": "log(times)",
+    "repeat_popularity": "repeat × popularity",
+    "repeat_recency_days": "log of the share of those times left after decay by days",
+    "repeat_recency_steps": "Σ decay^steps",
+    "repeat_last_step": "1 if in the newest step",
+    "repeat_habit": "repeat × the share of repeats in this history",
     "transitions": "log(1 + what followed these items before / ε)",
     "text_transitions": "the same between texts, smoothed over similar texts",
     "text_profile": "cosine to the recency-weighted mean vector of the history",
     "text_last": "cosine to the mean vector of the newest step",
-    "bought_followed": "bought_before × transitions",
-    "bought_similar": "bought_before × text_profile",
+    "repeat_transitions": "repeat × transitions",
+    "repeat_text_profile": "repeat × text_profile",
     "companions": "log(1 + how much the shoppers of the history's items share with the item's / ε)",
-    "bought_companions": "bought_before × companions",
+    "repeat_companions": "repeat × companions",
     "brand": "log of the history's preference for the brand over its overall share",
     "category": "the same for the category",
 }
@@ -188,18 +188,18 @@ class Evidence:
         yield "trend", Static(self._trend(now))
         repeats = list(self._repeats(histories, rows))
         yield from repeats
-        bought = repeats[0][1].matrix()
+        known = repeats[0][1].matrix()
         following = self._following(histories, rows)
         yield "transitions", Sparse.of(following)
         yield "text_transitions", self._text_following(histories, rows)
         texts = list(self._texts(histories, rows))
         yield from texts
-        yield "bought_followed", Sparse.of(sp.csr_array(bought * following))
-        yield "bought_similar", self._among(bought, texts[0][1])
-        companions = sp.csr_array(bought @ self.counts.companions)
+        yield "repeat_transitions", Sparse.of(sp.csr_array(known * following))
+        yield "repeat_text_profile", self._among(known, texts[0][1])
+        companions = sp.csr_array(known @ self.counts.companions)
         companions.data = np.log1p(companions.data / np.float32(self.config.companion_epsilon))
         yield "companions", Sparse.of(companions)
-        yield "bought_companions", Sparse.of(sp.csr_array(bought * companions))
+        yield "repeat_companions", Sparse.of(sp.csr_array(known * companions))
         for name, codes in self.groups.items():
             yield name, Grouped(self._preference(histories, rows, name), codes)
 
@@ -236,19 +236,19 @@ class Evidence:
 
         by_days = gather(np.exp2(-histories.days_ago / config.repeat_half_life_days))
         events = np.maximum(np.diff(histories.indptr), 1)
-        yield "bought_before", like(np.ones(len(key)))
-        yield "bought_often", like(np.log(times))
-        yield "bought_popular", like(self.log_popularity[items])
-        yield "bought_recently_days", like(np.log(by_days / times + 0.05) - LOG_FLOOR)
-        yield "bought_recently_steps", like(gather(config.repeat_decay ** histories.steps_ago))
-        yield "bought_last", like(gather(histories.steps_ago == 0) > 0)
+        yield "repeat", like(np.ones(len(key)))
+        yield "repeat_times", like(np.log(times))
+        yield "repeat_popularity", like(self.log_popularity[items])
+        yield "repeat_recency_days", like(np.log(by_days / times + 0.05) - LOG_FLOOR)
+        yield "repeat_recency_steps", like(gather(config.repeat_decay ** histories.steps_ago))
+        yield "repeat_last_step", like(gather(histories.steps_ago == 0) > 0)
         yield "repeat_habit", like(np.repeat(1.0 - distinct / events, distinct))
 
-    def _among(self, bought: sp.csr_array, grouped: Grouped) -> Sparse:
-        """A grouped part's values at the items bought before, nothing elsewhere."""
-        rows = np.repeat(np.arange(bought.shape[0]), np.diff(bought.indptr))
-        values = grouped.values[rows, grouped.group[bought.indices]]
-        return Sparse(bought.indptr, bought.indices, values, bought.shape[1])
+    def _among(self, known: sp.csr_array, grouped: Grouped) -> Sparse:
+        """A grouped part's values at the items of the history, nothing elsewhere."""
+        rows = np.repeat(np.arange(known.shape[0]), np.diff(known.indptr))
+        values = grouped.values[rows, grouped.group[known.indices]]
+        return Sparse(known.indptr, known.indices, values, known.shape[1])
 
     def _followed(self, histories: Histories, rows: np.ndarray, column: np.ndarray, size: int) -> sp.csr_array:
         """[n, size]: the newest steps of each history by column [events], older ones weighing less."""

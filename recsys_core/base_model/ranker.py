@@ -277,7 +277,7 @@ def _fit_blend(counts: Counts, catalogue: Catalogue, config: RankerConfig,
     choices = join_situations(situations)
     start = max(prior, key=lambda kind: float(log_likelihood(choices, kind)[0].sum()))
     learned = fit_weights(choices, start, config.ridge, config.smooth)
-    learned = fit_head(choices, learned, seen=choices.features[PART_NAMES.index("bought_before")] > 0, top=config.head,
+    learned = fit_head(choices, learned, seen=choices.features[PART_NAMES.index("repeat")] > 0, top=config.head,
                        ridge=config.head_ridge, smooth=config.head_smooth, share=config.head_share)
     learned[:, PART_NAMES.index("trend")] *= config.trend_share
     mean = float(log_likelihood(choices, learned)[0].mean())

@@ -15,7 +15,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from scipy.special import expit, gammaln
 
 from recsys_core.adaptation.levels import Rows, Values
 
@@ -42,6 +41,8 @@ def log_lift(count: np.ndarray, expected: np.ndarray, prior: ItemPrior) -> np.nd
     a, rare = prior
     mean = (count + a) / (expected + a)
     if rare:
+        from scipy.special import expit  # learning needs it, serving does not
+
         odds = np.log(rare / (1 - rare)) + _log_likelihood(count, expected, WIDE) - _log_likelihood(count, expected, a)
         mean = mean + expit(odds) * ((count + WIDE) / (expected + WIDE) - mean)
     return np.log(mean)
@@ -49,6 +50,8 @@ def log_lift(count: np.ndarray, expected: np.ndarray, prior: ItemPrior) -> np.nd
 
 def _log_likelihood(count: np.ndarray, expected: np.ndarray, shape: float) -> np.ndarray:
     """Negative binomial log-likelihood, up to what does not depend on the shape."""
+    from scipy.special import gammaln
+
     return (gammaln(count + shape) - gammaln(shape) - shape * np.log1p(expected / shape)
             + count * np.log(expected / (expected + shape)))
 

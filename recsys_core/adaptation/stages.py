@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import scipy.sparse as sp
 
 from recsys_core.adaptation.cells import Cells, make_cells
 from recsys_core.adaptation.items import ItemPrior, item_gains, spectrum, tilt_items, unseen_items
@@ -171,10 +170,13 @@ class Stages:
 
     def tilt_text(self, strength: np.ndarray) -> Tilts:
         """Given strengths: see `tilt.fixed_tilts`."""
-        rows, components = self.rows, self.prior.components
+        rows = self.rows
         weight = np.ones(len(rows.item)) if rows.weight is None else rows.weight
-        texts = self.prior.catalogue.text_of_item[rows.item]
-        total = sp.csr_array((weight, (rows.segment, texts)), shape=(rows.segments, len(components))) @ components
+        total = np.zeros((rows.segments, self.prior.components.shape[1]))
+        for low in range(0, len(rows.item), Z_ROWS):
+            segment, part = rows.segment[low:low + Z_ROWS], weight[low:low + Z_ROWS, None] * self._z(rows.item[low:low + Z_ROWS])
+            first = np.flatnonzero(np.r_[True, segment[1:] != segment[:-1]])  # rows are ordered by segment
+            total[segment[first]] += np.add.reduceat(part, first, axis=0)
         tilts = fixed_tilts(self.prior.cells.moments, self.q, total, np.bincount(rows.segment, weight, rows.segments),
                             strength)
         self._expect(tilts)

@@ -1,8 +1,10 @@
 from .blend import Situation, fit_head, fit_weights, join_situations, sample_candidates
 from .click import ClickConfig, ClickModel, fit_click_model
+from .counting import count_events
+from .fit import fit_ranker
 from .model import SERVING, BaseConfig, BaseModelArtefact, build_base, make_catalogue, make_lock, plan_shop
-from .parts import PART_NAMES, count_events
-from .ranker import Ranker, RankerConfig, catalogue_hash, fit_ranker
+from .parts import PART_NAMES
+from .ranker import Ranker, RankerConfig, catalogue_hash
 
 __all__ = [
     "PART_NAMES", "SERVING", "BaseConfig", "BaseModelArtefact", "ClickConfig", "ClickModel", "Ranker", "RankerConfig",

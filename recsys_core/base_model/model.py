@@ -21,7 +21,8 @@ from pydantic import BaseModel, Field
 
 from recsys_core.artefacts import read_json, write_json
 from recsys_core.base_model.click import ClickConfig, ClickModel, fit_click_model
-from recsys_core.base_model.ranker import Ranker, RankerConfig, fit_ranker
+from recsys_core.base_model.fit import fit_ranker
+from recsys_core.base_model.ranker import Ranker, RankerConfig
 from recsys_core.errors import DataError, LeakageError, ModelError
 from recsys_core.ingestion import SegmentSpec
 from recsys_core.interactions import (

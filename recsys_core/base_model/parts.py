@@ -12,15 +12,9 @@ from typing import Protocol
 
 import numpy as np
 import polars as pl
-import scipy.sparse as sp
 
-from recsys_core.base_model.transitions import (
-    count_companions,
-    count_transitions,
-    smooth_transitions,
-    text_neighbours,
-)
-from recsys_core.interactions import SECONDS_PER_DAY, Catalogue, Histories, Interactions
+from recsys_core.base_model.sparse import Sparse
+from recsys_core.interactions import SECONDS_PER_DAY, Catalogue, Histories
 
 PARTS = {
     "popularity": "log(events + 0.5)",
@@ -54,16 +48,16 @@ class Counts:
 
     Args:
         popularity: float32 [N], events per item. recent: float32 [N], the same with exponential decay.
-        newest: timestamp of the newest event, seconds. transitions: float32 CSR [N, N].
-        text_transitions: float32 CSR [M, M]. companions: float32 CSR [N, N].
+        newest: timestamp of the newest event, seconds. transitions: [N, N].
+        text_transitions: [M, M]. companions: [N, N].
     """
 
     popularity: np.ndarray
     recent: np.ndarray
     newest: int
-    transitions: sp.csr_array
-    text_transitions: sp.csr_array
-    companions: sp.csr_array
+    transitions: Sparse
+    text_transitions: Sparse
+    companions: Sparse
 
 
 class Piece(Protocol):
@@ -90,36 +84,6 @@ class Static:
 
 
 @dataclass(frozen=True)
-class Sparse:
-    """Non-zero for few items of each history: the arrays of a CSR [n, size] without duplicates.
-
-    Not the matrix itself: a request makes a dozen of them, and each costs more to check than to use.
-    """
-
-    indptr: np.ndarray
-    indices: np.ndarray
-    data: np.ndarray
-    size: int
-
-    @classmethod
-    def of(cls, matrix: sp.csr_array) -> Sparse:
-        return cls(matrix.indptr, matrix.indices, matrix.data, matrix.shape[1])
-
-    def matrix(self) -> sp.csr_array:
-        return sp.csr_array((self.data, self.indices, self.indptr), (len(self.indptr) - 1, self.size))
-
-    def add(self, total: np.ndarray, row: int, weight: np.float32) -> None:
-        low, high = self.indptr[row], self.indptr[row + 1]
-        total[self.indices[low:high]] += weight * self.data[low:high]
-
-    def at(self, row: int, columns: np.ndarray) -> np.ndarray:
-        low, high = self.indptr[row], self.indptr[row + 1]
-        values = np.zeros(self.size, np.float32)
-        values[self.indices[low:high]] = self.data[low:high]
-        return values[columns]
-
-
-@dataclass(frozen=True)
 class Grouped:
     """One value per group of items (a text, a brand, a category): values [n, G], group int32 [N]."""
 
@@ -139,28 +103,6 @@ def group_codes(catalogue: Catalogue, column: str) -> np.ndarray:
         return np.zeros(len(catalogue), np.int32)
     values = catalogue.items[column].cast(pl.String)
     return values.rank("dense").fill_null(0).to_numpy().astype(np.int32)
-
-
-def count_events(train: Interactions, catalogue: Catalogue, config) -> Counts:
-    """Count everything the parts need from the training events.
-
-    Args:
-        config: a `RankerConfig`.
-    """
-    size = len(catalogue)
-    newest = int(train.timestamp.max()) if len(train) else 0
-    popularity = np.bincount(train.item, minlength=size).astype(np.float32)
-    age = (newest - train.timestamp) / SECONDS_PER_DAY
-    recent = np.bincount(train.item, np.exp2(-age / config.trend_half_life_days), size).astype(np.float32)
-    transitions = count_transitions(
-        train, size, window=config.window, decay=config.window_decay, backward=config.backward,
-        shrink=config.shrink, top_k=config.top_k)
-    neighbours = text_neighbours(catalogue.vectors, config.neighbours, config.neighbour_power)
-    between = smooth_transitions(transitions, popularity, catalogue.text_of_item, neighbours,
-                                 shrink=config.shrink, top_k=config.top_k)
-    companions = count_companions(train, size, newest=config.companion_events, shrink=config.companion_shrink,
-                                  top_k=config.companion_top_k)
-    return Counts(popularity, recent, newest, transitions, between, companions)
 
 
 class Evidence:
@@ -188,26 +130,21 @@ class Evidence:
         yield "trend", Static(self._trend(now))
         repeats = list(self._repeats(histories, rows))
         yield from repeats
-        known = repeats[0][1].matrix()
+        known = repeats[0][1]
         following = self._following(histories, rows)
-        yield "transitions", Sparse.of(following)
+        yield "transitions", following
         yield "text_transitions", self._text_following(histories, rows)
         texts = list(self._texts(histories, rows))
         yield from texts
-        yield "repeat_transitions", Sparse.of(sp.csr_array(known * following))
-        yield "repeat_text_profile", self._among(known, texts[0][1])
-        companions = sp.csr_array(known @ self.counts.companions)
-        companions.data = np.log1p(companions.data / np.float32(self.config.companion_epsilon))
-        yield "companions", Sparse.of(companions)
-        yield "repeat_companions", Sparse.of(sp.csr_array(known * companions))
+        yield "repeat_transitions", known.where(following)
+        similar = texts[0][1]
+        yield "repeat_text_profile", known.like(similar.values[known.rows(), similar.group[known.indices]])
+        shared = known.times(self.counts.companions)
+        companions = shared.like(np.log1p(shared.data / np.float32(self.config.companion_epsilon)))
+        yield "companions", companions
+        yield "repeat_companions", known.where(companions)
         for name, codes in self.groups.items():
             yield name, Grouped(self._preference(histories, rows, name), codes)
-
-    def _matrix(self, histories: Histories, rows: np.ndarray, weight: np.ndarray, column: np.ndarray,
-                width: int) -> sp.csr_array:
-        matrix = sp.csr_array((weight.astype(np.float32), (rows, column)), shape=(len(histories), width))
-        matrix.sum_duplicates()
-        return matrix
 
     def _trend(self, now: int | None) -> np.ndarray:
         """Log of an item's recent share over its overall share; fades as the newest event ages."""
@@ -244,27 +181,19 @@ class Evidence:
         yield "repeat_last_step", like(gather(histories.steps_ago == 0) > 0)
         yield "repeat_habit", like(np.repeat(1.0 - distinct / events, distinct))
 
-    def _among(self, known: sp.csr_array, grouped: Grouped) -> Sparse:
-        """A grouped part's values at the items of the history, nothing elsewhere."""
-        rows = np.repeat(np.arange(known.shape[0]), np.diff(known.indptr))
-        values = grouped.values[rows, grouped.group[known.indices]]
-        return Sparse(known.indptr, known.indices, values, known.shape[1])
-
-    def _followed(self, histories: Histories, rows: np.ndarray, column: np.ndarray, size: int) -> sp.csr_array:
+    def _followed(self, histories: Histories, rows: np.ndarray, column: np.ndarray, size: int) -> Sparse:
         """[n, size]: the newest steps of each history by column [events], older ones weighing less."""
         weight = np.float32(self.config.follow_decay) ** histories.steps_ago
         kept = weight > 1e-3
-        return self._matrix(histories, rows[kept], weight[kept], column[kept], size)
+        return Sparse.summed(rows[kept], column[kept], weight[kept], (len(histories), size))
 
-    def _following(self, histories: Histories, rows: np.ndarray) -> sp.csr_array:
-        size = len(self.catalogue)
-        following = sp.csr_array(self._followed(histories, rows, histories.items, size) @ self.counts.transitions)
-        following.data = np.log1p(following.data / np.float32(self.config.follow_epsilon))
-        return following
+    def _following(self, histories: Histories, rows: np.ndarray) -> Sparse:
+        following = self._followed(histories, rows, histories.items, len(self.catalogue)).times(self.counts.transitions)
+        return following.like(np.log1p(following.data / np.float32(self.config.follow_epsilon)))
 
     def _text_following(self, histories: Histories, rows: np.ndarray) -> Grouped:
         texts = self._followed(histories, rows, self.catalogue.text_of_item[histories.items], len(self.catalogue.vectors))
-        between = (texts @ self.counts.text_transitions).toarray()
+        between = texts.times(self.counts.text_transitions).dense()
         return Grouped(np.log1p(between / np.float32(self.config.text_follow_epsilon)), self.catalogue.text_of_item)
 
     def _texts(self, histories: Histories, rows: np.ndarray) -> Iterator[tuple[str, Grouped]]:
@@ -272,8 +201,8 @@ class Evidence:
                              ("text_last", (histories.steps_ago == 0).astype(np.float32))):
             kept = weight > 1e-3
             texts = self.catalogue.text_of_item[histories.items[kept]]
-            mixture = self._matrix(histories, rows[kept], weight[kept], texts, len(self.catalogue.vectors))
-            profile = mixture @ self.catalogue.vectors
+            mixture = Sparse.summed(rows[kept], texts, weight[kept], (len(histories), len(self.catalogue.vectors)))
+            profile = mixture.onto(self.catalogue.vectors)
             profile /= np.maximum(np.linalg.norm(profile, axis=1, keepdims=True), np.float32(1e-9))
             yield name, Grouped(profile @ self.catalogue.vectors.T, self.catalogue.text_of_item)
 
@@ -283,7 +212,9 @@ class Evidence:
         weight = np.float32(self.config.preference_decay) ** histories.steps_ago
         group = codes[histories.items]
         known = group > 0
-        taken = self._matrix(histories, rows[known], weight[known], group[known], len(share)).toarray()
+        shape = len(histories), len(share)
+        taken = np.bincount(rows[known] * shape[1] + group[known], weight[known], shape[0] * shape[1]).astype(np.float32)
+        taken = taken.reshape(shape)
         pseudo = np.float32(self.config.preference_pseudo_events)
         base = pseudo * share
         values = np.log((taken + base) / (base + taken.sum(axis=1, keepdims=True) * share))

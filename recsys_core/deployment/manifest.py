@@ -11,7 +11,7 @@ from recsys_core.artefacts import file_hash, write_json
 from recsys_core.serving import FORMAT, MANIFEST, check_kind, list_files
 
 # Whose arithmetic or file formats an answer depends on.
-PACKAGES = ("fewshot-recsys", "numpy", "scipy", "polars", "duckdb", "safetensors", "onnxruntime",
+PACKAGES = ("fewshot-recsys", "numpy", "polars", "duckdb", "safetensors", "onnxruntime",
             "tokenizers")
 
 

@@ -4,8 +4,9 @@ import numpy as np
 import polars as pl
 import pytest
 
+from recsys_core.base_model.fit import fit_ranker
 from recsys_core.base_model.prior import prior_weights
-from recsys_core.base_model.ranker import Ranker, RankerConfig, fit_ranker
+from recsys_core.base_model.ranker import Ranker, RankerConfig
 from recsys_core.errors import ModelError
 from recsys_core.interactions.arrays import Catalogue, Histories, Interactions, make_queries
 from recsys_core.interactions.knots import cut_histories, known_steps

@@ -22,7 +22,8 @@ from recsys_core.adaptation.family import Family
 from recsys_core.adaptation.items import ItemPrior
 from recsys_core.adaptation.solved import Ragged, Solved
 from recsys_core.artefacts import write_json
-from recsys_core.base_model.ranker import RankerConfig, fit_ranker
+from recsys_core.base_model.fit import fit_ranker
+from recsys_core.base_model.ranker import RankerConfig
 from recsys_core.deployment.bundle import BundleConfig
 from recsys_core.interactions.arrays import Catalogue, make_interactions, make_queries
 from recsys_core.serving.lexical import tokenize

@@ -1,4 +1,4 @@
-"""What tends to follow what: item-to-item transitions, and the same smoothed through text.
+"""What a night counts: popularity, what tends to follow what, the same smoothed through text, and companions.
 
 Closed form, counted once (SLIST: Choi et al., "Session-aware Linear Item-Item Models", WWW 2021, in
 its counting form): no gradient steps, so a night's refit costs seconds and is bit-identical.
@@ -9,10 +9,34 @@ from __future__ import annotations
 import numpy as np
 import scipy.sparse as sp
 
-from recsys_core.interactions import Interactions
+from recsys_core.base_model.parts import Counts
+from recsys_core.base_model.sparse import Sparse
+from recsys_core.interactions import SECONDS_PER_DAY, Catalogue, Interactions
 
 # Rows of a product held at once; the product of two sparse matrices can be far larger than its pruned rows.
 CHUNK_ROWS = 4096
+
+
+def count_events(train: Interactions, catalogue: Catalogue, config) -> Counts:
+    """Count everything the parts need from the training events.
+
+    Args:
+        config: a `RankerConfig`.
+    """
+    size = len(catalogue)
+    newest = int(train.timestamp.max()) if len(train) else 0
+    popularity = np.bincount(train.item, minlength=size).astype(np.float32)
+    age = (newest - train.timestamp) / SECONDS_PER_DAY
+    recent = np.bincount(train.item, np.exp2(-age / config.trend_half_life_days), size).astype(np.float32)
+    transitions = count_transitions(
+        train, size, window=config.window, decay=config.window_decay, backward=config.backward,
+        shrink=config.shrink, top_k=config.top_k)
+    neighbours = text_neighbours(catalogue.vectors, config.neighbours, config.neighbour_power)
+    between = smooth_transitions(transitions, popularity, catalogue.text_of_item, neighbours,
+                                 shrink=config.shrink, top_k=config.top_k)
+    companions = count_companions(train, size, newest=config.companion_events, shrink=config.companion_shrink,
+                                  top_k=config.companion_top_k)
+    return Counts(popularity, recent, newest, *map(Sparse.of, (transitions, between, companions)))
 
 
 def prune_rows(matrix: sp.csr_array, top_k: int) -> sp.csr_array:

@@ -3,7 +3,7 @@
 import numpy as np
 import scipy.sparse as sp
 
-from recsys_core.base_model.transitions import (
+from recsys_core.base_model.counting import (
     count_transitions,
     prune_rows,
     smooth_transitions,

@@ -1,0 +1,110 @@
+"""Sparse rows as three arrays, with the few operations that a request needs.
+
+SciPy's matrices check and convert more than a request computes, and they weigh more than everything else that serving
+installs but Polars. Counting, which happens once a night, uses SciPy.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+DENSE_SHARE = 32  # a row with more entries than 1/32 of the columns is summed over all columns: faster than sorting
+
+
+@dataclass(frozen=True)
+class Sparse:
+    """A sparse matrix [n, size] in compressed rows, columns ascending within a row, none twice.
+
+    Args:
+        indptr: int64 [n + 1]. indices: int [entries], columns. data: float32 [entries]. size: number of columns.
+    """
+
+    indptr: np.ndarray
+    indices: np.ndarray
+    data: np.ndarray
+    size: int
+
+    @classmethod
+    def of(cls, matrix: Any) -> Sparse:
+        """The same of a SciPy CSR array; its columns are sorted in place."""
+        matrix.sort_indices()
+        return cls(matrix.indptr.astype(np.int64), matrix.indices.astype(np.int32), matrix.data, matrix.shape[1])
+
+    @classmethod
+    def summed(cls, rows: np.ndarray, columns: np.ndarray, weight: np.ndarray, shape: tuple[int, int]) -> Sparse:
+        """From entries in any order; those of one place add up.
+
+        Args:
+            rows, columns: int [entries]. weight: float [entries].
+        """
+        key, inverse = np.unique(rows.astype(np.int64) * shape[1] + columns, return_inverse=True)
+        indptr = np.r_[0, np.cumsum(np.bincount(key // shape[1], minlength=shape[0]))]
+        return cls(indptr, (key % shape[1]).astype(np.int32), np.bincount(inverse, weight, len(key)).astype(np.float32), shape[1])
+
+    def __len__(self) -> int:
+        return len(self.indptr) - 1
+
+    def like(self, data: np.ndarray) -> Sparse:
+        """Other values at the same places."""
+        return Sparse(self.indptr, self.indices, data.astype(np.float32, copy=False), self.size)
+
+    def rows(self) -> np.ndarray:
+        """int64 [entries]: the row of every entry."""
+        return np.repeat(np.arange(len(self)), np.diff(self.indptr))
+
+    def dense(self) -> np.ndarray:
+        """float32 [n, size]."""
+        out = np.zeros((len(self), self.size), np.float32)
+        out[self.rows(), self.indices] = self.data
+        return out
+
+    def times(self, right: Sparse) -> Sparse:
+        """The matrix product with `right` [size, m]: sparse [n, m]."""
+        found = [_combine(right, self.indices[low:high], self.data[low:high])
+                 for low, high in zip(self.indptr[:-1], self.indptr[1:], strict=True)]
+        columns = np.concatenate([np.zeros(0, np.int32), *(one for one, _ in found)])
+        values = np.concatenate([np.zeros(0, np.float32), *(one for _, one in found)])
+        return Sparse(np.r_[0, np.cumsum([len(one) for one, _ in found])].astype(np.int64), columns, values, right.size)
+
+    def onto(self, matrix: np.ndarray) -> np.ndarray:
+        """The matrix product with a dense float32 [size, d]: float32 [n, d]."""
+        out = np.empty((len(self), matrix.shape[1]), np.float32)
+        for row, (low, high) in enumerate(zip(self.indptr[:-1], self.indptr[1:], strict=True)):
+            out[row] = self.data[low:high] @ matrix[self.indices[low:high]]
+        return out
+
+    def where(self, other: Sparse) -> Sparse:
+        """Each entry times that of `other` [n, size] at the same place; what either lacks is left out."""
+        _, mine, theirs = np.intersect1d(self.rows() * self.size + self.indices, other.rows() * self.size + other.indices,
+                                         assume_unique=True, return_indices=True)
+        kept = np.bincount(self.rows()[mine], minlength=len(self))
+        return Sparse(np.r_[0, np.cumsum(kept)], self.indices[mine], self.data[mine] * other.data[theirs], self.size)
+
+    def add(self, total: np.ndarray, row: int, weight: np.float32) -> None:
+        """Add one weighted row to `total`, float32 [size]."""
+        low, high = self.indptr[row], self.indptr[row + 1]
+        total[self.indices[low:high]] += weight * self.data[low:high]
+
+    def at(self, row: int, columns: np.ndarray) -> np.ndarray:
+        """One row's values at some columns: float32 [len(columns)]."""
+        low, high = self.indptr[row], self.indptr[row + 1]
+        values = np.zeros(self.size, np.float32)
+        values[self.indices[low:high]] = self.data[low:high]
+        return values[columns]
+
+
+def _combine(matrix: Sparse, rows: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The weighted sum of some rows: its columns, ascending, and its values float32."""
+    starts = matrix.indptr[rows]
+    lengths = matrix.indptr[rows + 1] - starts
+    at = np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
+    columns, values = matrix.indices[at], np.repeat(weight, lengths) * matrix.data[at]
+    if len(columns) * DENSE_SHARE > matrix.size:
+        total = np.bincount(columns, values, matrix.size)
+        kept = np.flatnonzero(total != 0).astype(np.int32)  # of booleans, ten times as fast as of floats
+        return kept, total[kept].astype(np.float32)
+    kept, inverse = np.unique(columns, return_inverse=True)
+    return kept, np.bincount(inverse, values, len(kept)).astype(np.float32)

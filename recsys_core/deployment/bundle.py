@@ -41,6 +41,7 @@ from recsys_core.serving import (
     SearchConfig,
     build_lexical,
     family_folder,
+    open_parts,
     record_golden,
 )
 
@@ -104,8 +105,7 @@ def write_bundle(folder: Path, *, catalogue: Catalogue, ranker_folder: Path, stu
             "context": list(config.context), "families": shipped, "shelves": shelved,
             "promotions": [] if promotions is None else promotions.promotions.names,
             "search": config.search.model_dump()}
-        write_manifest(staging, about)
-        write_json(staging / GOLDEN, record_golden(Bundle.load(staging)))
+        write_json(staging / GOLDEN, record_golden(Bundle(open_parts(staging, about))))
         manifest = write_manifest(staging, about)
         log.info("bundle: %d items, %d families, %d shelves, %.1f MB", len(catalogue), len(shipped), len(shelved),
                  sum(entry["size"] for entry in manifest["files"].values()) / 1e6)

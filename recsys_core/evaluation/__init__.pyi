@@ -1,9 +1,9 @@
 from .contest import run_contest
 from .contestants import Adaptation
-from .gate import AUDIENCES, RIVAL_WORDS, GateConfig, Trial, decide, name_audiences
+from .gate import AUDIENCES, GateConfig, RIVAL_WORDS, Trial, decide, name_audiences
 from .off_policy import OffPolicyConfig, PolicyLog, policy_value
-from .offers import PROMOTIONS, OffersConfig, judge_promotions, read_judged
-from .results import METHOD_NAMES, SLICE_NAMES, AudienceResult, Gain, MemberResult, MethodResult, Results, SegmentResult
+from .offers import OffersConfig, PROMOTIONS, judge_promotions, read_judged
+from .results import AudienceResult, Gain, METHOD_NAMES, MemberResult, MethodResult, Results, SLICE_NAMES, SegmentResult
 from .segments import EvaluationConfig, Rivals, SegmentJudge, judge_segments, summarise
 from .summary import Evidence, make_results, trials_of
 

@@ -1,16 +1,16 @@
-from .bundle import REQUEST_CONFIG, Bundle, Recommendation
-from .files import CLICK, GOLDEN, ITEMS, PROMOTIONS, RANKER, SEGMENTS, SHELVES, STUDENT, USERS, VECTORS, family_folder
+from .bundle import Bundle, REQUEST_CONFIG, Recommendation
+from .files import CLICK, GOLDEN, ITEMS, PROMOTIONS, RANKER, SEGMENTS, SHELVES, STUDENT, USERS, VECTORS, family_folder, open_parts
 from .golden import record_golden
 from .lexical import build_lexical
 from .routing import Route
 from .search import SearchConfig
 from .shelves import NEW_ARRIVALS, SHELF_COLUMNS
-from .text import STUDENT_FORMAT, STUDENT_MODEL, STUDENT_SETTINGS, STUDENT_TOKENIZER, OnnxEncoder
+from .text import OnnxEncoder, STUDENT_FORMAT, STUDENT_MODEL, STUDENT_SETTINGS, STUDENT_TOKENIZER
 from .verification import FORMAT, MANIFEST, check_kind, list_files
 
 __all__ = [
     "CLICK", "FORMAT", "GOLDEN", "ITEMS", "MANIFEST", "NEW_ARRIVALS", "PROMOTIONS", "RANKER", "REQUEST_CONFIG", "SEGMENTS",
     "SHELF_COLUMNS", "SHELVES", "STUDENT", "STUDENT_FORMAT", "STUDENT_MODEL", "STUDENT_SETTINGS", "STUDENT_TOKENIZER",
     "USERS", "VECTORS", "Bundle", "OnnxEncoder", "Recommendation", "Route", "SearchConfig", "build_lexical", "check_kind",
-    "family_folder", "list_files", "record_golden",
+    "family_folder", "list_files", "open_parts", "record_golden",
 ]

@@ -79,7 +79,7 @@ class BundleParts:
         """The query encoder; its runtime is only started by the first search."""
         from recsys_core.serving.text import OnnxEncoder
 
-        return OnnxEncoder.load(self.folder / STUDENT)
+        return OnnxEncoder.load(self.folder / STUDENT, verified=True)
 
     @cached_property
     def prior(self) -> Prior:
@@ -116,7 +116,11 @@ def read_parts(folder: Path) -> BundleParts:
         BundleError: it does not verify, or what it holds does not fit together.
         AdapterError: an adapter made for another base.
     """
-    manifest = verify_bundle(folder)
+    return open_parts(folder, verify_bundle(folder))
+
+
+def open_parts(folder: Path, manifest: dict[str, Any]) -> BundleParts:
+    """Read a bundle whose files are known to be right; raises as `read_parts`."""
     try:
         return _read_verified(folder, manifest)
     except (OSError, KeyError, ValueError, ValidationError, pl.exceptions.PolarsError) as error:

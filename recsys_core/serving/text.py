@@ -38,11 +38,12 @@ class OnnxEncoder:
         return self.settings["teacher"]
 
     @classmethod
-    def load(cls, folder: Path, threads: int = 1) -> OnnxEncoder:
+    def load(cls, folder: Path, threads: int = 1, verified: bool = False) -> OnnxEncoder:
         """Verify and open a student folder.
 
         Args:
             threads: onnxruntime's threads per query; one is fastest for short texts.
+            verified: the caller has checked the files' hashes, as `Bundle.load` has.
 
         Raises:
             BundleError: if a file is missing, of another format, or not the one that was exported.
@@ -60,7 +61,7 @@ class OnnxEncoder:
                               "distil the student again with this version")
         for name in (STUDENT_MODEL, STUDENT_TOKENIZER):  # before anything parses them
             path = folder / name
-            if not path.is_file() or file_hash(path) != settings["files"].get(name):
+            if not verified and (not path.is_file() or file_hash(path) != settings["files"].get(name)):
                 raise BundleError(str(path), f"is missing or differs from its hash in {STUDENT_SETTINGS}",
                                   "distil the student again")
         options = onnxruntime.SessionOptions()

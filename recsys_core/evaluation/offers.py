@@ -29,7 +29,8 @@ from recsys_core.promotions import PromotionConfig, PromotionWeights, fit_promot
 
 log = logging.getLogger(__name__)
 
-PROMOTIONS, JUDGED = "promotions", "judged.json"
+PROMOTIONS = "promotions"
+JUDGED = "judged.json"
 
 
 class OffersConfig(BaseModel, frozen=True, extra="forbid"):

@@ -34,9 +34,17 @@ if TYPE_CHECKING:
     from recsys_core.base_model import ClickModel, Ranker
     from recsys_core.promotions import PromotionWeights
 
-ITEMS, VECTORS, SEGMENTS, GOLDEN, USERS, SHELVES = (
-    "items.parquet", "vectors.safetensors", "segments.json", "golden.json", "users.parquet", "shelves.parquet")
-RANKER, STUDENT, FAMILIES, CLICK, PROMOTIONS = "ranker", "student", "families", "click", "promotions"
+ITEMS = "items.parquet"
+VECTORS = "vectors.safetensors"
+SEGMENTS = "segments.json"
+GOLDEN = "golden.json"
+USERS = "users.parquet"
+SHELVES = "shelves.parquet"
+RANKER = "ranker"
+STUDENT = "student"
+FAMILIES = "families"
+CLICK = "click"
+PROMOTIONS = "promotions"
 LOGITS_KEPT = 64_000_000  # floats of the members' logits that stay in memory
 
 

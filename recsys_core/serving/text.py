@@ -10,7 +10,9 @@ import numpy as np
 from recsys_core.artefacts import file_hash, read_json
 from recsys_core.errors import BundleError, RecsysError
 
-STUDENT_MODEL, STUDENT_TOKENIZER, STUDENT_SETTINGS = "student.onnx", "tokenizer.json", "student.json"
+STUDENT_MODEL = "student.onnx"
+STUDENT_TOKENIZER = "tokenizer.json"
+STUDENT_SETTINGS = "student.json"
 STUDENT_FORMAT = 1
 
 

@@ -14,7 +14,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 PY := .venv/bin/python
 INSTALLED := .venv/.installed
 
-.PHONY: demo shop test ui lint bench bench-peers clean
+.PHONY: demo shop test ui lint docs bench bench-peers clean
 .DEFAULT_GOAL := demo
 
 demo: $(INSTALLED)  ## the whole chain on the embedded shop, then what it found (PROFILE=quick: a slice)
@@ -31,6 +31,9 @@ test: $(INSTALLED)
 
 lint: $(INSTALLED)
 	@$(PY) -m ruff check .
+
+docs: $(INSTALLED)  ## this documentation and the API as a site: RECSYS_HOME/site/index.html
+	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet --site-dir $(abspath $(RECSYS_HOME))/site
 
 ui: $(INSTALLED)  ## Dagster on http://localhost:3000 with schedules and sensors (PORT=…)
 	@DAGSTER_HOME=$$($(PY) -m orchestration.instance) $(PY) -m dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)

@@ -22,7 +22,7 @@ def test_every_direct_requirement_is_in_the_metadata():
 
 
 def test_serving_asks_for_no_training_and_no_orchestration():
-    heavy = {"torch", "transformers", "peft", "dagster", "mlflow", "great-expectations", "duckdb", "matplotlib", "pandas"}
+    heavy = {"torch", "transformers", "peft", "dagster", "mlflow", "great-expectations", "matplotlib", "pandas", "pyarrow"}
     assert not heavy & names(PROJECT["dependencies"] + PROJECT["optional-dependencies"]["serve"])
 
 

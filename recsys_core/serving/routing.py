@@ -82,6 +82,16 @@ class Resolved(NamedTuple):
     note: str | None = None
 
 
+class _Stream:
+    """A frame that DuckDB reads as an Arrow stream: for one of polars' it would ask for pyarrow, which serving does without."""
+
+    def __init__(self, frame: pl.DataFrame) -> None:
+        self._frame = frame
+
+    def __arrow_c_stream__(self, requested_schema: object = None) -> object:
+        return self._frame.__arrow_c_stream__(requested_schema)
+
+
 class Router:
     """Segments of one bundle, their conditions bound once.
 
@@ -102,7 +112,7 @@ class Router:
         self._known = {name: frozenset(values) for name, values in members.items()}
         # Conditions come with the bundle: they may compute, but reach no file and no network.
         self._sql = duckdb.connect(":memory:", config={"enable_external_access": "false", "lock_configuration": "true"})
-        self._sql.register("items", items.with_row_index("catalogue_row"))
+        self._sql.register("items", _Stream(items.with_row_index("catalogue_row")))
         self._inside = {route.name: self._candidates(route, items.height) for route in routes
                         if route.decision == "promoted" and route.candidates != "true"}
 

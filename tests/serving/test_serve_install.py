@@ -1,0 +1,99 @@
+"""`pip install .[serve]` in an empty environment is enough to answer, with the real ONNX and tokenizer libraries."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from recsys_core.artefacts import file_hash, write_json
+from recsys_core.deployment.bundle import write_bundle
+from recsys_core.serving import STUDENT_FORMAT, STUDENT_MODEL, STUDENT_SETTINGS, STUDENT_TOKENIZER
+from tests.serving.tiny import TITLES, WordEncoder, tiny_arguments
+
+ROOT = Path(__file__).parents[2]
+PACKAGED = ("pyproject.toml", "README.md", "LICENSE", "NOTICE", "recsys_core", "assets", "orchestration", "expectations")
+# What pip says where no index answers; everything else is a failure of ours.
+UNREACHABLE = ("NewConnectionError", "NameResolutionError", "ConnectTimeoutError", "ReadTimeoutError", "ProxyError",
+               "Connection refused", "Network is unreachable")
+PIP = (sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet")
+ASK = """
+import importlib.util, json, sys
+import recsys_core
+from recsys_core.serving import Bundle
+
+bundle = Bundle.load(sys.argv[1])
+mine = bundle.adapt([{"item_id": item, "label": 1} for item in ("d0", "d1", "d2", "d4", "d1", "d2")])
+print(json.dumps({
+    "code": recsys_core.__file__,
+    "heavy": [name for name in ("torch", "dagster", "pandas", "pyarrow", "scipy", "sklearn") if importlib.util.find_spec(name)],
+    "recommended": bundle.recommend(["k0"], k=1)[0].item_id,
+    "store": bundle.recommend([], k=1, segment="auto", context={"store": "367"})[0].segment,
+    "found": [answer.item_id for answer in bundle.search("glass teapot", k=2)],
+    "text": bundle.search("glass teapot", k=1)[0].reasons["text"],
+    "deli": [[answer.item_id[0] for answer in bundle.recommend([], k=20, adapter=adapter)].index("d")
+             for adapter in (None, mine)]}))
+"""
+
+
+def word_student(folder: Path) -> None:
+    """`WordEncoder` as a student: a tokenizer of whole words and a network that adds up their vectors."""
+    from onnx import TensorProto, helper, numpy_helper, save
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+
+    words = sorted({word for title in TITLES.values() for word in title.lower().split()})
+    tokenizer = Tokenizer(models.WordLevel({word: n for n, word in enumerate(["?", *words])}, unk_token="?"))
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.Whitespace()
+    tokenizer.save(str(folder / STUDENT_TOKENIZER))
+    vectors = np.concatenate([np.zeros((1, 16), np.float32), WordEncoder().encode(words)])
+    rows = [helper.make_tensor_value_info(name, TensorProto.INT64, ["n", "length"]) for name in ("input_ids", "attention_mask")]
+    answer = helper.make_tensor_value_info("sentence_embedding", TensorProto.FLOAT, ["n", 16])
+    nodes = [helper.make_node("Gather", ["vectors", "input_ids"], ["words"]),
+             helper.make_node("ReduceSum", ["words", "axis"], ["total"], keepdims=0),
+             helper.make_node("LpNormalization", ["total"], ["sentence_embedding"], axis=-1, p=2)]
+    constants = [numpy_helper.from_array(vectors, "vectors"), numpy_helper.from_array(np.array([1], np.int64), "axis")]
+    graph = helper.make_graph(nodes, "words", rows, [answer], constants)
+    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), folder / STUDENT_MODEL)
+    write_json(folder / STUDENT_SETTINGS, {
+        "format": STUDENT_FORMAT, "max_length": 32, "dim": 16, "pad_id": 0, "teacher": {},
+        "files": {name: file_hash(folder / name) for name in (STUDENT_MODEL, STUDENT_TOKENIZER)}})
+
+
+@pytest.fixture
+def python(tmp_path) -> Path:
+    """The interpreter of an empty environment, where pip reaches an index."""
+    asked = subprocess.run([*PIP, "download", "--no-deps", "--no-cache-dir", "--retries", "1", "--dest", tmp_path / "asked",
+                            "lazy_loader"], capture_output=True, text=True)
+    if asked.returncode and any(sign in asked.stderr for sign in UNREACHABLE):
+        pytest.skip("pip reaches no package index")
+    assert asked.returncode == 0, asked.stderr
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", tmp_path / "venv"], check=True)
+    return tmp_path / "venv" / "bin" / "python"
+
+
+@pytest.mark.index
+def test_the_serve_extra_alone_loads_a_bundle_and_answers(python, tmp_path):
+    source, elsewhere = tmp_path / "source", tmp_path / "elsewhere"
+    source.mkdir()
+    elsewhere.mkdir()
+    for name in PACKAGED:
+        copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+        copy(ROOT / name, source / name)
+    done = subprocess.run([*PIP, "--python", python, "install", "--no-compile", f"{source}[serve]"], cwd=elsewhere,
+                          capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    arguments = tiny_arguments(tmp_path / "sources")
+    word_student(arguments["student_folder"])
+    write_bundle(tmp_path / "bundle", **arguments)
+    environment = {**os.environ, "PYTHONPATH": ""}
+    ran = subprocess.run([python, "-c", ASK, tmp_path / "bundle"], cwd=elsewhere, env=environment, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    answers = json.loads(ran.stdout)
+    assert Path(answers["code"]).is_relative_to(tmp_path / "venv") and answers["heavy"] == []
+    assert answers["recommended"] and answers["store"] == "store"
+    assert set(answers["found"]) == {"k1", "k2"} and answers["text"] > 0
+    assert answers["deli"][1] < answers["deli"][0]  # the place of the first item of the clicked department

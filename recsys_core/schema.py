@@ -9,6 +9,7 @@ from __future__ import annotations
 import polars as pl
 
 UTC = pl.Datetime("us", "UTC")
+Columns = dict[str, pl.DataType | type[pl.DataType]]
 
 PAD_ITEM = ""
 PAD_SCORE = float("-inf")
@@ -61,17 +62,17 @@ LABELS = {
 # --- features (DuckDB, snapshotted to Parquet) ------------------------------------------------
 # Daily grain makes every aggregate point-in-time correct: the state at a cut-off is the sum of
 # the days before it, and a new night adds only its own rows.
-ITEM_FEATURES = {
+ITEM_FEATURES: Columns = {
     "item_id": pl.String, "day": pl.Date, "impressions": pl.Int64, "views": pl.Int64,
     "clicks": pl.Int64, "carts": pl.Int64, "purchases": pl.Int64, "users": pl.Int64,
     "quantity": pl.Float64, "revenue": pl.Float64,
 }
-SEGMENT_EVENTS = {"segment": pl.String, "event_id": pl.String}
-INTERACTIONS = {  # one row per positive event, sorted by user, timestamp, item, event_id
+SEGMENT_EVENTS: Columns = {"segment": pl.String, "event_id": pl.String}
+INTERACTIONS: Columns = {  # one row per positive event, sorted by user, timestamp, item, event_id
     "event_id": pl.String, "user_id": pl.String, "item_id": pl.String, "timestamp": UTC,
     "event_type": pl.String, "session_id": pl.String, "context": pl.String,
 }
-EXPOSURES = {  # one row per impression with its outcome and what was known just before it
+EXPOSURES: Columns = {  # one row per impression with its outcome and what was known just before it
     "event_id": pl.String, "user_id": pl.String, "item_id": pl.String, "timestamp": UTC,
     "label": pl.Int8, "position": pl.Int32, "propensity": pl.Float64,
     "user_item_purchases": pl.Int64,  # by this user of this item, on earlier days

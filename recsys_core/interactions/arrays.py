@@ -72,7 +72,8 @@ class Catalogue:
         """
         levels: list[tuple[str, pl.Series]] = []
         paths = self.items["category"].str.split(CATEGORY_SEPARATOR)
-        for level in range(1, min(int(paths.list.len().max() or 0), MAX_CATEGORY_LEVELS) + 1):
+        deepest = int(paths.list.len().drop_nulls().to_numpy().max(initial=0))
+        for level in range(1, min(deepest, MAX_CATEGORY_LEVELS) + 1):
             prefix = pl.when(pl.col("path").list.len() >= level).then(
                 pl.col("path").list.head(level).list.join(CATEGORY_SEPARATOR))
             levels.append((f"category_{level}", paths.to_frame("path").select(prefix).to_series()))
@@ -230,7 +231,7 @@ def make_queries(interactions: Interactions, start: int, end: int, *, target: np
     user_start = np.maximum.accumulate(np.where(new_user, np.arange(len(interactions)), 0))
     asked = np.unique(step_of_event[wanted])
     asked = asked[step_start[asked] - user_start[step_start[asked]] >= min_history]
-    if max_queries is not None and len(asked) > max_queries:
+    if max_queries is not None and rng is not None and len(asked) > max_queries:
         asked = np.sort(rng.choice(asked, max_queries, replace=False))
     at = step_start[asked]
     low = np.maximum(user_start[at], at - max_history)

@@ -10,10 +10,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime, time, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from pydantic import BaseModel, Field
 
+from recsys_core.errors import ShopError
 from recsys_core.ingestion import SegmentSpec
 
 BASE = "base"  # the windows of the base model itself; also those of every segment that is no scene
@@ -50,7 +52,7 @@ class Window:
         """The five cuts, ascending, as the constructor takes them after the name."""
         return self.validation_start, self.support_start, self.gate_start, self.report_start, self.report_end
 
-    def to_dict(self) -> dict:
+    def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
@@ -68,8 +70,8 @@ def plan_windows(first: int, last: int, segments: list[SegmentSpec], config: Win
     if order_only:
         # Seconds are reverse positions: a user's last step is reported, the one before it gates,
         # the one before that gives the shots.
-        end = last + 1
-        common = Window(BASE, end - 4, end - 3, end - 2, end - 1, end)
+        after = last + 1
+        common = Window(BASE, after - 4, after - 3, after - 2, after - 1, after)
         usual = [*(s.name for s in segments if s.kind != "scene"), *families]
         return {BASE: common} | {name: Window(name, *common.bounds) for name in usual}
     zone = ZoneInfo(time_zone)
@@ -92,6 +94,8 @@ def plan_windows(first: int, last: int, segments: list[SegmentSpec], config: Win
 def _scene_window(segment: SegmentSpec, start: date, end: date, validation: timedelta,
                   zone: ZoneInfo) -> Window | None:
     """Split a scene's own days 40 / 20 / 20 / 20 into shots, support, gate and report."""
+    if segment.start is None or segment.end is None:
+        raise ShopError(f"segment {segment.name!r}", "is a scene without start and end", "give both as YYYY-MM-DD")
     opens, closes = segment.start, min(end, segment.end + timedelta(days=1))
     days = (closes - opens).days
     if days < 5 or opens - validation < start + validation:

@@ -6,7 +6,9 @@ One shopper's baskets resemble each other, so the shopper is drawn, never the ba
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -38,7 +40,7 @@ class Interval:
                 "p_value": self.p_value, "n": self.n, "clusters": self.clusters}
 
     @classmethod
-    def from_json(cls, value: dict[str, float | int | None]) -> Interval:
+    def from_json(cls, value: Mapping[str, Any]) -> Interval:
         """The inverse of `to_json`."""
         return cls(**{**value, "low": -math.inf if value["low"] is None else value["low"],
                       "high": math.inf if value["high"] is None else value["high"]})
@@ -97,7 +99,7 @@ def paired_bootstrap(differences: np.ndarray, clusters: np.ndarray, rng: np.rand
     stretch = math.sqrt(c / (c - 1)) * float(stdtrit(c - 1, 1 - tail) / ndtri(1 - tail))
     means = mean + stretch * (means - mean)
     low, high = np.quantile(means, [tail, 1 - tail])
-    crossed, spread = np.count_nonzero(means <= 0), float(means.std())
+    crossed, spread = int(np.count_nonzero(means <= 0)), float(means.std())
     p_value = (1 + crossed) / (1 + repeats)
     if crossed < 10 and spread > 0:
         p_value = min(p_value, float(ndtr(-mean / spread)))

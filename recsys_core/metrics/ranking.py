@@ -55,7 +55,7 @@ def expected_ranks(scores: np.ndarray, target_indptr: np.ndarray, targets: np.nd
         near = values[likely] if likely is not None else None
         for at in range(target_indptr[row], target_indptr[row + 1]):
             own = values[targets[at]]
-            if own == -np.inf or (near is not None and np.count_nonzero(near > own) >= depth):
+            if own == -np.inf or (near is not None and depth is not None and np.count_nonzero(near > own) >= depth):
                 continue
             greater[at] = np.count_nonzero(values > own)
             tied[at] = np.count_nonzero(values == own) - 1

@@ -46,7 +46,7 @@ def export_onnx(student: Student, folder: Path) -> dict[str, Any]:
         _quantize(precise, staging / STUDENT_MODEL)
         precise.unlink()
         encoder.tokenizer.backend_tokenizer.save(str(staging / STUDENT_TOKENIZER))
-        settings = {
+        settings: dict[str, Any] = {
             "format": STUDENT_FORMAT, "pooling": encoder.pooling, "max_length": encoder.max_length,
             "dim": encoder.dim, "pad_id": encoder.pad_id, "teacher": student.teacher,
             "student": encoder.fingerprint, "agreement": {"float32": student.agreement},

@@ -22,6 +22,8 @@ from recsys_core.text_encoder import TextEncoder, VectorCache, affordable_steps,
 
 if TYPE_CHECKING:
     import torch
+    from peft import PeftModel
+    from transformers import PreTrainedModel
 
 log = logging.getLogger(__name__)
 
@@ -162,7 +164,8 @@ def _batches(lengths: np.ndarray, size: int, rng: np.random.Generator) -> Iterat
 
 def _spans(texts: list[str], order: np.ndarray, count: int, rng: np.random.Generator) -> list[str]:
     """Up to `count` distinct spans of 1–4 words, held-out texts' spans first, none a whole text."""
-    known, spans = set(texts), {}
+    known = set(texts)
+    spans: dict[str, None] = {}
     for row in np.resize(order, count):
         words = texts[row].split()
         width = int(rng.integers(1, 5))
@@ -171,7 +174,7 @@ def _spans(texts: list[str], order: np.ndarray, count: int, rng: np.random.Gener
     return [span for span in spans if span not in known]
 
 
-def layer_list(network: torch.nn.Module) -> torch.nn.ModuleList:
+def layer_list(network: PreTrainedModel | PeftModel) -> torch.nn.ModuleList:
     """The list of a transformer's layers, whatever its architecture calls it.
 
     Raises:
@@ -205,10 +208,11 @@ def _shallow_copy(teacher: TextEncoder, layers: int) -> TextEncoder:
         for name, child in module.named_children():
             if child is every:
                 setattr(module, name, kept)
+    inner: Any  # `layer_idx` is an attribute of Transformers' modules that PyTorch's do not declare
     for number, layer in enumerate(kept):
-        for module in layer.modules():
-            if hasattr(module, "layer_idx"):
-                module.layer_idx = number
+        for inner in layer.modules():
+            if hasattr(inner, "layer_idx"):
+                inner.layer_idx = number
     network.config.num_hidden_layers = layers
     if getattr(network.config, "layer_types", None):
         network.config.layer_types = [network.config.layer_types[number] for number in chosen]

@@ -94,9 +94,8 @@ class CachedGradient:
             loss.backward()
             return loss.item()
         loss = loss_of(vectors.requires_grad_())
-        loss.backward()
-        gradients = vectors.grad.split([len(part) for part in parts])
-        for number, gradient in enumerate(gradients):
+        (of_vectors,) = torch.autograd.grad(loss, vectors)
+        for number, gradient in enumerate(of_vectors.split([len(part) for part in parts])):
             embed(number).backward(gradient)
         return loss.item()
 

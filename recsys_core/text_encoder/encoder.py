@@ -29,6 +29,10 @@ from recsys_core.text_encoder.pretrained import (
 
 if TYPE_CHECKING:
     import torch
+    from peft import PeftModel
+    from transformers import PreTrainedModel
+
+    Network = PreTrainedModel | PeftModel
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +69,7 @@ class TextEncoder:
         ModelError: if the tokenizer is not a fast one (it could not be shipped as tokenizer.json).
     """
 
-    def __init__(self, model: torch.nn.Module, tokenizer: Any, *, pooling: Pooling, max_length: int,
+    def __init__(self, model: Network, tokenizer: Any, *, pooling: Pooling, max_length: int,
                  batch_tokens: int | None = None, dtype: str = "auto", device: str = "auto",
                  source: str = "") -> None:
         from tokenizers import Tokenizer
@@ -76,7 +80,7 @@ class TextEncoder:
         self.device, self.dtype = _choose_device(device), dtype
         if dtype == "auto":
             self.dtype = "bfloat16" if _bfloat16_is_fast(self.device) else "float32"
-        self.model = model.to(self.device).eval()
+        self.model: Network = model.to(self.device).eval()  # type: ignore[arg-type]  # a decorator hides that `to` is a method
         self.tokenizer, self.pooling, self.max_length, self.source = tokenizer, pooling, max_length, source
         self.batch_tokens = batch_tokens or (131_072 if self.device == "cuda" else 2_048)
         self._rules = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
@@ -165,7 +169,7 @@ class TextEncoder:
             states = (network or self.model)(input_ids=tokens, attention_mask=mask).last_hidden_state
         return torch.nn.functional.normalize(pool(states.float(), mask, self.pooling), dim=-1)
 
-    def with_model(self, model: torch.nn.Module) -> TextEncoder:
+    def with_model(self, model: Network) -> TextEncoder:
         """The same tokenizer and settings around another network."""
         return TextEncoder(model, self.tokenizer, pooling=self.pooling, max_length=self.max_length,
                            batch_tokens=self.batch_tokens, dtype=self.dtype, device=self.device,
@@ -174,7 +178,7 @@ class TextEncoder:
     def save(self, folder: Path) -> None:
         """Write weights (safetensors), tokenizer.json and encoder.json, replacing `folder` in one rename."""
         with staged_folder(Path(folder)) as staging:
-            self.model.save_pretrained(staging)
+            self.model.save_pretrained(str(staging))
             self.tokenizer.save_pretrained(staging)
             write_json(staging / SETTINGS_FILE, {
                 "pooling": self.pooling, "max_length": self.max_length, "source": self.source,

@@ -18,7 +18,7 @@ from recsys_core.artefacts import staged_folder
 from recsys_core.errors import ModelError
 from recsys_core.text_encoder.contrastive import CachedGradient, HeldOut
 from recsys_core.text_encoder.encoder import TextEncoder
-from recsys_core.text_encoder.lora import LoraSettings, add_lora, merge_lora, set_training
+from recsys_core.text_encoder.lora import LoraSettings, add_lora, lora_network, merge_lora, set_training
 from recsys_core.text_encoder.pairs import Pairs
 from recsys_core.text_encoder.schedule import affordable_steps, learning_rate
 
@@ -74,7 +74,7 @@ class FinetuneResult:
             raise ModelError(str(folder), "the pretrained weights were kept, there is no adapter to save",
                              "serve the pretrained encoder, or train with more pairs or steps")
         with staged_folder(Path(folder)) as staging:
-            self.adapter.save_pretrained(staging, save_embedding_layers=False)  # auto would ask the hub
+            self.adapter.save_pretrained(str(staging), save_embedding_layers=False)  # auto would ask the hub
 
 
 def finetune_encoder(encoder: TextEncoder, pairs: Pairs, config: FinetuneConfig, seed: int) -> FinetuneResult:
@@ -107,7 +107,7 @@ def finetune_encoder(encoder: TextEncoder, pairs: Pairs, config: FinetuneConfig,
     for parameter, value in zip(_trainable(trained), best, strict=True):
         parameter.data.copy_(value)
     trained.model.eval()
-    return FinetuneResult(merge_lora(trained), trained.model, curves)
+    return FinetuneResult(merge_lora(trained), lora_network(trained), curves)
 
 
 def _train(encoder: TextEncoder, train: Pairs, judge: HeldOut, config: FinetuneConfig,
@@ -122,7 +122,7 @@ def _train(encoder: TextEncoder, train: Pairs, judge: HeldOut, config: FinetuneC
     ids = encoder.tokenize(train.texts)
     lengths = np.array([len(ids[text]) for text in (*train.anchor, *train.positive)])
     steps = affordable_steps(lengths, 2 * config.batch_pairs, config.max_steps, config.max_tokens)
-    curves = [{"step": 0, "loss": None, "learning_rate": 0.0, **judge.measure(encoder)}]
+    curves: list[dict[str, Any]] = [{"step": 0, "loss": None, "learning_rate": 0.0, **judge.measure(encoder)}]
     best, kept, losses = None, 0, []
     for step in range(1, steps + 1):
         optimizer.param_groups[0]["lr"] = rate = learning_rate(step, steps, config.learning_rate, config.warmup)

@@ -54,7 +54,20 @@ def add_lora(encoder: TextEncoder, settings: LoraSettings) -> TextEncoder:
 
 def merge_lora(encoder: TextEncoder) -> TextEncoder:
     """A copy of an encoder made by `add_lora` with the LoRA updates added into its weights."""
-    return encoder.with_model(copy.deepcopy(encoder.model).merge_and_unload())
+    return encoder.with_model(copy.deepcopy(lora_network(encoder)).merge_and_unload())
+
+
+def lora_network(encoder: TextEncoder) -> PeftModel:
+    """The network of an encoder made by `add_lora`.
+
+    Raises:
+        ModelError: if it has no LoRA layers.
+    """
+    from peft import PeftModel
+
+    if not isinstance(encoder.model, PeftModel):
+        raise ModelError(encoder.source or "text encoder", "it has no LoRA layers", "add them with add_lora")
+    return encoder.model
 
 
 def target_modules(network: torch.nn.Module, freeze_layers: int) -> list[str]:
@@ -73,7 +86,7 @@ def target_modules(network: torch.nn.Module, freeze_layers: int) -> list[str]:
     return chosen
 
 
-def set_training(network: PeftModel) -> None:
+def set_training(network: torch.nn.Module) -> None:
     """Turn on LoRA's dropout only: the frozen network runs as it will when it serves, and faster."""
     network.eval()
     for name, module in network.named_modules():

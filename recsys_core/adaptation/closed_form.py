@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from pydantic import BaseModel, Field
@@ -30,13 +30,15 @@ from pydantic import BaseModel, Field
 from recsys_core.adaptation.adapter import Adapter
 from recsys_core.adaptation.items import ItemPrior
 from recsys_core.adaptation.levels import Rows, Values
-from recsys_core.adaptation.solved import Level, Ragged, Solved
+from recsys_core.adaptation.solved import Level, Part, Ragged, Solved
 from recsys_core.adaptation.stages import (
+    TOGETHER,
     Counted,
     Prior,
     Stages,
     Support,
     crowding,
+    in_parts,
     prepare,
     stack,
     stack_counts,
@@ -49,8 +51,7 @@ from recsys_core.interactions import KNOTS, Catalogue
 __all__ = ["ClosedFormConfig", "Counted", "PoolConfig", "Prior", "Strengths", "Support", "adapt_closed_form",
            "choose_strengths", "crowding", "prepare", "solve", "solve_counts", "stage_strengths"]
 
-TOGETHER = 64  # segments solved in one go: their shares of all cells stay in the processor's cache
-ROWS_TOGETHER = 1_000_000  # unless they have more rows than this: a few hundred MB of working memory
+Choice = TypeVar("Choice", float, ItemPrior)
 
 
 class ClosedFormConfig(BaseModel, frozen=True, extra="forbid"):
@@ -116,7 +117,8 @@ def adapt_closed_form(prior: Prior, supports: Mapping[str, Support], config: Clo
     Args:
         supports: segment → its shots. Segments do not influence each other.
     """
-    names, found = list(supports), {}
+    names = list(supports)
+    found: dict[str, Adapter] = {}
     for low in range(0, len(names), TOGETHER):
         part = names[low:low + TOGETHER]
         found |= _adapt(prior, part, [supports[name] for name in part], config)
@@ -132,23 +134,26 @@ def choose_strengths(prior: Prior, supports: Sequence[Support], config: PoolConf
     Args:
         supports: one per member; a random part of them is looked at. items: whether single items may be tilted.
     """
-    parts = list(_parts(_sample(supports, config, rng), lambda support: len(support.items)))
+    parts = list(in_parts(_sample(supports, config, rng)))
     found, off, grid = Strengths((), likeness=config.likeness), np.nan, _item_grid(config) if items else []
     effects = [found.design_effect(np.array([crowding(support.users) for support in part])) for part in parts]
     stages = [Stages(prior, [support.share for support in part], stack(part), _unseen(prior, part, effect, grid))
               for part, effect in zip(parts, effects, strict=True)]
 
-    def best(grid: Sequence, gains: Iterable[np.ndarray]) -> Any:
+    def best(grid: Sequence[Choice], gains: Iterable[np.ndarray]) -> Choice | None:
         """The best of a grid, whose gains are [M, S] for every part; None where it gains too little."""
         total = sum((gain.sum(axis=1) for gain in gains), np.zeros(len(grid)))
-        return grid[total.argmax()] if total.max() > config.evidence else None
+        return grid[int(total.argmax())] if total.max() > config.evidence else None
 
     def choose(grid: Sequence[float], gains_of: Callable[[Stages, np.ndarray], np.ndarray]) -> float | None:
         """The same where every strength is multiplied by the design effect."""
         return best(grid, (gains_of(stage, np.outer(grid, effect)) for stage, effect in zip(stages, effects, strict=True)))
 
+    def choose_level(level: int) -> float | None:
+        return choose(config.group_priors, lambda stage, priors: stage.level_gains(level, priors))
+
     for level in range(len(prior.catalogue.groups)):
-        m = choose(config.group_priors, lambda stage, priors, level=level: stage.level_gains(level, priors))
+        m = choose_level(level)
         for stage, effect in zip(stages, effects, strict=True):
             stage.tilt_level(level, effect * (off if m is None else m))
         found = replace(found, groups=(*found.groups, m))
@@ -184,16 +189,19 @@ def solve_counts(prior: Prior, shots: Iterable[Counted], strengths: Strengths) -
     if len(strengths.groups) != len(groups):
         raise AdapterError("strengths", f"were chosen for {len(strengths.groups)} levels of groups, the catalogue has "
                            f"{len(groups)}", "adapt the segment again on this base")
-    on = [level for level, m in enumerate(strengths.groups) if m is not None]
-    levels, rests, items, thetas, sizes = [[] for _ in on], [[] for _ in on], [], [], []
-    for part in _parts(shots, lambda one: len(one.items)):
+    on = [(level, m) for level, m in enumerate(strengths.groups) if m is not None]
+    levels: list[list[Part]] = [[] for _ in on]
+    rests: list[list[np.ndarray]] = [[] for _ in on]
+    items: list[Part] = []
+    thetas, sizes = [], []
+    for part in in_parts(shots):
         segments, effect = len(part), strengths.design_effect(np.array([one.crowd for one in part]))
         unseen = None if strengths.items is None else stack_unseen(
             prior, [(one.items, one.counts.sum() / e, one.share) for one, e in zip(part, effect, strict=True)],
             strengths.items.least_expected)
         stage = Stages(prior, [one.share for one in part], stack_counts(part), unseen)
-        for at, level in enumerate(on):
-            values, rest = stage.tilt_level(level, effect * strengths.groups[level])
+        for at, (level, m) in enumerate(on):
+            values, rest = stage.tilt_level(level, effect * m)
             levels[at].append((segments, values.segment, values.member, values.value))
             rests[at].append(rest)
         if strengths.text is not None:
@@ -202,11 +210,11 @@ def solve_counts(prior: Prior, shots: Iterable[Counted], strengths: Strengths) -
             values = stage.tilt_items(strengths.items, effect)
             items.append((segments, values.segment, values.member, values.value))
         else:
-            items.append((segments, *[np.zeros(0, np.int64)] * 2, np.zeros(0)))
+            items.append((segments, np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0)))
         sizes += [one.counts.sum() for one in part]
     return Solved(tuple(Level(groups[level][0], groups[level][2], np.concatenate(rest, dtype=np.float32) if rest else
                               np.zeros(0, np.float32), Ragged.of_parts(values))
-                        for level, rest, values in zip(on, rests, levels, strict=True)),
+                        for (level, _), rest, values in zip(on, rests, levels, strict=True)),
                   np.concatenate(thetas) if thetas else np.zeros((0, len(prior.axes)), np.float32),
                   prior.catalogue.item_ids, Ragged.of_parts(items), np.array(sizes, np.int64))
 
@@ -261,20 +269,6 @@ def _sample(supports: Sequence[Support], config: PoolConfig, rng: np.random.Gene
         yield support
 
 
-def _parts(shots: Iterable, size_of) -> Iterator[list]:
-    """Lists of at most `TOGETHER` of them, and of no more than `ROWS_TOGETHER` rows where that is possible."""
-    part, rows = [], 0
-    for one in shots:
-        size = size_of(one)
-        if part and (len(part) == TOGETHER or rows + size > ROWS_TOGETHER):
-            yield part
-            part, rows = [], 0
-        part.append(one)
-        rows += size
-    if part:
-        yield part
-
-
 def _assemble(prior: Prior, names: list[str], rows: Rows, levels: list[tuple[Values, np.ndarray]], tilts: Tilts
               ) -> dict[str, Adapter]:
     """One adapter per segment from the stages' arrays."""
@@ -286,7 +280,7 @@ def _assemble(prior: Prior, names: list[str], rows: Rows, levels: list[tuple[Val
         for s, code, value in zip(values.segment.tolist(), values.member.tolist(), values.value.tolist(), strict=True):
             groups[s][f"{name}|{labels[code]}"] = value
     shots = np.bincount(rows.segment, minlength=len(names)).tolist()
-    users = np.bincount(rows.segment[np.unique(rows.user, return_index=True)[1]], minlength=len(names)).tolist()
+    users = np.bincount(rows.segment[np.unique(rows.users, return_index=True)[1]], minlength=len(names)).tolist()
     strengths = {**{level[0]: values.strength for level, (values, _) in zip(prior.catalogue.groups, levels, strict=True)},
                  "text": tilts.strength}
     found = {}

@@ -89,13 +89,13 @@ def item_gains(rows: Rows, unseen: Rows, before: np.ndarray, expected: np.ndarra
     """
     t, width = len(rows.item), int(rows.item.max(initial=0)) + 1
     shots = np.bincount(rows.segment, minlength=rows.segments)
-    by_user = np.bincount(rows.user) if t else np.zeros(0, np.int64)
-    _, first, times = np.unique(rows.user * width + rows.item, return_index=True, return_counts=True)
+    by_user = np.bincount(rows.users) if t else np.zeros(0, np.int64)
+    _, first, times = np.unique(rows.users * width + rows.item, return_index=True, return_counts=True)
     _, one, item = np.unique(rows.segment[first] * width + rows.item[first], return_index=True, return_inverse=True)
     count = np.bincount(item, times, len(one)).astype(np.float64)
     segment, share, size = rows.segment[first], expected[:t][first], effect[rows.segment[first]]
     left = (count[item] - times) / size
-    left_expected = (shots[segment] - by_user[rows.user[first]]) * share / size
+    left_expected = (shots[segment] - by_user[rows.users[first]]) * share / size
     all_segment = np.r_[segment[one], unseen.segment]
     all_share = np.r_[share[one], expected[t:]]
     all_effect = effect[all_segment]

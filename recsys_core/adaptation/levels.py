@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recsys_core.adaptation.cells import Cells
+from recsys_core.errors import AdapterError
 
 FEW = 32  # shots that are compared pairwise: faster than sorting them
 
@@ -31,6 +32,17 @@ class Rows:
     item: np.ndarray
     user: np.ndarray | None = None
     weight: np.ndarray | None = None
+
+    @property
+    def users(self) -> np.ndarray:
+        """int [T]: `user`, for whoever leaves one user out.
+
+        Raises:
+            AdapterError: the rows are counts, which do not say whose they are.
+        """
+        if self.user is None:
+            raise AdapterError("shots", "counts do not say whose they are", "stack supports instead of counts")
+        return self.user
 
 
 @dataclass(frozen=True)
@@ -89,7 +101,7 @@ def prior_gains(rows: Rows, member: np.ndarray, expected: np.ndarray, priors: np
         priors: float [M], or [M, S] where segments differ.
     """
     known = member >= 0
-    segment, user, member, expected = rows.segment[known], rows.user[known], member[known].astype(np.int64), expected[known]
+    segment, user, member, expected = rows.segment[known], rows.users[known], member[known].astype(np.int64), expected[known]
     width = int(member.max(initial=0)) + 1
     shots = np.bincount(segment, minlength=rows.segments)
     left = _size_of_group(segment * width + member) - _size_of_group(user * width + member)

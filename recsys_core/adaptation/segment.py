@@ -132,7 +132,8 @@ class _Adaptation:
         for known in (*self.config.known, None):
             rows = np.flatnonzero((offsets.row >= 0) & (known is None or steps > known))
             asked = take_queries(queries, rows)
-            yield from self._asked(asked if known is None else cut_histories(asked, known), [offsets[row] for row in rows], rng)
+            asked = asked if known is None else cut_histories(asked, known)
+            yield from self._asked(asked, [offsets[row] for row in rows.tolist()], rng)
 
     def _asked(self, queries: Queries, offsets: list[np.ndarray], rng: np.random.Generator) -> Iterator[Choice]:
         ranker, _ = self.study.base_at(self.window.support_start)

@@ -10,6 +10,9 @@ import numpy as np
 from recsys_core.adaptation.adapter import Adapter
 from recsys_core.interactions import Catalogue
 
+# (segments, segment of each entry ascending, entry, value)
+Part = tuple[int, np.ndarray, np.ndarray, np.ndarray]
+
 
 @dataclass(frozen=True)
 class Ragged:
@@ -24,8 +27,8 @@ class Ragged:
     value: np.ndarray
 
     @classmethod
-    def of_parts(cls, parts: Sequence[tuple[int, np.ndarray, np.ndarray, np.ndarray]]) -> Ragged:
-        """Join parts (segments, segment of each entry ascending, entry, value)."""
+    def of_parts(cls, parts: Sequence[Part]) -> Ragged:
+        """Join parts, one after the other."""
         counts = [np.bincount(segment, minlength=segments) for segments, segment, _, _ in parts]
         return cls(np.r_[0, np.cumsum(np.concatenate([np.zeros(0, np.int64), *counts]))].astype(np.int64),
                    np.concatenate([np.zeros(0, np.int32), *(part[2] for part in parts)]).astype(np.int32),

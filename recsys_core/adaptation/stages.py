@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
 
@@ -15,6 +16,8 @@ from recsys_core.adaptation.tilt import Tilts, fixed_tilts, solve_tilts, tilt_ga
 from recsys_core.interactions import Catalogue
 
 Z_ROWS = 65_536  # rows whose text components are held at a time
+TOGETHER = 64  # segments solved in one go: their shares of all cells stay in the processor's cache
+ROWS_TOGETHER = 1_000_000  # unless they have more rows than this: a few hundred MB of working memory
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,24 @@ class Counted:
     crowd: float = 1.0
 
 
+Shots = TypeVar("Shots", Support, Counted)
+
+
+def in_parts(shots: Iterable[Shots]) -> Iterator[list[Shots]]:
+    """Lists of at most `TOGETHER` of them, and of no more than `ROWS_TOGETHER` rows where that is possible."""
+    part: list[Shots] = []
+    rows = 0
+    for one in shots:
+        size = len(one.items)
+        if part and (len(part) == TOGETHER or rows + size > ROWS_TOGETHER):
+            yield part
+            part, rows = [], 0
+        part.append(one)
+        rows += size
+    if part:
+        yield part
+
+
 def crowding(users: np.ndarray) -> float:
     """How many shots the shopper of a shot gave, on average over the shots: Σ n_u² / Σ n_u; 1 without shots.
 
@@ -158,12 +179,12 @@ class Stages:
     def text_gains(self, strengths: np.ndarray) -> np.ndarray:
         """float64 [S, L]: see `tilt.tilt_gains`."""
         rows = self.rows
-        return tilt_gains(self.prior.cells.moments, self.q, self._z(rows.item), rows.segment, rows.user, strengths)
+        return tilt_gains(self.prior.cells.moments, self.q, self._z(rows.item), rows.segment, rows.users, strengths)
 
     def choose_text(self, strengths: tuple[float, ...], evidence: float) -> Tilts:
         """A strength per segment: see `tilt.solve_tilts`."""
         rows = self.rows
-        tilts = solve_tilts(self.prior.cells.moments, self.q, self._z(rows.item), rows.segment, rows.user,
+        tilts = solve_tilts(self.prior.cells.moments, self.q, self._z(rows.item), rows.segment, rows.users,
                             strengths, evidence)
         self._expect(tilts)
         return tilts

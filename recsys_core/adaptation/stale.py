@@ -50,10 +50,12 @@ def stale_adapters(adapters: Path, base_model: Path, features: Path, names: Iter
         features: folder of the feature tables' snapshots. names: those to look at. users: the table of shoppers.
     """
     names, lock = list(names), read_json(base_model / "base.json")["lock"]
-    tables = [pl.read_parquet(features / f"{table}.parquet") for table in ("segment_events", "interactions")]
-    specs = {spec.name: spec for spec in (*shop.segments, *shop.families)}
+    segment_events, interactions = (pl.read_parquet(features / f"{table}.parquet")
+                                    for table in ("segment_events", "interactions"))
+    every: list[SegmentSpec | FamilySpec] = [*shop.segments, *shop.families]
+    specs = {spec.name: spec for spec in every}
     stale = {}
-    for name, fingerprint in fingerprints(names, specs, *tables, pl.read_parquet(users)).items():
+    for name, fingerprint in fingerprints(names, specs, segment_events, interactions, pl.read_parquet(users)).items():
         about = read_json(adapters / name / "segment.json")
         changed = [key for key in lock if about["lock"].get(key) != lock[key]]
         if changed:

@@ -49,7 +49,8 @@ class Study:
                  specs: Sequence[SegmentSpec], families: Sequence[FamilySpec] = (),
                  users: pl.DataFrame | None = None) -> None:
         self.base, self.table, self.segment_events, self.users = base, interactions, segment_events, users
-        self.specs: dict[str, SegmentSpec | FamilySpec] = {spec.name: spec for spec in (*specs, *families)}
+        every: list[SegmentSpec | FamilySpec] = [*specs, *families]
+        self.specs = {spec.name: spec for spec in every}
         self.events: Interactions = make_interactions(interactions, base.catalogue)
         self._bases: dict[int, tuple[Ranker, Prior]] = {}
         self._codes: dict[str, tuple[np.ndarray, list[str]]] = {}
@@ -60,15 +61,20 @@ class Study:
 
     def by(self, name: str) -> str:
         """What tells a family's members apart; empty for a segment."""
-        spec = self._spec(name)
+        spec = self.spec(name)
         return spec.by if isinstance(spec, FamilySpec) else ""
 
     def kind(self, name: str) -> str:
         """The segment's kind, or "family"."""
-        spec = self._spec(name)
+        spec = self.spec(name)
         return "family" if isinstance(spec, FamilySpec) else spec.kind
 
-    def _spec(self, name: str) -> SegmentSpec | FamilySpec:
+    def spec(self, name: str) -> SegmentSpec | FamilySpec:
+        """What the shop says of a segment or family.
+
+        Raises:
+            DataError: neither a segment nor a family has this name.
+        """
         if name not in self.specs:
             raise DataError(f"segment {name!r}", "neither a segment nor a family has this name", "correct shop.yaml")
         return self.specs[name]
@@ -80,7 +86,7 @@ class Study:
             DataError: neither a segment nor a family has this name.
         """
         if name not in self._codes:
-            spec = self._spec(name)
+            spec = self.spec(name)
             if isinstance(spec, FamilySpec):
                 values = family_values(spec, self.table, self.users)
                 members = values.drop_nulls().unique().sort().to_list()

@@ -63,7 +63,7 @@ class Promotions:
     begins: int
     catalogue: str
     size: int
-    _days: dict[int, _Day] = field(default_factory=dict, compare=False, repr=False)
+    _days: dict[int, _Day] = field(init=False, default_factory=dict, compare=False, repr=False)
 
     def __len__(self) -> int:
         return len(self.item)

@@ -173,9 +173,10 @@ def evaluate_clicks(study: Study, exposures: pl.DataFrame, config: EvaluationCon
     labels = judged["label"].to_numpy().astype(np.float64)
     users = judged["user_id"].rank("dense").to_numpy().astype(np.int64)
     numbered = pl.concat([known["user_id"], judged["user_id"]]).rank("dense").to_numpy().astype(np.int64) - 1
-    ratio = fit_like_ratio(numbered[:known.height], known["label"].to_numpy())
+    known_labels = known["label"].to_numpy()
+    ratio = fit_like_ratio(numbered[:known.height], known_labels)
     items = known.group_by("item_id").agg(pl.col("label").sum().alias("yes"), pl.len().alias("shown"))
-    rate = float(known["label"].mean())
+    rate = float(known_labels.mean())
     item_rate = judged.join(items, on="item_id", how="left", maintain_order="left").select(
         (pl.col("yes").fill_null(0) + 20 * rate) / (pl.col("shown").fill_null(0) + 20)).to_series().to_numpy()
     found = {"click_model": model.predict(judged), "like_ratio": _within(ratio.score(numbered[known.height:]), rate),

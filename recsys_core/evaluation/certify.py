@@ -53,8 +53,8 @@ class Certifier:
         return self._newest[cutoff]
 
     @cached_property
-    def _session_ids(self) -> pl.Series:
-        return self.study.table["session_id"].unique().drop_nulls().sort()
+    def _session_ids(self) -> list[str]:
+        return self.study.table["session_id"].unique().drop_nulls().sort().to_list()
 
     @cached_property
     def _session(self) -> np.ndarray | None:

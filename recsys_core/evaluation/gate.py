@@ -16,10 +16,11 @@ from dataclasses import asdict, dataclass
 import numpy as np
 from pydantic import BaseModel, Field
 
+from recsys_core.interactions import Audience
 from recsys_core.metrics import holm, minimum_detectable_effect, paired_bootstrap
 
-AUDIENCES = {"none": "shoppers without history", "little": "shoppers with little history",
-             "full": "shoppers with full history"}
+AUDIENCES: dict[Audience, str] = {"none": "shoppers without history", "little": "shoppers with little history",
+                                  "full": "shoppers with full history"}
 REQUIRED = ("base", "placebo", "segment_popularity", "counting")
 RIVALS = (*REQUIRED, "incumbent")  # the first time a segment is judged it has no incumbent
 RIVAL_WORDS = {"base": "the base", "placebo": "a placebo", "segment_popularity": "the popularity among its shots",
@@ -46,7 +47,7 @@ class Trial:
     """
 
     segment: str
-    audience: str
+    audience: Audience
     p_value: float
     toughest: str
     gains: dict[str, dict]
@@ -60,12 +61,12 @@ class Trial:
         return asdict(self)
 
 
-def no_trial(segment: str, audience: str, reason: str, otherwise: str = BASE_SERVES) -> Trial:
+def no_trial(segment: str, audience: Audience, reason: str, otherwise: str = BASE_SERVES) -> Trial:
     """A segment that cannot be judged for an audience, and why."""
     return Trial(segment, audience, 1.0, "", {}, 0, 0, None, reason, otherwise)
 
 
-def try_adapter(segment: str, audience: str, scores: dict[str, np.ndarray], users: np.ndarray, config: GateConfig,
+def try_adapter(segment: str, audience: Audience, scores: dict[str, np.ndarray], users: np.ndarray, config: GateConfig,
                 rng: np.random.Generator, otherwise: str = BASE_SERVES) -> Trial:
     """Compare the adapter with each rival on the same questions.
 
@@ -118,9 +119,9 @@ def _key(trial: Trial) -> str:
     return f"{trial.audience} {trial.segment}"
 
 
-def _reason(trials: Iterable[Trial], p_holm: dict[str, float], promoted: list[str], config: GateConfig) -> str:
+def _reason(trials: Iterable[Trial], p_holm: dict[Audience, float], promoted: list[Audience], config: GateConfig) -> str:
     """What was found for each audience, promoted ones first; audiences with the same finding share a clause."""
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[Audience]] = {}
     ordered = sorted(trials, key=lambda trial: trial.audience not in promoted)
     for trial in ordered:
         found.setdefault(_finding(trial, p_holm[trial.audience], trial.audience in promoted, config),
@@ -147,7 +148,7 @@ def _signed(gain: dict) -> str:
     return f"{gain['mean']:+.4f} [{low}, {high}]"
 
 
-def name_audiences(audiences: Sequence[str]) -> str:
+def name_audiences(audiences: Sequence[Audience]) -> str:
     """Audiences in words.
 
     >>> name_audiences(["none", "little"]), name_audiences(["none", "little", "full"])

@@ -18,6 +18,8 @@ from recsys_core.errors import LeakageError
 
 SHOWN_ROWS = 5  # culprits named per check
 
+Temporal = Literal["certified", "broken", "not certifiable"]
+
 
 @dataclass(frozen=True)
 class WindowRows:
@@ -71,7 +73,7 @@ class Certificate:
     """
 
     name: str
-    temporal: Literal["certified", "broken", "not certifiable"]
+    temporal: Temporal
     checks: tuple[Check, ...]
 
     @property
@@ -123,7 +125,7 @@ def leakage_certificate(name: str, windows: Mapping[str, WindowRows], training: 
     for feature, newest in sorted((feature_dates or {}).items()) if windows else ():
         first = next(iter(windows))
         checks.append(_time_check(f"feature {feature}", newest, None, first, windows[first], show))
-    temporal = "not certifiable" if order_only else "certified" if all(c.holds for c in checks) else "broken"
+    temporal: Temporal = "not certifiable" if order_only else "certified" if all(c.holds for c in checks) else "broken"
 
     def label(kind: str, row: int) -> str:
         return session_ids[row] if kind == "sessions" and session_ids is not None else str(row)

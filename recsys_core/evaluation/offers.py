@@ -21,7 +21,7 @@ from pydantic import BaseModel, Field
 
 from recsys_core.adaptation import Study
 from recsys_core.artefacts import read_json, write_json
-from recsys_core.base_model import BaseModelArtefact
+from recsys_core.base_model import BaseModelArtefact, Ranker
 from recsys_core.evaluation.gate import AUDIENCES
 from recsys_core.interactions import BASE, KNOTS, Audience, Queries, audience_of, for_audience, known_steps, make_queries
 from recsys_core.metrics import Interval, holm, paired_bootstrap, ranking_metrics
@@ -74,7 +74,7 @@ def judge_promotions(base: BaseModelArtefact, interactions: pl.DataFrame, table:
     gate = _gains(study, window.gate_start, window.report_start, weights, tuple(AUDIENCES), time_zone, config, rng)
     enough = bool(gate) and gate["full"].n >= config.min_questions
     p_holm = holm({audience: gain.p_value for audience, gain in gate.items()}) if enough else {}
-    proven = [audience for audience, p in p_holm.items() if gate[audience].mean > 0 and p <= config.level]
+    proven = [audience for audience, gain in gate.items() if gain.mean > 0 and p_holm.get(audience, 1.0) <= config.level]
     weights = weights.masked(np.array([audience_of(knot) in proven for knot in KNOTS]))
     report = _gains(study, window.report_start, window.report_end, weights, tuple(proven), time_zone, config, rng)
     found = {"audiences": proven, "placements": list(promotions.placements),
@@ -91,14 +91,14 @@ def judge_promotions(base: BaseModelArtefact, interactions: pl.DataFrame, table:
 
 
 def _gains(study: Study, start: int, end: int, weights: PromotionWeights, audiences: Sequence[Audience], time_zone: str,
-           config: OffersConfig, rng: np.random.Generator) -> dict[str, Interval]:
+           config: OffersConfig, rng: np.random.Generator) -> dict[Audience, Interval]:
     """Audience → what the promotions add on a sample of [start, end); nothing where nobody was there to ask."""
     asked, (ranker, _) = _ask(study, start, end, config.asked, time_zone, rng), study.base_at(start)
     return {audience: measure_promotions(ranker, weights, replace(asked, queries=for_audience(asked.queries, audience)))
             for audience in audiences} if len(asked.queries) else {}
 
 
-def measure_promotions(ranker, weights: PromotionWeights, asked: Asked, k: int = 10) -> Interval:
+def measure_promotions(ranker: Ranker, weights: PromotionWeights, asked: Asked, k: int = 10) -> Interval:
     """What the promotions add to the base's NDCG@k on the asked questions, with its interval over shoppers."""
     queries, gains = asked.queries, np.zeros(len(asked.queries))
     steps = known_steps(queries.histories)

@@ -10,12 +10,15 @@ names are shown as they are. Slices are named as in `SLICE_NAMES`.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
+from operator import itemgetter
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer
 
 from recsys_core.evaluation.curve import ShotCurve
 from recsys_core.evaluation.leakage import Certificate
+from recsys_core.interactions import Audience
 from recsys_core.metrics import Interval
 
 METHOD_NAMES = {
@@ -31,14 +34,14 @@ def _none_if_nan(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _read_as(kind: type) -> BeforeValidator:
-    return BeforeValidator(lambda value: kind.from_json(value) if isinstance(value, dict | list) else value)
+def _read_by(from_json: Callable[[Any], Any]) -> BeforeValidator:
+    return BeforeValidator(lambda value: from_json(value) if isinstance(value, dict | list) else value)
 
 
 Measured = Annotated[float | None, BeforeValidator(_none_if_nan)]
-StoredInterval = Annotated[Interval, _read_as(Interval), PlainSerializer(Interval.to_json)]
-StoredCurve = Annotated[ShotCurve, _read_as(ShotCurve), PlainSerializer(ShotCurve.to_json)]
-StoredCertificate = Annotated[Certificate, _read_as(Certificate), PlainSerializer(Certificate.to_json)]
+StoredInterval = Annotated[Interval, _read_by(Interval.from_json), PlainSerializer(Interval.to_json)]
+StoredCurve = Annotated[ShotCurve, _read_by(ShotCurve.from_json), PlainSerializer(ShotCurve.to_json)]
+StoredCertificate = Annotated[Certificate, _read_by(Certificate.from_json), PlainSerializer(Certificate.to_json)]
 
 
 class Record(BaseModel, frozen=True, extra="forbid"):
@@ -109,11 +112,11 @@ class PromotionsResult(Record):
     audiences: where the gate window proved it, so that they serve. gate, report: by audience, where it was asked.
     """
 
-    audiences: list[str]
+    audiences: list[Audience]
     reason: str
     placements: list[str]
-    gate: dict[str, StoredInterval]
-    report: dict[str, StoredInterval]
+    gate: dict[Audience, StoredInterval]
+    report: dict[Audience, StoredInterval]
 
 
 class ExposureMethod(Record):
@@ -208,7 +211,8 @@ class SegmentResult(Record):
     def best(self) -> AudienceResult | None:
         """The audience that gained most on the report window, among those it was promoted for if there are any."""
         found = [self.by_audience[name] for name in self.audiences] or list(self.by_audience.values())
-        return max((one for one in found if one.gain), key=lambda one: one.gain.mean, default=None)
+        gained = [(one.gain.mean, one) for one in found if one.gain]
+        return max(gained, key=itemgetter(0))[1] if gained else None
 
     @property
     def gain(self) -> Interval | None:

@@ -25,8 +25,8 @@ from recsys_core.evaluation.curve import CurveConfig, ShotCurve, curve_sizes, ma
 from recsys_core.evaluation.gate import AUDIENCES, BASE_SERVES, PAGE_SERVES, GateConfig, Trial, no_trial, try_adapter
 from recsys_core.evaluation.leakage import Certificate
 from recsys_core.evaluation.questions import Questions, ask, blocks
-from recsys_core.ingestion import split_condition
-from recsys_core.interactions import Interactions, Window, known_steps
+from recsys_core.ingestion import SegmentSpec, split_condition
+from recsys_core.interactions import Audience, Interactions, Window, known_steps
 from recsys_core.metrics import fit_item_knn, fit_personal_frequency, fit_popularity, paired_bootstrap
 
 log = logging.getLogger(__name__)
@@ -52,7 +52,8 @@ class Rivals:
 
     def __init__(self, events: Interactions, n_items: int) -> None:
         self.events, self.n_items = events, n_items
-        self._cutoff, self._fitted = None, {}
+        self._cutoff: int | None = None
+        self._fitted: dict[str, Scorer] = {}
 
     def at(self, cutoff: int) -> dict[str, Scorer]:
         """Popularity, personal frequency, item-kNN and last item of the events before `cutoff` (as the base)."""
@@ -70,7 +71,7 @@ class Contested:
     """What one window's questions showed. contests: audience → contest."""
 
     questions: Questions
-    contests: dict[str, Contest]
+    contests: dict[Audience, Contest]
 
 
 class SegmentJudge:
@@ -137,13 +138,13 @@ class SegmentJudge:
                                   np.random.default_rng([self.config.seed, 1]))
         return Contested(questions, self._ask(name, questions, tuple(AUDIENCES), start, contestants.blends))
 
-    def _ask(self, name: str, questions: Questions, audiences: tuple[str, ...], cutoff: int,
-             blends_of: Callable[[slice], MakeBlends]) -> dict[str, Contest]:
+    def _ask(self, name: str, questions: Questions, audiences: tuple[Audience, ...], cutoff: int,
+             blends_of: Callable[[slice], MakeBlends]) -> dict[Audience, Contest]:
         """Contests of some audiences; what the shots say of a block's questions is worked out once for all of them."""
         ranker, _ = self.study.base_at(cutoff)
         views = {audience: questions.for_audience(audience) for audience in audiences}
         now = int(np.median(questions.queries.timestamp)) if len(questions) else None
-        pieces: dict[str, list[Contest]] = {audience: [] for audience in audiences}
+        pieces: dict[Audience, list[Contest]] = {audience: [] for audience in audiences}
         for rows in blocks(len(questions), BLOCK):
             make = blends_of(rows)
             for audience, view in views.items():
@@ -152,7 +153,7 @@ class SegmentJudge:
                                                     candidates=self.study.candidates(name), k=self.config.k))
         return {audience: join_contests(found) for audience, found in pieces.items()}
 
-    def try_audiences(self, name: str, gate: Contested, reason: str = "") -> dict[str, Trial]:
+    def try_audiences(self, name: str, gate: Contested, reason: str = "") -> dict[Audience, Trial]:
         """One trial per audience. reason: why there is no adapter; empty where there is one."""
         otherwise, trials = serves_instead(self.study, name), {}
         for place, (audience, contest) in enumerate(gate.contests.items()):
@@ -200,8 +201,9 @@ class SegmentJudge:
 
 def serves_instead(study: Study, name: str) -> str:
     """What serves where a segment's adapter does not: on a page that all may see, the base filtered to it."""
-    known = study.kind(name) not in ("domain", "custom") or split_condition(study.specs[name].where).asked != "true"
-    return BASE_SERVES if known else PAGE_SERVES
+    spec = study.spec(name)
+    page = isinstance(spec, SegmentSpec) and spec.kind in ("domain", "custom") and split_condition(spec.where).asked == "true"
+    return PAGE_SERVES if page else BASE_SERVES
 
 
 def summarise(questions: Questions, contest: Contest, metric: str, rng: np.random.Generator) -> dict:
@@ -216,7 +218,7 @@ def summarise(questions: Questions, contest: Contest, metric: str, rng: np.rando
             "means": {name: float(slices["all"][metric].mean()) for name, slices in contest.items()}}
 
 
-def _long(window: str, found: Contested, audience: str) -> pl.DataFrame:
+def _long(window: str, found: Contested, audience: Audience) -> pl.DataFrame:
     """One row per question, contestant and slice, with every metric; NaN where the slice has no target."""
     queries = found.questions.queries
     about = {"window": [window] * len(queries), "audience": [audience] * len(queries), "user": queries.user,

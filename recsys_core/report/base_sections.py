@@ -6,7 +6,7 @@ import math
 
 from recsys_core.evaluation import METHOD_NAMES, SLICE_NAMES, MethodResult, Results
 from recsys_core.metrics import Interval
-from recsys_core.report.document import Block, Bullets, Cell, Figure, Folded, Heading, Table, Text
+from recsys_core.report.document import Block, Bullets, Cell, Entry, Figure, Folded, Heading, Table, Text
 
 
 def value(number: float | None, digits: int = 4) -> str:
@@ -103,7 +103,7 @@ def ranking_section(results: Results, plots: set[str]) -> list[Block]:
         found = {(g.over, g.slice): g.interval for g in results.gains if g.metric == results.metric}
         overs = dict.fromkeys(over for over, _ in found)
         wanted = [s for s in slices if any(part == s for _, part in found)]
-        rows = [[method_name(over), *(gain_cell(found.get((over, s))) for s in wanted)] for over in overs]
+        rows: list[list[Entry]] = [[method_name(over), *(gain_cell(found.get((over, s))) for s in wanted)] for over in overs]
         blocks += [Text(f"**What the base ranker adds**, {metric_name(results.metric)} on the same queries"),
                    Table(["over", *(SLICE_NAMES[s] for s in wanted)], rows)]
     return blocks
@@ -155,9 +155,10 @@ def exposure_section(results: Results, plots: set[str]) -> list[Block]:
     exposures = results.exposures
     if exposures is None:
         return []
-    rows = [[f"**{method_name(m.method)}**" if m.ours else method_name(m.method), value(m.auc), value(m.uauc),
-             value(m.log_loss), value(m.calibration_error), gain_cell(exposures.uauc_gains.get(m.method))]
-            for m in sorted(exposures.methods, key=lambda m: -(m.uauc or 0.0))]
+    rows: list[list[Entry]] = [
+        [f"**{method_name(m.method)}**" if m.ours else method_name(m.method), value(m.auc), value(m.uauc),
+         value(m.log_loss), value(m.calibration_error), gain_cell(exposures.uauc_gains.get(m.method))]
+        for m in sorted(exposures.methods, key=lambda m: -(m.uauc or 0.0))]
     blocks: list[Block] = [
         Heading("Exposures"),
         Text(f"{count(exposures.rows)} impressions shown to {count(exposures.users)} users, {exposures.first}"
@@ -196,9 +197,10 @@ def leakage_section(results: Results) -> list[Block]:
     """Verdicts in one table; every single check is folded away unless one does not hold."""
     if not results.certificates:
         return []
-    rows = [[c.name, Cell("holds" if c.holds else "broken", "good" if c.holds else "bad"), c.temporal,
-             count(len(c.checks)), count(sum(not check.holds for check in c.checks))]
-            for c in sorted(results.certificates, key=lambda c: c.holds)]
+    rows: list[list[Entry]] = [
+        [c.name, Cell("holds" if c.holds else "broken", "good" if c.holds else "bad"), c.temporal,
+         count(len(c.checks)), count(sum(not check.holds for check in c.checks))]
+        for c in sorted(results.certificates, key=lambda c: c.holds)]
     table = Table(["model", "verdict", "in time", "checks", "not held"], rows, words=3)
     details = [[c.name, check.name, "holds" if check.holds else "does not hold", check.detail
                 + (f" ({', '.join(check.culprits)})" if check.culprits else "")]

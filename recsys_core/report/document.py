@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 import html
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 
@@ -17,6 +18,9 @@ class Cell:
 
     text: str
     tone: str = ""
+
+
+Entry = Cell | str  # what a table holds
 
 
 @dataclass(frozen=True)
@@ -53,8 +57,8 @@ class Tiles:
 class Table:
     """words: how many leading columns hold words (left-aligned); the others hold numbers."""
 
-    headers: list[str]
-    rows: list[list[Cell | str]]
+    headers: Sequence[str]
+    rows: Sequence[Sequence[Entry]]
     words: int = 1
     last_is_words: bool = False
 
@@ -99,7 +103,8 @@ def _markdown(block: Block) -> str:
             return _markdown(Table(["", "", ""], rows, words=3))
         case Table(headers, rows):
             marks = [":--" if block.is_word(column) else "--:" for column in range(len(headers))]
-            lines = [[_escape(_text(cell)) for cell in row] for row in [headers, *rows]]
+            table: list[Sequence[Entry]] = [headers, *rows]
+            lines = [[_escape(_text(cell)) for cell in row] for row in table]
             return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], marks, *lines[1:]])
         case Figure(name, alt):
             return f"![{alt}](plots/{name}.png)"
@@ -111,7 +116,7 @@ def _escape(cell: str) -> str:
     return cell.replace("|", "\\|").replace("\n", " ")
 
 
-def _text(cell: Cell | str) -> str:
+def _text(cell: Entry) -> str:
     return cell.text if isinstance(cell, Cell) else cell
 
 
@@ -156,7 +161,7 @@ def _html(block: Block, images: dict[str, tuple[bytes, bytes]]) -> str:
 
 
 def _html_table(table: Table) -> str:
-    def cell(tag: str, column: int, value: Cell | str) -> str:
+    def cell(tag: str, column: int, value: Entry) -> str:
         kind = "w" if table.is_word(column) else "n"
         tone = value.tone if isinstance(value, Cell) else ""
         inner = _inline(_text(value))

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from recsys_core.evaluation import SLICE_NAMES, AudienceResult, MethodResult, Results, SegmentResult
+from recsys_core.evaluation import SLICE_NAMES, MethodResult, Results, ShotCurve
+from recsys_core.metrics import Interval
 from recsys_core.report.base_sections import method_name, metric_name
 
 if TYPE_CHECKING:
@@ -118,23 +119,23 @@ def draw_known_steps(results: Results, theme: Theme) -> Figure:
 
 def draw_segments(results: Results, theme: Theme) -> Figure:
     """Forest plot: what each segment's adapter gained over the base, a row per audience."""
-    rows = sorted(((f"{s.name}, {audience}", one) for s in results.segments for audience, one in s.by_audience.items()
-                   if one.gain), key=lambda row: row[1].gain.mean)
+    rows = sorted(((f"{s.name}, {audience}", one.promoted, one.gain) for s in results.segments
+                   for audience, one in s.by_audience.items() if one.gain), key=lambda row: row[2].mean)
     left_out = max(len(rows) - SHOWN_ROWS, 0)
     if left_out:
         rows = rows[:SHOWN_ROWS // 2] + rows[-SHOWN_ROWS // 2:]
     figure, axes = _figure(theme, 9, 0.27 * len(rows) + 1.5, 1, 1)
     ax = axes[0][0]
-    low, high = _forest_limits([one for _, one in rows])
+    low, high = _forest_limits([gain for *_, gain in rows])
     ax.axvline(0, color=theme.soft, linewidth=1)
-    for row, (_, one) in enumerate(rows):
-        colour, gain = theme.promoted if one.promoted else theme.refused, one.gain
+    for row, (_, promoted, gain) in enumerate(rows):
+        colour = theme.promoted if promoted else theme.refused
         ax.plot([max(gain.low, low), min(gain.high, high)], [row, row], color=colour, linewidth=1.8)
-        ax.plot(gain.mean, row, "o" if one.promoted else "s", color=colour, markersize=6, zorder=3,
-                markerfacecolor=colour if one.promoted else theme.page, markeredgewidth=1.4)
+        ax.plot(gain.mean, row, "o" if promoted else "s", color=colour, markersize=6, zorder=3,
+                markerfacecolor=colour if promoted else theme.page, markeredgewidth=1.4)
     ax.set_xlim(low, high)
     ax.set_ylim(-0.7, len(rows) - 0.3)
-    ax.set_yticks(range(len(rows)), [name for name, _ in rows], color=theme.text, fontsize=8.5)
+    ax.set_yticks(range(len(rows)), [name for name, *_ in rows], color=theme.text, fontsize=8.5)
     ax.grid(axis="x", color=theme.grid)
     ax.set_xlabel(f"gain in {metric_name(results.metric)} over the base ranker, report window, 95% interval"
                   + (f" ({left_out} rows in the middle left out)" if left_out else ""), fontsize=9)
@@ -147,26 +148,26 @@ def draw_segments(results: Results, theme: Theme) -> Figure:
 
 def draw_shots(results: Results, theme: Theme) -> Figure:
     """One panel per segment: the gain at each number of shots per member, the break-even marked."""
-    segments = sorted((s for s in results.segments if s.curve and s.curve.points),
-                      key=lambda s: -s.curve.points[-1].gain.mean)
-    left_out = max(len(segments) - SHOWN_CURVES, 0)
+    curves = sorted(((s.name, s.curve) for s in results.segments if s.curve and s.curve.points),
+                    key=lambda named: -named[1].points[-1].gain.mean)
+    left_out = max(len(curves) - SHOWN_CURVES, 0)
     if left_out:
-        segments = segments[:SHOWN_CURVES // 2] + segments[-SHOWN_CURVES // 2:]
-    columns = min(len(segments), 4)
-    figure, axes = _figure(theme, 2.5 * columns + 0.6, 1.85 * -(-len(segments) // columns) + 0.7,
-                           -(-len(segments) // columns), columns)
+        curves = curves[:SHOWN_CURVES // 2] + curves[-SHOWN_CURVES // 2:]
+    columns = min(len(curves), 4)
+    figure, axes = _figure(theme, 2.5 * columns + 0.6, 1.85 * -(-len(curves) // columns) + 0.7,
+                           -(-len(curves) // columns), columns)
     panels = [ax for row in axes for ax in row]
-    for ax, segment in zip(panels, segments, strict=False):
-        _shot_panel(ax, segment, theme)
-    for ax in panels[len(segments):]:
+    for ax, (name, curve) in zip(panels, curves, strict=False):
+        _shot_panel(ax, name, curve, theme)
+    for ax in panels[len(curves):]:
         ax.set_visible(False)
     figure.supxlabel(f"most shots per member; gain in {metric_name(results.metric)} over the base, 95% interval"
                      + (f" ({left_out} segments in the middle left out)" if left_out else ""), fontsize=9, color=theme.soft)
     return figure
 
 
-def _shot_panel(ax: Axes, segment: SegmentResult, theme: Theme) -> None:
-    points, pays = segment.curve.points, segment.break_even
+def _shot_panel(ax: Axes, name: str, curve: ShotCurve, theme: Theme) -> None:
+    points, pays = curve.points, curve.break_even
     at, gains = [point.k for point in points], [point.gain.mean for point in points]
     span = max(*gains, 1e-3) - min(*gains, 0.0)
     room = max(0.6 * span, min(1.2 * (points[-1].gain.high - points[-1].gain.mean), 5 * span))
@@ -178,7 +179,7 @@ def _shot_panel(ax: Axes, segment: SegmentResult, theme: Theme) -> None:
     ax.plot(at, gains, "o-", color=colour, markersize=4, linewidth=1.6)
     if pays is not None:
         ax.axvline(pays, color=colour, linewidth=1, linestyle=":")
-    ax.set_title(f"{segment.name}\n{'pays at no K' if pays is None else f'pays from {pays}'}", loc="left", fontsize=8.5,
+    ax.set_title(f"{name}\n{'pays at no K' if pays is None else f'pays from {pays}'}", loc="left", fontsize=8.5,
                  color=theme.text)
     ax.set_xscale("log", base=2)
     ax.set_xticks(at, [str(k) if k == at[-1] or 1.6 * k < at[-1] else "" for k in at])
@@ -192,7 +193,7 @@ def draw_reliability(results: Results, theme: Theme) -> Figure:
     """Predicted against observed click or purchase probability, in bins of equal mass."""
     from numpy import array, sqrt
 
-    predicted, observed, rows = array(results.exposures.reliability, float).T
+    predicted, observed, rows = array(results.exposures.reliability if results.exposures else [], float).T
     figure, axes = _figure(theme, 5.2, 4.6, 1, 1)
     ax = axes[0][0]
     error = 1.96 * sqrt(observed * (1 - observed) / rows)
@@ -233,11 +234,11 @@ def _mean(method: MethodResult, name: str, metric: str) -> float:
     return interval.mean if interval else -1.0
 
 
-def _forest_limits(rows: list[AudienceResult]) -> tuple[float, float]:
+def _forest_limits(gains: list[Interval]) -> tuple[float, float]:
     """Wide enough for every mean; a few very uncertain rows may run out of the picture."""
-    means = [one.gain.mean for one in rows] + [0.0]
+    means = [gain.mean for gain in gains] + [0.0]
     span = max(max(means) - min(means), 1e-3)
-    lows, highs = [one.gain.low for one in rows], [one.gain.high for one in rows]
+    lows, highs = [gain.low for gain in gains], [gain.high for gain in gains]
     return (max(min(lows), min(means) - 0.75 * span) - 0.04 * span,
             min(max(highs), max(means) + 0.75 * span) + 0.04 * span)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from recsys_core.evaluation import AUDIENCES, RIVAL_WORDS, SLICE_NAMES, AudienceResult, MemberResult, Results, SegmentResult
 from recsys_core.report.base_sections import count, gain_cell, method_name, p_value, value
-from recsys_core.report.document import Block, Bullets, Cell, Figure, Folded, Heading, Table, Text
+from recsys_core.report.document import Block, Bullets, Cell, Entry, Figure, Folded, Heading, Table, Text
 
 DECISIONS = {"promoted": "promoted", "refused": "refused", "no data": "nodata"}
 CONTESTANTS = ("base", "adapted", "segment_popularity", "counting", "placebo", "incumbent")
@@ -39,7 +39,7 @@ def break_even(segment: SegmentResult) -> str:
 
 def _audience_table(order: list[SegmentResult]) -> Table:
     """A row per segment and audience; one row where a segment was never asked."""
-    rows = []
+    rows: list[list[Entry]] = []
     for s in order:
         about = [s.name, s.kind]
         numbers = [count(s.shots), break_even(s)]
@@ -132,8 +132,11 @@ def _levels(found: list[tuple[str, str, AudienceResult]]) -> Table:
 
 def pays_where(segments: list[SegmentResult], audience: str) -> list[SegmentResult]:
     """The segments that were promoted for an audience, the best first."""
-    found = [s for s in segments if audience in s.audiences]
-    return sorted(found, key=lambda s: (-(s.by_audience[audience].gain.mean if s.by_audience[audience].gain else 0.0), s.name))
+    def gain_of(segment: SegmentResult) -> float:
+        gain = segment.by_audience[audience].gain
+        return gain.mean if gain else 0.0
+
+    return sorted((s for s in segments if audience in s.audiences), key=lambda s: (-gain_of(s), s.name))
 
 
 def as_good(segments: list[SegmentResult], rivals: tuple[str, ...]) -> list[str]:

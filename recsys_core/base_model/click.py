@@ -126,7 +126,7 @@ class ClickModel:
             arrays = {name: np.array(saved.pop(name), np.float64) for name in ("mean", "scale", "weights")}
             items = pl.read_parquet(folder / _ITEMS_FILE).select(
                 pl.col(name).cast(dtype) for name, dtype in ITEM_COUNTS.items())
-            return ClickModel(**{**saved, "names": tuple(saved["names"])}, **arrays, item_counts=items)
+            return ClickModel(**{**saved, **arrays, "names": tuple(saved["names"]), "item_counts": items})
         except (RecsysError, OSError, KeyError, TypeError, ValueError, AttributeError,
                 pl.exceptions.PolarsError) as error:
             raise ModelError(str(folder), f"unreadable click model ({error})",

@@ -10,6 +10,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from recsys_core.base_model.parts import Counts
+from recsys_core.base_model.ranker import RankerConfig
 from recsys_core.base_model.sparse import Sparse
 from recsys_core.interactions import SECONDS_PER_DAY, Catalogue, Interactions
 
@@ -17,12 +18,8 @@ from recsys_core.interactions import SECONDS_PER_DAY, Catalogue, Interactions
 CHUNK_ROWS = 4096
 
 
-def count_events(train: Interactions, catalogue: Catalogue, config) -> Counts:
-    """Count everything the parts need from the training events.
-
-    Args:
-        config: a `RankerConfig`.
-    """
+def count_events(train: Interactions, catalogue: Catalogue, config: RankerConfig) -> Counts:
+    """Count everything the parts need from the training events."""
     size = len(catalogue)
     newest = int(train.timestamp.max()) if len(train) else 0
     popularity = np.bincount(train.item, minlength=size).astype(np.float32)

@@ -132,9 +132,9 @@ def plan_shop(interactions: pl.DataFrame, segments: list[SegmentSpec], config: W
     """
     if interactions.is_empty():
         raise DataError("interactions", "no positive event", "check the shop's event types and item ids")
-    span = interactions.select(pl.col("timestamp").min().dt.epoch("s").alias("first"),
-                               pl.col("timestamp").max().dt.epoch("s").alias("last")).row(0)
-    return plan_windows(*span, segments, config, families=families, time_zone=time_zone, order_only=order_only)
+    first, last = interactions.select(pl.col("timestamp").min().dt.epoch("s").alias("first"),
+                                      pl.col("timestamp").max().dt.epoch("s").alias("last")).row(0)
+    return plan_windows(first, last, segments, config, families=families, time_zone=time_zone, order_only=order_only)
 
 
 def build_base(folder: Path, *, encoder: TextEncoder, encoder_cutoff: int, items: pl.DataFrame,

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import polars as pl
 
 from recsys_core.base_model.sparse import Sparse
 from recsys_core.interactions import SECONDS_PER_DAY, Catalogue, Histories
+
+if TYPE_CHECKING:  # the ranker is made of these parts
+    from recsys_core.base_model.ranker import RankerConfig
 
 PARTS = {
     "popularity": "log(events + 0.5)",
@@ -108,7 +111,7 @@ def group_codes(catalogue: Catalogue, column: str) -> np.ndarray:
 class Evidence:
     """Turns histories into parts, given the counts and the catalogue."""
 
-    def __init__(self, counts: Counts, catalogue: Catalogue, config) -> None:
+    def __init__(self, counts: Counts, catalogue: Catalogue, config: RankerConfig) -> None:
         self.counts, self.catalogue, self.config = counts, catalogue, config
         self.groups = {name: group_codes(catalogue, name) for name in ("brand", "category")}
         self.group_share = {name: self._shares(codes) for name, codes in self.groups.items()}

@@ -93,7 +93,7 @@ class Weighed:
         """Logits of every item: float32 [n, N]."""
         total = np.zeros((len(self.weights), self.size), np.float32)
         for at, piece in enumerate(self.pieces):
-            for row in np.flatnonzero(self.weights[:, at]):
+            for row in np.flatnonzero(self.weights[:, at]).tolist():
                 piece.add(total[row], row, self.weights[row, at])
         return total
 

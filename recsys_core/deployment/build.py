@@ -39,8 +39,8 @@ def build_bundle(folder: Path, *, study: Study, student: Path, adapters: Mapping
     decided = {segment.name: segment for segment in results.segments}
     shipped = {name: adapters[name] / FAMILY for name, found in decided.items()
                if found.decision == "promoted" and (adapters[name] / FAMILY).is_dir()}
-    routes = [_route(spec, decided[spec.name], study, spec.name in shipped)
-              for spec in (*shop.segments, *shop.families) if spec.name in decided]
+    specs: list[SegmentSpec | FamilySpec] = [*shop.segments, *shop.families]
+    routes = [_route(spec, decided[spec.name], study, spec.name in shipped) for spec in specs if spec.name in decided]
     click = base.folder / "click" / SERVING
     return write_bundle(
         folder, catalogue=base.catalogue, ranker_folder=base.folder / "rankers" / SERVING,

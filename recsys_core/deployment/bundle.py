@@ -147,7 +147,8 @@ def _write_family(staging: Path, route: Route, source: Path, lock: dict[str, str
     answered = np.array([audience_of(knot) in route.audiences for knot in KNOTS])
     family = family.trusted(np.where(answered, family.trust, 0))
     members = [member for member in family.members if family.shots(member)]
-    if not family.trust.any() or not any(family.adapter(member).is_live(catalogue) for member in members):
+    adapters = (family.adapter(member) for member in members)
+    if not family.trust.any() or not any(one is not None and one.is_live(catalogue) for one in adapters):
         raise BundleError(f"adapter of {route.name!r}", "changes nothing", "re-adapt the segment, or refuse it")
     family.save(staging / family_folder(route.name))
     return {"by": route.by, "members": len(members), "audiences": list(route.audiences)}

@@ -36,7 +36,7 @@ def new_arrivals(events: Interactions, catalogue: Catalogue, time_zone: str) -> 
     sold = np.flatnonzero(first < np.iinfo(np.int64).max)
     moments = pl.from_epoch(pl.Series(np.r_[first[sold], events.timestamp.max()]), "s")
     days = moments.dt.replace_time_zone("UTC").dt.convert_time_zone(time_zone).dt.date()
-    newest, opening = days[-1], days.min()
+    newest, opening = days[-1], days.sort()[0]
     since = max(newest - timedelta(days=NEW_DAYS - 1), opening + timedelta(days=NEW_DAYS))
     ids = [catalogue.item_ids[row] for row in sold.tolist()]
     rows = pl.DataFrame({"item_id": ids, "first_day": days[:-1]}).filter(pl.col("first_day") >= since)

@@ -53,7 +53,7 @@ def select_segment_events(connection: duckdb.DuckDBPyConnection, event_ids: pl.S
         member = connection.execute(f"SELECT events._row, {columns} {joined}").pl().sort("_row")
     except duckdb.Error as error:
         raise _culprit(connection, segments, conditions, joined, error) from None
-    expected = connection.execute("SELECT count(*) FROM events WHERE _positive").fetchone()[0]
+    [(expected,)] = connection.execute("SELECT count(*) FROM events WHERE _positive").fetchall()
     if member.height != expected or member["_row"].n_unique() != expected:
         raise DataError("segment_events", f"joins to users, items and context made {member.height} rows of {expected}",
                         "make user_id in users and item_id in items unique")
@@ -76,7 +76,7 @@ def _condition(connection: duckdb.DuckDBPyConnection, segment: SegmentSpec, orde
         parts.append(f"events._rank <= {new_user_events}")
     elif segment.kind == NEW_USERS:
         # Users already there when the log begins may be old customers, so they are left out.
-        opening = connection.execute("SELECT min(day) FROM events").fetchone()[0]
+        [(opening,)] = connection.execute("SELECT min(day) FROM events").fetchall()
         parts.append(f"events._first_day >= DATE '{opening}' + {segment.first_days // 3}")
         parts.append(f"events.day < events._first_day + {segment.first_days}")
     return " AND ".join(parts)

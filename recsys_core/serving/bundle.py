@@ -195,7 +195,7 @@ class Bundle:
         ids = [str(item) for item in items]
         rows = np.array([self.catalogue.row_of.get(item, -1) for item in ids], np.int64)
         if self.parts.click is not None and query is None:
-            return click_odds(self.parts, request, ids, rows).tolist()
+            return click_odds(self.parts.click, self.parts, request, ids, rows).tolist()
         total = self._history_scores([request])[0] if query is None \
             else _total(self._search_parts(query, request)[0])
         shares = np.exp((total - total.max()).astype(np.float64))

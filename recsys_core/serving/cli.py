@@ -8,9 +8,12 @@ import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from recsys_core.errors import DataError, RecsysError
+
+if TYPE_CHECKING:  # the runtime of a bundle is only loaded by the commands that need one
+    from recsys_core.serving.bundle import Bundle
 
 
 def default_bundle() -> Path:
@@ -112,7 +115,7 @@ def evaluate(options: argparse.Namespace) -> None:
                                      options.shelf)))
 
 
-def _load(folder: Path):
+def _load(folder: Path) -> Bundle:
     from recsys_core.serving.bundle import Bundle
 
     return Bundle.load(folder)

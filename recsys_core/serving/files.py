@@ -104,6 +104,8 @@ class BundleParts:
         """(segment, member) → its adapter and the named logits, each float32 [N], unscaled; those asked for last are kept."""
         def read(segment: str, member: str) -> tuple[Adapter, dict[str, np.ndarray]]:
             adapter = self.families[segment].adapter(member)
+            if adapter is None:
+                raise BundleError(str(self.folder), f"family {segment!r} has no shots of {member!r}", REMAKE)
             parts = {name: part for name, part in adapter.parts(self.catalogue).items() if part.any()}
             for part in parts.values():
                 part.flags.writeable = False

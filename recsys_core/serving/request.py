@@ -60,6 +60,7 @@ def understand(parts: BundleParts, history: Sequence[Event], *, user_id: str | N
     allowed, missing = allowed_rows(parts.catalogue.items, parts.catalogue.row_of, candidates, filters)
     allowed, bare = _on_shelf(parts, shelf, today, allowed)
     notes = [*past.ignored, missing, strange, bare]
+    chosen: str | None
     if adapter is not None:
         check_lock(f"adapter {adapter.segment}", adapter.lock, parts.manifest["lock"])
         chosen, offsets = adapter.segment, _scaled(adapter.parts(parts.catalogue), adapter.weight(past.steps))

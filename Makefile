@@ -31,6 +31,7 @@ test: $(INSTALLED)
 
 lint: $(INSTALLED)
 	@$(PY) -m ruff check .
+	@$(PY) -m mypy
 
 docs: $(INSTALLED)  ## this documentation and the API as a site: RECSYS_HOME/site/index.html
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet --site-dir $(abspath $(RECSYS_HOME))/site

@@ -28,11 +28,12 @@ class Adapter:
     """Additive logits of one segment.
 
     Args:
-        segment: the segment's name. method: how its values were found (`closed_form`, `counts`).
+        segment: the segment's name.
+        method: how its values were found (`closed_form`, `counts`).
         lock: hashes of the encoder's weights, the tokenizer and the feature schema it was made on.
         theta: float32 [d]; adds vectors @ theta to every item, new ones included.
-        groups: "<level>|<value>" → logit, for the levels of `Catalogue.groups`; "<level>" alone is that
-            of every other value of the level, new ones included.
+        groups: "<level>|<value>" → logit, for the levels of `Catalogue.groups`; "<level>" alone is that of every other
+            value of the level, new ones included.
         item_ids, item_values: values of single items, float32, finite.
         trust: float32 [7], how much of the offsets counts at each of `KNOTS` known steps of the shopper.
         settings: how it was made (shots, strength); JSON.

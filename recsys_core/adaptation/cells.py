@@ -23,9 +23,10 @@ class Cells:
     """U cells of a catalogue.
 
     Args:
-        of_item: int32 [N]. codes: int32 [L, U], per level of `Catalogue.groups` the cell's group, −1
-            where it has none. share: float64 [U], the base's popularity. moments: float32 [U, 2r],
-            mean of the text components among a cell's items, and of their squares.
+        of_item: int32 [N].
+        codes: int32 [L, U], per level of `Catalogue.groups` the cell's group, −1 where it has none.
+        share: float64 [U], the base's popularity.
+        moments: float32 [U, 2r], mean of the text components among a cell's items, and of their squares.
     """
 
     of_item: np.ndarray
@@ -48,7 +49,8 @@ def make_cells(catalogue: Catalogue, item_share: np.ndarray, components: np.ndar
     """Divide a catalogue.
 
     Args:
-        item_share: float64 [N], > 0. components: float32 [M, r], the texts on their leading components.
+        item_share: float64 [N], > 0.
+        components: float32 [M, r], the texts on their leading components.
     """
     groups = np.zeros(len(catalogue), np.int64)
     for _, codes, labels in catalogue.groups:

@@ -86,7 +86,10 @@ class Strengths:
     a shot gave: what was chosen on many shots of few shoppers then also fits few shots of many.
 
     Args:
-        groups: m per level of `Catalogue.groups`. text: λ. items: a and π of `items.ItemPrior`. likeness: ρ.
+        groups: m per level of `Catalogue.groups`.
+        text: λ.
+        items: a and π of `items.ItemPrior`.
+        likeness: ρ.
     """
 
     groups: tuple[float | None, ...]
@@ -132,7 +135,8 @@ def choose_strengths(prior: Prior, supports: Sequence[Support], config: PoolConf
     Stage by stage, each given those before it; a stage that gains no more than `config.evidence` nats stays off.
 
     Args:
-        supports: one per member; a random part of them is looked at. items: whether single items may be tilted.
+        supports: one per member; a random part of them is looked at.
+        items: whether single items may be tilted.
     """
     parts = list(in_parts(_sample(supports, config, rng)))
     found, off, grid = Strengths((), likeness=config.likeness), np.nan, _item_grid(config) if items else []

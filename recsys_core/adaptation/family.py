@@ -36,9 +36,12 @@ class Family:
     """The adapters of all members.
 
     Args:
-        name, by: of the `FamilySpec` (`by` is empty for a segment). lock: hashes of the base it was made on.
-        trust: float32 [7], of every member. strengths: of every member; `stages` the same by the stages' names.
-        members: the values, sorted. solved: their offsets, in the same order.
+        name, by: of the `FamilySpec` (`by` is empty for a segment).
+        lock: hashes of the base it was made on.
+        trust: float32 [7], of every member.
+        strengths: of every member; `stages` the same by the stages' names.
+        members: the values, sorted.
+        solved: their offsets, in the same order.
     """
 
     name: str
@@ -201,7 +204,8 @@ def leave_own_out(study: Study, name: str, queries: Queries, cutoff: int, streng
     """The offsets of each question's member, from its shots before a cut-off that are not the asker's own.
 
     Args:
-        queries: n questions. k: at most so many random shots, drawn with `rng`; None: all.
+        queries: n questions.
+        k: at most so many random shots, drawn with `rng`; None: all.
         members: int [n], whose shots count for each question (a placebo: another member's); None: `Study.asked`.
     """
     prior, shots, catalogue = study.prior_of(name, cutoff), study.shots(name, cutoff), study.base.catalogue

@@ -60,7 +60,9 @@ def unseen_items(order: np.ndarray, share: np.ndarray, taken: np.ndarray, least:
     """Items that were not taken but whose share is at least `least`: int64, in the order of `order`.
 
     Args:
-        order: int [N], items by falling share. share: float64 [N]. taken: int [m], distinct.
+        order: int [N], items by falling share.
+        share: float64 [N].
+        taken: int [m], distinct.
     """
     head = order[:np.searchsorted(-share[order], -least, side="right")]
     return head[~np.isin(head, taken)]
@@ -83,8 +85,10 @@ def item_gains(rows: Rows, unseen: Rows, before: np.ndarray, expected: np.ndarra
     shots nor in `unseen` enter it with their shares before the first stage, by size.
 
     Args:
-        rows: one row per shot. unseen: `unseen_items` of every segment. before, expected: float64 [T + unseen], their shares
-            before the first stage, and now. spectra: float64 [S, 2, BINS], `spectrum` of each segment's shares before.
+        rows: one row per shot.
+        unseen: `unseen_items` of every segment.
+        before, expected: float64 [T + unseen], their shares before the first stage, and now.
+        spectra: float64 [S, 2, BINS], `spectrum` of each segment's shares before.
         effect: float64 [S], design effects.
     """
     t, width = len(rows.item), int(rows.item.max(initial=0)) + 1
@@ -118,7 +122,8 @@ def tilt_items(rows: Rows, unseen: Rows, expected: np.ndarray, effect: np.ndarra
     """The offsets of the items that were taken or expected: all others are left to groups and text.
 
     Args:
-        rows: with weights, a segment's items distinct. unseen, expected, effect: as in `item_gains`.
+        rows: with weights, a segment's items distinct.
+        unseen, expected, effect: as in `item_gains`.
     """
     shots = np.bincount(rows.segment, rows.weight, rows.segments)
     segment, item = np.r_[rows.segment, unseen.segment], np.r_[rows.item, unseen.item]

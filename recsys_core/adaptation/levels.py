@@ -22,7 +22,8 @@ class Rows:
     """The shots of S segments one after the other, T rows in all.
 
     Args:
-        segment: int [T] in [0, S), ascending. item: int [T].
+        segment: int [T] in [0, S), ascending.
+        item: int [T].
         user: int [T], a number of its own in every segment; None where nobody is left out.
         weight: float64 [T], how many shots a row stands for, and then a segment's items are distinct; None: one each.
     """
@@ -64,7 +65,8 @@ def base_shares(cells: Cells, item_share: np.ndarray, shares: Sequence[np.ndarra
     """The base's share of every cell, float32 [S, U], and of each row's item, float64 [T].
 
     Args:
-        item_share: float64 [N], the base's popularity. shares: per segment float64 [N], what replaces it; None: nothing.
+        item_share: float64 [N], the base's popularity.
+        shares: per segment float64 [N], what replaces it; None: nothing.
         segment, item: int [T].
     """
     of_cell, expected = np.empty((len(shares), len(cells.share)), np.float32), item_share[item]
@@ -82,7 +84,8 @@ def group_mass(q: np.ndarray, cells: Cells, level: int, size: int) -> np.ndarray
     """The share of every group of a level, float64 [S, size], rows sum to 1.
 
     Args:
-        q: float32 [S, U], the cells' share so far. size: groups of the level.
+        q: float32 [S, U], the cells' share so far.
+        size: groups of the level.
     """
     order, groups, starts = cells.runs[level]
     mass = np.zeros((len(q), size + 1))
@@ -97,7 +100,8 @@ def prior_gains(rows: Rows, member: np.ndarray, expected: np.ndarray, priors: np
     """What each prior weight m gains over m = ∞ when other users' shots predict each user's: nats, float64 [M, S].
 
     Args:
-        member: int [T], the group (or item) of each shot, −1 for none. expected: float64 [T], its share under q.
+        member: int [T], the group (or item) of each shot, −1 for none.
+        expected: float64 [T], its share under q.
         priors: float [M], or [M, S] where segments differ.
     """
     known = member >= 0
@@ -125,8 +129,11 @@ def tilt_level(rows: Rows, q: np.ndarray, mass: np.ndarray, codes: np.ndarray, m
     """One level of groups, on what the levels before it left over: g = log((c + m q) / ((K + m) q)).
 
     Args:
-        q: float32 [S, U], the cells' share so far; mass: its `group_mass`. codes: int32 [U], the cells' groups.
-        member: int [T], each row's group. strength: float64 [S], m; NaN where the level is left out.
+        q: float32 [S, U], the cells' share so far.
+        mass: its `group_mass`.
+        codes: int32 [U], the cells' groups.
+        member: int [T], each row's group.
+        strength: float64 [S], m; NaN where the level is left out.
 
     Returns:
         the groups with shots; the offset of all others float64 [S] (0 where the level is left out); the new q.

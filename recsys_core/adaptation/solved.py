@@ -19,7 +19,9 @@ class Ragged:
     """Some entries with a value per segment: segment s has entry[indptr[s]:indptr[s+1]].
 
     Args:
-        indptr: int64 [S+1]. entry: int32 [n], rows of a list of names. value: float32 [n].
+        indptr: int64 [S+1].
+        entry: int32 [n], rows of a list of names.
+        value: float32 [n].
     """
 
     indptr: np.ndarray
@@ -60,8 +62,10 @@ class Solved:
     """S segments.
 
     Args:
-        levels: those that say something. theta: float32 [S, d], or [0, d] where no text is tilted.
-        item_ids: what the entries of `items` are. shots: int64 [S].
+        levels: those that say something.
+        theta: float32 [S, d], or [0, d] where no text is tilted.
+        item_ids: what the entries of `items` are.
+        shots: int64 [S].
     """
 
     levels: tuple[Level, ...]

@@ -25,9 +25,11 @@ class Prior:
     """What the closed form needs to know of a base, prepared once.
 
     Args:
-        catalogue: the base's items. item_share: float64 [N], the base's popularity, sums to 1, > 0.
+        catalogue: the base's items.
+        item_share: float64 [N], the base's popularity, sums to 1, > 0.
         components: float32 [M, r], the texts' vectors on the leading principal components.
-        axes: float32 [d, r], the components' directions. lock: the base's hashes.
+        axes: float32 [d, r], the components' directions.
+        lock: the base's hashes.
     """
 
     catalogue: Catalogue
@@ -52,8 +54,9 @@ class Support:
     """K shots as the solver sees them.
 
     Args:
-        items, users: int [K]. share: float64 [N], the base's mean distribution at the shots, > 0; None: its
-            popularity, for which everything is prepared.
+        items, users: int [K].
+        share: float64 [N], the base's mean distribution at the shots, > 0; None: its popularity, for which everything is
+            prepared.
     """
 
     items: np.ndarray
@@ -65,8 +68,8 @@ def prepare(catalogue: Catalogue, counts: np.ndarray, lock: dict[str, str], comp
     """Find the principal components of the text vectors under the base's popularity.
 
     Args:
-        counts: float [N], how often each item was taken in the base's training rows; smoothed by
-            half an event each so that unseen items keep a share.
+        counts: float [N], how often each item was taken in the base's training rows; smoothed by half an event each so
+            that unseen items keep a share.
     """
     share = (np.asarray(counts, np.float64) + 0.5) / (np.sum(counts) + 0.5 * len(counts))
     weights = np.bincount(catalogue.text_of_item, weights=share, minlength=len(catalogue.vectors))
@@ -83,7 +86,9 @@ class Counted:
     """Shots as counts, for `solve`.
 
     Args:
-        items: int [m], distinct. counts: float [m], > 0. share: float64 [N] as of `Support`.
+        items: int [m], distinct.
+        counts: float [m], > 0.
+        share: float64 [N] as of `Support`.
         crowd: how many shots the shopper of a shot gave, on average over the shots.
     """
 

@@ -18,7 +18,9 @@ def fingerprints(names: Iterable[str], specs: Mapping[str, SegmentSpec | FamilyS
     """A hash of each segment's event ids, and of each family's with the member of every event: the same shots, the same hash.
 
     Args:
-        specs: name → the segment or family. segment_events, interactions: the feature tables. users: see `Study`.
+        specs: name → the segment or family.
+        segment_events, interactions: the feature tables.
+        users: see `Study`.
     """
     names = list(names)
     families = {name: spec for name in names if isinstance(spec := specs.get(name), FamilySpec)}
@@ -46,8 +48,11 @@ def stale_adapters(adapters: Path, base_model: Path, features: Path, names: Iter
     """The segments and families whose artefact does not fit the present base and events, with the reason.
 
     Args:
-        adapters: folder with one folder per name. base_model: the built base.
-        features: folder of the feature tables' snapshots. names: those to look at. users: the table of shoppers.
+        adapters: folder with one folder per name.
+        base_model: the built base.
+        features: folder of the feature tables' snapshots.
+        names: those to look at.
+        users: the table of shoppers.
     """
     names, lock = list(names), read_json(base_model / "base.json")["lock"]
     segment_events, interactions = (pl.read_parquet(features / f"{table}.parquet")

@@ -40,8 +40,9 @@ class Study:
     """The shop's events beside a base model, for any number of segments and families.
 
     Args:
-        base: the built base. interactions, segment_events: the feature tables. specs, families: the shop's segments
-        and families.
+        base: the built base.
+        interactions, segment_events: the feature tables.
+        specs, families: the shop's segments and families.
         users: the shop's shoppers with their columns; None where it has no such table.
     """
 

@@ -31,9 +31,11 @@ def solve_tilts(moments: np.ndarray, q: np.ndarray, shots: np.ndarray, segment: 
     """The tilts that best predict left-out users; none where the best gains no more than `evidence` nats over all shots.
 
     Args:
-        moments: float32 [U, 2r], each cell's means of z and of z². q: float32 [S, U], the cells' share per segment,
-            rows sum to 1. shots: float32 [T, r]. segment: int [T] in [0, S). user: int [T] in [0, users); a user belongs
-            to one segment.
+        moments: float32 [U, 2r], each cell's means of z and of z².
+        q: float32 [S, U], the cells' share per segment, rows sum to 1.
+        shots: float32 [T, r].
+        segment: int [T] in [0, S).
+        user: int [T] in [0, users); a user belongs to one segment.
     """
     held, ridge = _Held(shots, segment, user, len(q)), np.array(strengths)
     step = _step(moments, q, held.sum, held.size, ridge)
@@ -50,7 +52,8 @@ def tilt_gains(moments: np.ndarray, q: np.ndarray, shots: np.ndarray, segment: n
     """What each strength gains on left-out users in nats over all shots, float64 [S, L]; 0 for a segment of one user.
 
     Args:
-        moments, q, shots, segment, user: as `solve_tilts`. strengths: float64 [S, L].
+        moments, q, shots, segment, user: as `solve_tilts`.
+        strengths: float64 [S, L].
     """
     held = _Held(shots, segment, user, len(q))
     step = _step(moments, q, held.sum, held.size, strengths)
@@ -61,7 +64,9 @@ def fixed_tilts(moments: np.ndarray, q: np.ndarray, total: np.ndarray, size: np.
     """The tilts of a given strength per segment, float64 [S].
 
     Args:
-        moments, q: as `solve_tilts`. total: float64 [S, r], sum of the shots' z. size: float64 [S], number of shots.
+        moments, q: as `solve_tilts`.
+        total: float64 [S, r], sum of the shots' z.
+        size: float64 [S], number of shots.
     """
     step = _step(moments, q, total, size, strength[:, None])
     return Tilts(step.beta[:, 0], step.log_z[:, 0], strength)

@@ -24,9 +24,11 @@ class Choice:
     """One choice situation with c candidates.
 
     Args:
-        base: float32 [c], the base's score. features: float32 [F, c], what may be added to it.
+        base: float32 [c], the base's score.
+        features: float32 [F, c], what may be added to it.
         log_weight: float32 [c], log of how many items a candidate stands for.
-        chosen: float32 [c], 1/targets at the targets, 0 elsewhere. steps: how many steps of the shopper are known.
+        chosen: float32 [c], 1/targets at the targets, 0 elsewhere.
+        steps: how many steps of the shopper are known.
     """
 
     base: np.ndarray
@@ -42,8 +44,10 @@ def make_choice(base: np.ndarray, offsets: np.ndarray, targets: np.ndarray, past
     """A choice with one feature on the likely items, the needed ones, and a sample of the rest.
 
     Args:
-        base, offsets: float32 [N]. targets, past: int, the question's targets (among the candidates) and its history.
-        top, lifted: how many of the best by the base and by the offsets are kept. tail: how many others are drawn.
+        base, offsets: float32 [N].
+        targets, past: int, the question's targets (among the candidates) and its history.
+        top, lifted: how many of the best by the base and by the offsets are kept.
+        tail: how many others are drawn.
         candidates: bool [N], the items that are ranked; None: all.
     """
     rows = np.arange(len(base)) if candidates is None else np.flatnonzero(candidates)
@@ -58,8 +62,9 @@ def fit_trust(choices: Sequence[Choice], *, ridge: float = 1.0, smooth: float = 
     """Maximise Σ log P − Σ_f v_f (ridge/2 Σ_j t_fj² + smooth/2 Σ_j (t_fj − t_f,j+1)²) by damped Newton steps.
 
     Args:
-        ridge: pull to 0. smooth: pull between neighbouring knots. Both in choices: v_f is what a choice tells of t_f,
-            the mean variance of the feature under the base's distribution.
+        ridge: pull to 0.
+        smooth: pull between neighbouring knots. Both in choices: v_f is what a choice tells of t_f, the mean variance of
+            the feature under the base's distribution.
         positive: values below 0 become 0 (an adapter is never turned around).
 
     Returns:

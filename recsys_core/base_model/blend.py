@@ -26,7 +26,8 @@ class Choices:
     """n choice situations, flattened; R rows in all.
 
     Args:
-        features: float32 [P, R]. start: int64 [n], first row of each situation.
+        features: float32 [P, R].
+        start: int64 [n], first row of each situation.
         log_weight: float32 [R], log of how many catalogue items a row stands for.
         chosen: float32 [R], 1/targets at the situation's targets, 0 elsewhere.
         steps: int64 [n], how many steps of the shopper are known.
@@ -61,8 +62,10 @@ def sample_candidates(pilot: np.ndarray, needed: np.ndarray, top: int, tail: int
     """Pick the rows of one choice situation: the likely ones, the needed ones, and a sample of the rest.
 
     Args:
-        pilot: float32 [N], a first guess of the score. needed: int [k], the targets and the history.
-        top: candidates kept for sure. tail: how many of the others are drawn.
+        pilot: float32 [N], a first guess of the score.
+        needed: int [k], the targets and the history.
+        top: candidates kept for sure.
+        tail: how many of the others are drawn.
 
     Returns:
         items int64 [c] sorted, log_weight float32 [c]; exp(log_weight) sums to N.
@@ -169,8 +172,10 @@ def fit_head(choices: Choices, weights: np.ndarray, *, seen: np.ndarray, top: in
     weights then restores the likelihood of the whole catalogue, so that the score stays a logit.
 
     Args:
-        weights: float [knots, P]. seen: bool [R], rows whose item is in the situation's history. ridge, smooth: pulls
-        towards `weights`, in choices. share: how far to move, 0 (not at all) to 1.
+        weights: float [knots, P].
+        seen: bool [R], rows whose item is in the situation's history.
+        ridge, smooth: pulls towards `weights`, in choices.
+        share: how far to move, 0 (not at all) to 1.
     """
     head = _heads(choices, choices.logits(weights), seen, top)
     if not head:

@@ -46,9 +46,11 @@ class ClickModel:
     """P(outcome | shown) = sigmoid(slope · (bias + weights · z) + intercept), z standardised features.
 
     Args:
-        names: the f features. mean, scale, weights: float64 [f]. bias, slope, intercept: numbers;
-            slope and intercept are the Platt calibration.
-        base_rate: positive share of the fitting rows. prior_strength: impressions it counts for.
+        names: the f features.
+        mean, scale, weights: float64 [f].
+        bias, slope, intercept: numbers; slope and intercept are the Platt calibration.
+        base_rate: positive share of the fitting rows.
+        prior_strength: impressions it counts for.
         outcome: event type that counts as success; a request's history should hold these events.
         item_counts: `ITEM_COUNTS` as of the newest day, unique item_id.
     """
@@ -69,8 +71,8 @@ class ClickModel:
         """Probability of the outcome for each row.
 
         Args:
-            features: the columns `COUNTS`, and `position` where the model was fitted with it; a missing or
-                null position counts as the average one, so that an item is not judged by a slot it has not got yet.
+            features: the columns `COUNTS`, and `position` where the model was fitted with it; a missing or null position
+                counts as the average one, so that an item is not judged by a slot it has not got yet.
 
         Returns:
             float64 [n] in (0, 1).
@@ -91,7 +93,8 @@ class ClickModel:
         """The rows `predict` reads, for one user's request; an unknown item has zero counts.
 
         Args:
-            items: n item ids. history: the user's item ids with the model's outcome, any order.
+            items: n item ids.
+            history: the user's item ids with the model's outcome, any order.
             positions: n slots, from 1, where known.
         """
         taken = Counter(history)
@@ -140,9 +143,9 @@ def fit_click_model(exposures: pl.DataFrame, config: ClickConfig,
     Args:
         exposures: `schema.EXPOSURES`.
         config: penalty, prior and split.
-        item_features: `schema.ITEM_FEATURES` of no day later than the model may know; they count
-            what was taken of items that were never shown, or not since. Without them an item's
-            purchases are those before its newest impression's day.
+        item_features: `schema.ITEM_FEATURES` of no day later than the model may know; they count what was taken of items
+            that were never shown, or not since. Without them an item's purchases are those before its newest impression's
+            day.
 
     Raises:
         ModelError: no exposures, or too few of either label before the calibration rows.
@@ -247,8 +250,11 @@ def _fit_logistic(x: np.ndarray, label: np.ndarray, ridge: np.ndarray, prior: np
     """Newton's method (IRLS) with step halving on the penalised log-loss.
 
     Args:
-        x: float64 [n, f]. label: float64 [n] of 0 and 1. ridge, prior: float64 [f], weights are
-            pulled to `prior`. bias_ridge: the same for the bias, towards 0. offset: added logits.
+        x: float64 [n, f].
+        label: float64 [n] of 0 and 1.
+        ridge, prior: float64 [f], weights are pulled to `prior`.
+        bias_ridge: the same for the bias, towards 0.
+        offset: added logits.
 
     Returns:
         float64 [1+f]: bias, weights.

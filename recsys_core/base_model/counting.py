@@ -75,7 +75,8 @@ def step_matrices(train: Interactions, n_items: int, window: int, decay: float
     """Lay the events out by step: the step's own items, what follows it, and what came before it.
 
     Args:
-        window: how many steps ahead (and back) are seen. decay: weight per further step, (0, 1].
+        window: how many steps ahead (and back) are seen.
+        decay: weight per further step, (0, 1].
 
     Returns:
         own, following, preceding: float32 [steps, N]; `own` is 0/1, the other two hold
@@ -110,8 +111,10 @@ def count_transitions(train: Interactions, n_items: int, *, window: int, decay: 
     decay^(gap-1).
 
     Args:
-        train: sorted events. backward: weight of the reverse direction, >= 0.
-        shrink: pseudo-steps that damp rarely seen items. top_k: entries kept per row.
+        train: sorted events.
+        backward: weight of the reverse direction, >= 0.
+        shrink: pseudo-steps that damp rarely seen items.
+        top_k: entries kept per row.
 
     Returns:
         float32 CSR [N, N].
@@ -170,7 +173,8 @@ def text_neighbours(vectors: np.ndarray, top_k: int, power: float) -> sp.csr_arr
     S[a, b] = max(cos(a, b), 0)^power / row sum.
 
     Args:
-        vectors: float32 [M, d], L2-normalised. power: sharpness; larger trusts only close texts.
+        vectors: float32 [M, d], L2-normalised.
+        power: sharpness; larger trusts only close texts.
 
     Returns:
         float32 CSR [M, M].
@@ -199,8 +203,10 @@ def smooth_transitions(transitions: sp.csr_array, occurrences: np.ndarray, text_
     An item that was never sold borrows what its neighbours lead to, and what leads to them.
 
     Args:
-        transitions: T of `count_transitions`, [N, N]. occurrences: float32 [N], steps holding each
-        item (undoes T's row scale). text_of_item: int32 [N]. neighbours: S of `text_neighbours`.
+        transitions: T of `count_transitions`, [N, N].
+        occurrences: float32 [N], steps holding each item (undoes T's row scale).
+        text_of_item: int32 [N].
+        neighbours: S of `text_neighbours`.
 
     Returns:
         float32 CSR [M, M], `top_k` entries per row.

@@ -114,9 +114,9 @@ class Ranker:
     """A fitted session model; see `fit_ranker`.
 
     Args:
-        config, catalogue, counts: what it was fitted with and on. weights: float32 [knots, P].
-        settings: everything chosen on validation, for the record: the number of choices and their mean
-        log-likelihood.
+        config, catalogue, counts: what it was fitted with and on.
+        weights: float32 [knots, P].
+        settings: everything chosen on validation, for the record: the number of choices and their mean log-likelihood.
     """
 
     part_names: tuple[str, ...] = PART_NAMES
@@ -131,8 +131,8 @@ class Ranker:
         """Logits of every item: float32 [n, N].
 
         Args:
-            now: seconds since the epoch; popularity trends fade with their age. None: the trends as
-                they were at the newest training event.
+            now: seconds since the epoch; popularity trends fade with their age. None: the trends as they were at the
+                newest training event.
         """
         return self.weigh(histories, now).score()
 

@@ -28,9 +28,11 @@ def build_bundle(folder: Path, *, study: Study, student: Path, adapters: Mapping
     """Write the bundle of what is refitted through the newest day, with the promoted segments and families.
 
     Args:
-        adapters: segment or family → its adapter's artefact. results: the evaluation, with the final decisions.
+        adapters: segment or family → its adapter's artefact.
+        results: the evaluation, with the final decisions.
         lineage: what the caller knows of where this comes from (cycle, encoder).
-        shelves: `schema.RAW_SHELVES`. promotions: `schema.RAW_PROMOTIONS`; they ship where they serve anybody.
+        shelves: `schema.RAW_SHELVES`.
+        promotions: `schema.RAW_PROMOTIONS`; they ship where they serve anybody.
 
     Returns:
         the manifest.

@@ -69,12 +69,13 @@ def write_bundle(folder: Path, *, catalogue: Catalogue, ranker_folder: Path, stu
 
     Args:
         ranker_folder, student_folder, click_folder: as their `save` wrote them.
-        families: promoted segment or family → the folder `Family.save` wrote. Trust in it is taken back where the
-            route's audiences end. routing: one `serving.routing.Route` per segment and family of the shop, refused
-            ones with their reason.
+        families: promoted segment or family → the folder `Family.save` wrote. Trust in it is taken back where the route's
+            audiences end.
+        routing: one `serving.routing.Route` per segment and family of the shop, refused ones with their reason.
         lock: hashes of the base that every adapter must have been made on.
-        metrics: the summary that `recsys inspect` shows. lineage: shop, first and last day, cycle
-            and, where known, code commit. licences: what each part may be used under.
+        metrics: the summary that `recsys inspect` shows.
+        lineage: shop, first and last day, cycle and, where known, code commit.
+        licences: what each part may be used under.
         windows: of the base that was gated and of the refit that ships.
         users: user_id and attributes; only those a promoted segment asks for are kept.
         shelves: `serving.shelves.SHELF_COLUMNS`; only items of the catalogue are kept.

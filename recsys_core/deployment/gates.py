@@ -38,8 +38,8 @@ def bundle_gate(challenger_metrics: Mapping[str, float], champion: Interval | No
     mostly equals; it must be shown not to be worse by more than the tolerance (non-inferiority).
 
     Args:
-        challenger_metrics: its means on the gate rows. champion: the paired difference challenger −
-            champion per row, the champion re-scored on the same rows.
+        challenger_metrics: its means on the gate rows.
+        champion: the paired difference challenger − champion per row, the champion re-scored on the same rows.
         baselines: the paired difference challenger − baseline, by the baseline's name.
         first: there is no champion yet; otherwise a missing comparison refuses.
 

@@ -53,8 +53,10 @@ class Student:
     """A trained student and how far it agrees with its teacher.
 
     Args:
-        encoder: the student. teacher: the teacher's fingerprint.
-        probes: held-out "text" and "query" probes. agreement: each probe's measures.
+        encoder: the student.
+        teacher: the teacher's fingerprint.
+        probes: held-out "text" and "query" probes.
+        agreement: each probe's measures.
         curves: one row per tenth of the training: step, loss, cross_entropy, kl, vector.
     """
 

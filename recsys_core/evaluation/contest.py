@@ -41,9 +41,10 @@ def run_contest(base: TimedScorer, queries: Queries, *, rivals: Mapping[str, Sco
     """Rank every query with every contestant.
 
     Args:
-        base: the base ranker, reported as "base". rivals: other rankers, scored on their own.
-        blends: contestants made from the base's scores, such as the base with an adapter's offsets; they may differ
-            from question to question.
+        base: the base ranker, reported as "base".
+        rivals: other rankers, scored on their own.
+        blends: contestants made from the base's scores, such as the base with an adapter's offsets; they may differ from
+            question to question.
         candidates: bool [N]; where given, everybody ranks only these items.
         now: the time the base is asked at, seconds; None: the queries' median.
 

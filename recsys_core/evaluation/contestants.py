@@ -31,7 +31,8 @@ class Contestants:
     """Everybody but the base, answering a segment's questions with the shots before a cut-off.
 
     Args:
-        adaptation: the segment's; None where it has no adapter. incumbent: what serves now.
+        adaptation: the segment's; None where it has no adapter.
+        incumbent: what serves now.
     """
 
     def __init__(self, study: Study, name: str, questions: Questions, cutoff: int, adaptation: Adaptation | None,

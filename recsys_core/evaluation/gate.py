@@ -42,8 +42,10 @@ class Trial:
     """The evidence on one segment and audience; `p_value` is uncorrected, 1.0 where unproven.
 
     Args:
-        gains: rival → mean, bounds and p of adapted minus rival. toughest: the rival with the largest p.
-        reason: why there is no evidence; empty where there is. otherwise: what serves where it is refused.
+        gains: rival → mean, bounds and p of adapted minus rival.
+        toughest: the rival with the largest p.
+        reason: why there is no evidence; empty where there is.
+        otherwise: what serves where it is refused.
     """
 
     segment: str

@@ -26,8 +26,9 @@ class WindowRows:
     """The events that are asked in one window: trust, gate, report.
 
     Args:
-        rows: int64 [E], rows of the interactions table. timestamps: int64 [E], seconds since the
-            epoch. sessions: [E] session labels, None where the shop has none.
+        rows: int64 [E], rows of the interactions table.
+        timestamps: int64 [E], seconds since the epoch.
+        sessions: [E] session labels, None where the shop has none.
     """
 
     rows: np.ndarray
@@ -40,7 +41,9 @@ class Training:
     """What the contestants of one window were counted on: the base's events, the shots among them.
 
     Args:
-        newest: time of the newest event, in seconds. rows: int64 [E]. sessions: as those of `WindowRows`.
+        newest: time of the newest event, in seconds.
+        rows: int64 [E].
+        sessions: as those of `WindowRows`.
     """
 
     newest: int
@@ -67,9 +70,10 @@ class Certificate:
     """All checks of one evaluated model.
 
     Args:
-        name: what was evaluated. temporal: "certified" if every time check holds, "broken" if one
-            does not, "not certifiable" where the shop has order but no times (positions and rows are
-            still checked, sessions are not). checks: in the order they were made.
+        name: what was evaluated.
+        temporal: "certified" if every time check holds, "broken" if one does not, "not certifiable" where the shop has
+            order but no times (positions and rows are still checked, sessions are not).
+        checks: in the order they were made.
     """
 
     name: str
@@ -108,14 +112,15 @@ def leakage_certificate(name: str, windows: Mapping[str, WindowRows], training: 
     """Check one evaluated model: each window after what was trained on for it, and the windows one after the other.
 
     Args:
-        name: the model or segment. windows: in order of time, such as {"trust": …, "gate": …, "report": …}; empty
-            ones are skipped. training: window → what its contestants were trained on.
+        name: the model or segment.
+        windows: in order of time, such as {"trust": …, "gate": …, "report": …}; empty ones are skipped.
+        training: window → what its contestants were trained on.
         feature_dates: derived feature → time of the newest event in it; each must be earlier than the first window.
         block_on_sessions: whether a session on both sides of a cut-off breaks the certificate; it shares no event, so
             shops that are busy at midnight may rather count them.
         session_ids: what a session's number stands for, in words. None: the labels are shown.
-        order_only: times are positions on a pseudo-day: still compared, but the temporal verdict is
-            "not certifiable". Sessions mean nothing there and are not compared.
+        order_only: times are positions on a pseudo-day: still compared, but the temporal verdict is "not certifiable".
+            Sessions mean nothing there and are not compared.
     """
     windows = {window: rows for window, rows in windows.items() if len(rows.rows)}
     show = (lambda at: f"position {at}") if order_only else _show_time

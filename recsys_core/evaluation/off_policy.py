@@ -33,8 +33,9 @@ class PolicyLog:
     """n logged impressions and what the judged policy would have done in each one's place.
 
     Args:
-        reward: float64 [n], the outcome. propensity: float64 [n] in (0, 1], the logging policy's probability of the
-            item shown, at its slot. probability: float64 [n] in [0, 1], the judged policy's of the same.
+        reward: float64 [n], the outcome.
+        propensity: float64 [n] in (0, 1], the logging policy's probability of the item shown, at its slot.
+        probability: float64 [n] in [0, 1], the judged policy's of the same.
         cluster: [n], the user of each row, or the row's own number where users are unknown.
     """
 
@@ -49,7 +50,8 @@ class PolicyValue:
     """Mean reward per impression of the judged policy, by each estimator, and whether the log can tell.
 
     Args:
-        logged: of the logging policy itself. ips, snips: see `policy_value`.
+        logged: of the logging policy itself.
+        ips, snips: see `policy_value`.
         effective_rows: (Σ w)² / Σ w², how many rows of the judged policy's own the log is worth.
         mean_weight: before clipping; near 1 if the propensities are right and cover what the policy shows.
         clipped: share of rows whose weight was clipped.
@@ -129,7 +131,9 @@ def history_before(events: Interactions, user: str, second: int, most: int = MAX
     """One shopper's newest events strictly before a moment, as a single history; empty for a stranger.
 
     Args:
-        user: id. second: seconds since the epoch. most: events kept.
+        user: id.
+        second: seconds since the epoch.
+        most: events kept.
     """
     row = bisect_left(events.user_ids, user)
     known = row < len(events.user_ids) and events.user_ids[row] == user

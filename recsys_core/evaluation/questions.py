@@ -16,7 +16,8 @@ class Questions:
     """n ranking questions, each about one member of a segment.
 
     Args:
-        queries: n of them. member: int [n], a code as `Study.codes` gives them.
+        queries: n of them.
+        member: int [n], a code as `Study.codes` gives them.
     """
 
     queries: Queries

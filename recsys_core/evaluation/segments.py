@@ -89,7 +89,8 @@ class SegmentJudge:
         """Judge a segment's or family's adapter and write its evaluation into `folder` (staged by the caller).
 
         Args:
-            artefact: as `adapt_segments` wrote it. incumbent: what serves now, on the same shots.
+            artefact: as `adapt_segments` wrote it.
+            incumbent: what serves now, on the same shots.
         """
         about = read_json(artefact / "segment.json")
         check_lock(f"segment {name}", about["lock"], self.study.base.lock)
@@ -233,7 +234,8 @@ def judge_segments(folders: dict[str, Path], study: Study, adapters: dict[str, P
     """Judge many segments and families in one step.
 
     Args:
-        folders: name → staged folder. adapters: name → its adapter's artefact.
+        folders: name → staged folder.
+        adapters: name → its adapter's artefact.
         bundle: the published bundle, whose families are the incumbents; it may not exist yet.
 
     Returns:

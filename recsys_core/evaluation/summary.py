@@ -44,7 +44,8 @@ class Evidence:
     """What the earlier stages made.
 
     Args:
-        text_encoder, student: their folders. evaluations: segment or family → folder of its evaluation.
+        text_encoder, student: their folders.
+        evaluations: segment or family → folder of its evaluation.
         exposures, quarantined: feature and cleaning tables (reason → rows for the latter).
     """
 

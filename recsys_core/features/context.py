@@ -19,7 +19,8 @@ def context_values(column: pl.Series, name: str) -> pl.Series:
     """The value of one declared name per row.
 
     Args:
-        column: String [rows], JSON object texts as in `schema.INTERACTIONS`. name: a name of the shop's `context`.
+        column: String [rows], JSON object texts as in `schema.INTERACTIONS`.
+        name: a name of the shop's `context`.
 
     Returns:
         String [rows] named `name`, null where the row's context lacks it.
@@ -37,7 +38,8 @@ def family_values(family: FamilySpec, interactions: pl.DataFrame, users: pl.Data
 
     Args:
         family: `by` names context.<name> or users.<column>.
-        interactions: `schema.INTERACTIONS`. users: unique user_id and the shop's columns, None where it has none.
+        interactions: `schema.INTERACTIONS`.
+        users: unique user_id and the shop's columns, None where it has none.
 
     Returns:
         String [interactions] named after the family, null where the row belongs to none of its segments.

@@ -28,8 +28,8 @@ def select_segment_events(connection: duckdb.DuckDBPyConnection, event_ids: pl.S
     """Evaluate every segment's predicate over its positive events, joined to users, items and context.
 
     Args:
-        connection: holds tables events (with _row, _positive, _first_day, _rank), users, items
-            and context (_text and a column per declared name); their keys are unique.
+        connection: holds tables events (with _row, _positive, _first_day, _rank), users, items and context (_text and a
+            column per declared name); their keys are unique.
         event_ids: String [number of events], indexed by _row.
         segments: predicates over the aliases events, users, items and context.
         order_only: the shop has no times: `new_users` then means a user's first `new_user_events`.
@@ -99,7 +99,8 @@ def candidate_items(items: pl.DataFrame, segments: Sequence[SegmentSpec]) -> dic
     """Which items each segment's requests may be answered with.
 
     Args:
-        items: `schema.CLEAN_ITEMS` plus the shop's columns. segments: the shop's.
+        items: `schema.CLEAN_ITEMS` plus the shop's columns.
+        segments: the shop's.
 
     Returns:
         segment → bool [N] in the order of `items`, for every segment whose condition says something of items.

@@ -107,9 +107,11 @@ class Interactions:
     """Positive events, sorted by (user, timestamp, item); all arrays have length E.
 
     Args:
-        user: int32, row of `user_ids`. item: int32, row of the catalogue.
-        timestamp: int64, seconds since the epoch, UTC. event_type: int8, index into
-        `schema.POSITIVE_EVENTS`. row: int64, the row of the interactions table it came from.
+        user: int32, row of `user_ids`.
+        item: int32, row of the catalogue.
+        timestamp: int64, seconds since the epoch, UTC.
+        event_type: int8, index into `schema.POSITIVE_EVENTS`.
+        row: int64, the row of the interactions table it came from.
         user_ids: every user's id, sorted.
     """
 
@@ -138,9 +140,10 @@ class Histories:
     """n ragged histories, oldest event first.
 
     Args:
-        indptr: int64 [n+1]. items: int32 [nnz], catalogue rows.
-        steps_ago: float32 [nnz], 0 for the newest step; a *step* is all events of one user that
-        share a timestamp (a basket), so a basket's items have no order among themselves.
+        indptr: int64 [n+1].
+        items: int32 [nnz], catalogue rows.
+        steps_ago: float32 [nnz], 0 for the newest step; a *step* is all events of one user that share a timestamp (a
+            basket), so a basket's items have no order among themselves.
         days_ago: float32 [nnz], days between the event and the query (0 where unknown).
         event_type: int8 [nnz], index into `schema.POSITIVE_EVENTS`.
     """
@@ -168,8 +171,11 @@ class Queries:
     """n ranking questions: what did this user take at this step, given everything before it?
 
     Args:
-        user: int32 [n]. timestamp: int64 [n]. histories: n histories, strictly earlier.
-        target_indptr: int64 [n+1]. targets: int32 [nnz], distinct catalogue rows per query.
+        user: int32 [n].
+        timestamp: int64 [n].
+        histories: n histories, strictly earlier.
+        target_indptr: int64 [n+1].
+        targets: int32 [nnz], distinct catalogue rows per query.
     """
 
     user: np.ndarray
@@ -208,11 +214,12 @@ def make_queries(interactions: Interactions, start: int, end: int, *, target: np
     Args:
         interactions: every event, histories included; only events before a step enter its history.
         start, end: seconds since the epoch; steps with start <= timestamp < end are asked.
-        target: bool [E]; where given, a step's targets are only its events with True, and steps
-            without any are not asked (a segment's own events).
+        target: bool [E]; where given, a step's targets are only its events with True, and steps without any are not asked
+            (a segment's own events).
         users: bool [number of users]; where given, only these users' steps are asked.
         max_queries: a uniform sample of at most this many steps (needs `rng`).
-        max_history: the newest events kept per history. min_history: shorter ones are not asked.
+        max_history: the newest events kept per history.
+        min_history: shorter ones are not asked.
 
     Raises:
         DataError: if `max_queries` is given without `rng`.

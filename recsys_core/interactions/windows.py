@@ -61,7 +61,8 @@ def plan_windows(first: int, last: int, segments: list[SegmentSpec], config: Win
     """Plan the windows of the base and of every segment and family that can be judged.
 
     Args:
-        first, last: seconds of the shop's first and last positive event. families: their names.
+        first, last: seconds of the shop's first and last positive event.
+        families: their names.
 
     Returns:
         name → Window; a scene outside the data, or without enough days before it to train a

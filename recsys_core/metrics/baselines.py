@@ -169,7 +169,8 @@ def fit_like_ratio(users: np.ndarray, labels: np.ndarray, prior_rows: float = 20
     """Each user's share of positives, shrunk to the base rate as if by `prior_rows` average exposures.
 
     Args:
-        users: int [n] ≥ 0. labels: [n] of 0/1.
+        users: int [n] ≥ 0.
+        labels: [n] of 0/1.
     """
     if not len(labels):
         raise DataError("like ratio", "no exposures to count", "fit it only for shops with impressions")

@@ -22,8 +22,11 @@ class Interval:
     """A mean with its interval.
 
     Args:
-        mean: over rows. low, high: bounds; ±inf where the data cannot say. p_value: one-sided, the
-            chance of such a mean if the true one were ≤ 0. n: rows. clusters: users.
+        mean: over rows.
+        low, high: bounds; ±inf where the data cannot say.
+        p_value: one-sided, the chance of such a mean if the true one were ≤ 0.
+        n: rows.
+        clusters: users.
     """
 
     mean: float
@@ -73,7 +76,8 @@ def paired_bootstrap(differences: np.ndarray, clusters: np.ndarray, rng: np.rand
     continues it; it is never below 2^−c, the least that flipping the signs of c clusters can show.
 
     Args:
-        differences: float [n]. clusters: [n], the user of each row, any integer or string labels.
+        differences: float [n].
+        clusters: [n], the user of each row, any integer or string labels.
         level: two-sided coverage of the interval.
 
     Raises:

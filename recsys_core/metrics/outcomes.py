@@ -15,7 +15,8 @@ def auc(labels: np.ndarray, scores: np.ndarray) -> float:
     """Chance that a random positive outscores a random negative, ties counting half (Mann-Whitney U).
 
     Args:
-        labels: [n] of 0/1. scores: float [n].
+        labels: [n] of 0/1.
+        scores: float [n].
 
     Raises:
         DataError: NaN scores, or only one class (AUC is then undefined).
@@ -33,7 +34,9 @@ def user_aucs(labels: np.ndarray, scores: np.ndarray, users: np.ndarray) -> tupl
     """The AUC of every user who has both a positive and a negative.
 
     Args:
-        labels: [n] of 0/1. scores: float [n]. users: int [n].
+        labels: [n] of 0/1.
+        scores: float [n].
+        users: int [n].
 
     Returns:
         values float64 [u], rows int64 [u] (exposures of that user), by ascending user.

@@ -25,10 +25,10 @@ def expected_ranks(scores: np.ndarray, target_indptr: np.ndarray, targets: np.nd
     """Count the offered items above and level with each target: all that any ranking metric needs.
 
     Args:
-        scores: float [n, N], higher is better. exclude: (indptr [n+1], items [nnz]), per query the
-            items that are not offered (seen before).
-        depth: metrics are wanted at no more than this k. Most targets are then misses that a few likely items
-            prove, and their `greater` is only known to be at least `depth`: far faster in a large catalogue.
+        scores: float [n, N], higher is better.
+        exclude: (indptr [n+1], items [nnz]), per query the items that are not offered (seen before).
+        depth: metrics are wanted at no more than this k. Most targets are then misses that a few likely items prove, and
+            their `greater` is only known to be at least `depth`: far faster in a large catalogue.
 
     Returns:
         greater, tied: int64 [nnz]; offered items that score strictly higher, and other offered

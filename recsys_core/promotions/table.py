@@ -47,10 +47,13 @@ class Promotions:
     """What a shop promotes where and when, as arrays; see `make_promotions`.
 
     Args:
-        placements: sorted names. contexts: what a row's context code stands for; {}: everywhere.
+        placements: sorted names.
+        contexts: what a row's context code stands for; {}: everywhere.
         item, first, last, placement, context: [R], sorted by context, placement, item and first. Days are days since
             1970-01-01, both inclusive; ∓`OPEN` where a side is open. Rows of one item, placement and context lie apart.
-        begins: the first day of the table, −OPEN if no row has one. catalogue: its hash. size: N.
+        begins: the first day of the table, −OPEN if no row has one.
+        catalogue: its hash.
+        size: N.
     """
 
     placements: tuple[str, ...]
@@ -78,8 +81,8 @@ class Promotions:
 
         Args:
             context: what the request says. A row holds where all of its keys have the same values.
-            day: the request's local day. Promoted: 1 or 0 on this day. Usually: the share of the days of the
-                `USUAL_DAYS` before it (of those the table covers, if fewer) and of the table's contexts.
+            day: the request's local day. Promoted: 1 or 0 on this day. Usually: the share of the days of the `USUAL_DAYS`
+                before it (of those the table covers, if fewer) and of the table's contexts.
         """
         now, found = self._on(day), {}
         codes = list(self._holding(context))
@@ -161,8 +164,9 @@ class Promotions:
         """Read what `save` wrote.
 
         Args:
-            catalogue: the one it was made with. first_day: only requests of this day or later will be asked: rows
-                that ended more than `USUAL_DAYS` before it are left out, which changes no answer.
+            catalogue: the one it was made with.
+            first_day: only requests of this day or later will be asked: rows that ended more than `USUAL_DAYS` before it
+                are left out, which changes no answer.
 
         Raises:
             ModelError: another format or catalogue, or a broken file.

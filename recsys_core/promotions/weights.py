@@ -54,7 +54,8 @@ class PromotionWeights:
         """What promotions add to the base's logit of every item, by name: float32 [N] each.
 
         Args:
-            context, day: as in `Promotions.features`. steps: how many steps of the shopper are known.
+            context, day: as in `Promotions.features`.
+            steps: how many steps of the shopper are known.
         """
         weights = knot_shares(np.array([steps]))[0] @ self.weights
         values = self.promotions.features(context, day)
@@ -106,7 +107,8 @@ def fit_promotions(promotions: Promotions, ranker: Ranker, queries: Queries, con
     """Learn what promotions count on top of a base that is fixed.
 
     Args:
-        ranker: fitted on events before the questions. queries: n questions with targets.
+        ranker: fitted on events before the questions.
+        queries: n questions with targets.
         contexts, days: what each question's request says, and its local day.
 
     Raises:

@@ -41,7 +41,8 @@ class Recommendation:
 
     Args:
         score: a logit; its softmax over the catalogue is the probability of being taken next.
-        reasons: named parts that add up to the score. segment: whose adapter took part, None: the base.
+        reasons: named parts that add up to the score.
+        segment: whose adapter took part, None: the base.
         fallback: what the request asked for and did not get, and what was ignored; None: nothing.
     """
 
@@ -106,8 +107,8 @@ class Bundle:
             segment: None is the base alone, a name that segment or family, "auto" the most specific that fits.
             candidates, filters: see `serving.selection.allowed_rows`.
             adapter: one from `adapt`; takes the place of a segment.
-            context: value of each name that the shop declares, such as {"store": "367"}: picks a family's member and
-                what is promoted.
+            context: value of each name that the shop declares, such as {"store": "367"}: picks a family's member and what
+                is promoted.
             shelf: only its items of that day; "new-arrivals" is in every bundle. All restrictions hold together.
 
         Returns:

@@ -23,7 +23,8 @@ def click_odds(click: ClickModel, parts: BundleParts, request: Request, items: S
 
     Args:
         click: the bundle's click model.
-        items: ids, n of them. rows: int64 [n], their catalogue rows, −1 where unknown.
+        items: ids, n of them.
+        rows: int64 [n], their catalogue rows, −1 where unknown.
 
     Returns:
         float64 [n], in [0, 1].

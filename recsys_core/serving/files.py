@@ -53,8 +53,10 @@ class BundleParts:
     """A bundle in memory.
 
     Args:
-        ties: int32 [N], the order among equal scores. families: of every promoted segment and family.
-        users: attributes by user_id; promotions: what the shop promotes, for whom and when; None where none are kept.
+        ties: int32 [N], the order among equal scores.
+        families: of every promoted segment and family.
+        users: attributes by user_id.
+        promotions: what the shop promotes, for whom and when; None where none are kept.
     """
 
     folder: Path

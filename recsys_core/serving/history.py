@@ -22,7 +22,9 @@ class History:
     """One shopper's known events, oldest first.
 
     Args:
-        items: int32 [L] catalogue rows. steps_ago, days_ago: float32 [L]. event_type: int8 [L].
+        items: int32 [L] catalogue rows.
+        steps_ago, days_ago: float32 [L].
+        event_type: int8 [L].
         first_days_ago: days since the oldest event; None where the caller gave no times.
         ignored: one phrase per kind of entry that was left out.
     """

@@ -25,8 +25,10 @@ class LexicalIndex:
     """Posting lists in token order.
 
     Args:
-        token_row: the place of each token in `starts`. starts: int64 [T+1].
-        texts: int32 [postings], rows of distinct texts. weights: float32 [postings].
+        token_row: the place of each token in `starts`.
+        starts: int64 [T+1].
+        texts: int32 [postings], rows of distinct texts.
+        weights: float32 [postings].
         bound: float32 [T], the most a token can add to any text.
         n_texts: M.
     """

@@ -26,9 +26,11 @@ class Request:
     """A request understood.
 
     Args:
-        now: seconds since the epoch, None where the caller gave no time. allowed: bool [N], None
-            for every item. segment: whose adapter takes part. offsets: named logits on top of the base's, float32 [N]:
-            the adapter's, as far as it is trusted with so much history, and the promotions'.
+        now: seconds since the epoch, None where the caller gave no time.
+        allowed: bool [N], None for every item.
+        segment: whose adapter takes part.
+        offsets: named logits on top of the base's, float32 [N]: the adapter's, as far as it is trusted with so much
+            history, and the promotions'.
         notes: what was asked for and not given, and what was ignored.
     """
 

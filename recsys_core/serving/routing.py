@@ -60,9 +60,12 @@ class Situation:
     """What a request tells the router.
 
     Args:
-        at: seconds since the epoch. allowed: bool [N], None where the request restricts nothing.
-        user: attributes of the shopper. first_days_ago, steps: see `serving.history.History`.
-        context: value by declared name. user_id: as the caller gave it.
+        at: seconds since the epoch.
+        allowed: bool [N], None where the request restricts nothing.
+        user: attributes of the shopper.
+        first_days_ago, steps: see `serving.history.History`.
+        context: value by declared name.
+        user_id: as the caller gave it.
     """
 
     at: float
@@ -96,9 +99,12 @@ class Router:
     """Segments of one bundle, their conditions bound once.
 
     Args:
-        routes: of every segment and family. segment_order: names, the preferred ones first.
-        items: of the catalogue, in its order. users: user_id and attributes, None where none are kept.
-        context_names: those the shop declares. members: promoted segment or family → its values with shots ("": a segment's).
+        routes: of every segment and family.
+        segment_order: names, the preferred ones first.
+        items: of the catalogue, in its order.
+        users: user_id and attributes, None where none are kept.
+        context_names: those the shop declares.
+        members: promoted segment or family → its values with shots ("": a segment's).
     """
 
     def __init__(self, routes: Sequence[Route], segment_order: Sequence[str], items: pl.DataFrame, users: pl.DataFrame | None,

@@ -33,7 +33,8 @@ def top_rows(scores: np.ndarray, k: int, ties: np.ndarray) -> np.ndarray:
     """The rows of the k best scores, best first; items at −inf are not candidates.
 
     Args:
-        scores: float32 [N]. ties: int32 [N], see `tie_ranks`.
+        scores: float32 [N].
+        ties: int32 [N], see `tie_ranks`.
 
     >>> top_rows(np.array([1., 3., 3., -np.inf]), 3, np.array([0, 2, 1, 3])).tolist()
     [2, 1, 0]
@@ -53,8 +54,8 @@ def allowed_rows(items: pl.DataFrame, row_of: dict[str, int], candidates: Sequen
     """The items a request restricts itself to.
 
     Args:
-        candidates: item ids. filters: {column: value, list of values, or {"min": …, "max": …}};
-            a category also matches everything below it.
+        candidates: item ids.
+        filters: {column: value, list of values, or {"min": …, "max": …}}; a category also matches everything below it.
 
     Returns:
         bool [N] (None: every item) and a phrase about candidates that are not in the catalogue.

@@ -15,7 +15,8 @@ class Shelves:
     """The shelves of one bundle.
 
     Args:
-        frame: `SHELF_COLUMNS`; days are local and inclusive, null leaves that side open. row_of: the catalogue's.
+        frame: `SHELF_COLUMNS`; days are local and inclusive, null leaves that side open.
+        row_of: the catalogue's.
     """
 
     def __init__(self, frame: pl.DataFrame, row_of: dict[str, int]) -> None:

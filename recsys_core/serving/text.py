@@ -20,7 +20,8 @@ class OnnxEncoder:
     """The student as it is served: texts in, unit vectors in the teacher's space out.
 
     Args:
-        session: an onnxruntime session of student.onnx. tokenizer: a `tokenizers.Tokenizer`.
+        session: an onnxruntime session of student.onnx.
+        tokenizer: a `tokenizers.Tokenizer`.
         settings: the content of student.json.
     """
 

@@ -56,8 +56,10 @@ class CachedGradient:
         """Add the gradient of `info_nce` to the network's parameters and return the loss.
 
         Args:
-            ids: token ids of the batch's distinct texts. anchor, positive: int [b], rows of `ids`.
-            excluded: bool [b, b], as in `info_nce`. seed: of the dropout.
+            ids: token ids of the batch's distinct texts.
+            anchor, positive: int [b], rows of `ids`.
+            excluded: bool [b, b], as in `info_nce`.
+            seed: of the dropout.
         """
         while True:
             try:
@@ -118,7 +120,8 @@ class HeldOut:
     """Judges an encoder on pairs it never trained on: does an anchor find its positive among many texts?
 
     Args:
-        held: the held-out pairs. distractors: rows of `held.texts` ranked beside the held-out positives.
+        held: the held-out pairs.
+        distractors: rows of `held.texts` ranked beside the held-out positives.
     """
 
     def __init__(self, held: Pairs, distractors: np.ndarray) -> None:

@@ -55,9 +55,9 @@ class FinetuneResult:
     Args:
         encoder: LoRA merged into the weights; the pretrained encoder itself where nothing improved.
         adapter: the PEFT model at its best step, None where nothing improved.
-        curves: one row per look: step, loss (mean since the last look; None at step 0), learning_rate,
-            held_out_loss, held_out_mrr (overall and per kind), kept (True in the one row whose weights
-            these are; step 0 is the pretrained encoder).
+        curves: one row per look: step, loss (mean since the last look; None at step 0), learning_rate, held_out_loss,
+            held_out_mrr (overall and per kind), kept (True in the one row whose weights these are; step 0 is the
+            pretrained encoder).
     """
 
     encoder: TextEncoder

@@ -51,10 +51,10 @@ class Pairs:
         texts: the M distinct texts, sorted.
         anchor, positive: int32 [P], rows of `texts`.
         kind: int8 [P], index into `PAIR_KINDS`.
-        anchor_basket, positive_basket: int64 [P], the step (one user, one timestamp) each side of a
-            co-behaviour pair was taken in; `NO_BASKET` for the other kinds.
-        related: bool CSR [M, M], symmetric with a full diagonal: every pair known to belong together,
-            whether drawn for training or not.
+        anchor_basket, positive_basket: int64 [P], the step (one user, one timestamp) each side of a co-behaviour pair was
+            taken in; `NO_BASKET` for the other kinds.
+        related: bool CSR [M, M], symmetric with a full diagonal: every pair known to belong together, whether drawn for
+            training or not.
     """
 
     texts: list[str]
@@ -104,8 +104,7 @@ def make_pairs(interactions: Interactions, items: pl.DataFrame, before: int, con
         interactions: positive events; their `item` numbers are rows of `items`.
         items: the clean items table, sorted by item_id (text, category, brand).
         before: seconds since the epoch; only earlier events are used.
-        queries: search clicks or judged matches, columns query and item_id, already cut to what was
-            known at `before`.
+        queries: search clicks or judged matches, columns query and item_id, already cut to what was known at `before`.
 
     Raises:
         DataError: if nothing of any kind can be paired.

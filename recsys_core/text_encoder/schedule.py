@@ -13,7 +13,8 @@ def affordable_steps(lengths: np.ndarray, texts_per_step: int, max_steps: int, m
     """Optimiser steps within both budgets (one at least, unless `max_steps` is 0).
 
     Args:
-        lengths: int [n], tokens of each text that may be drawn. texts_per_step: texts in a batch.
+        lengths: int [n], tokens of each text that may be drawn.
+        texts_per_step: texts in a batch.
 
     >>> affordable_steps(np.array([10, 30]), 100, max_steps=60, max_tokens=50_000)
     25

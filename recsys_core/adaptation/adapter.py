@@ -34,7 +34,8 @@ class Adapter:
         theta: float32 [d]; adds vectors @ theta to every item, new ones included.
         groups: "<level>|<value>" → logit, for the levels of `Catalogue.groups`; "<level>" alone is that of every other
             value of the level, new ones included.
-        item_ids, item_values: values of single items, float32, finite.
+        item_ids: items with a value of their own.
+        item_values: float32 [items], finite, their values.
         trust: float32 [7], how much of the offsets counts at each of `KNOTS` known steps of the shopper.
         settings: how it was made (shots, strength); JSON.
     """

@@ -36,10 +36,12 @@ class Family:
     """The adapters of all members.
 
     Args:
-        name, by: of the `FamilySpec` (`by` is empty for a segment).
+        name: of the `FamilySpec` or the segment.
+        by: of the `FamilySpec`; empty for a segment.
         lock: hashes of the base it was made on.
         trust: float32 [7], of every member.
-        strengths: of every member; `stages` the same by the stages' names.
+        strengths: of every member.
+        stages: the strengths by the stages' names.
         members: the values, sorted.
         solved: their offsets, in the same order.
     """

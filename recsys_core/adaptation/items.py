@@ -25,7 +25,12 @@ LEAST_WIDE = 1.0  # or, with a second kind, from so many expected shots on
 
 
 class ItemPrior(NamedTuple):
-    """a: shape of the first kind's prior, in expected shots, > 0. rare: π, the share of the second kind, in [0, 1)."""
+    """What is believed of single items before their counts are seen.
+
+    Attributes:
+        a: shape of the first kind's prior, in expected shots, > 0.
+        rare: π, the share of the second kind, in [0, 1).
+    """
 
     a: float
     rare: float
@@ -87,7 +92,8 @@ def item_gains(rows: Rows, unseen: Rows, before: np.ndarray, expected: np.ndarra
     Args:
         rows: one row per shot.
         unseen: `unseen_items` of every segment.
-        before, expected: float64 [T + unseen], their shares before the first stage, and now.
+        before: float64 [T + unseen], their shares before the first stage.
+        expected: float64 [T + unseen], their shares now.
         spectra: float64 [S, 2, BINS], `spectrum` of each segment's shares before.
         effect: float64 [S], design effects.
     """
@@ -123,7 +129,9 @@ def tilt_items(rows: Rows, unseen: Rows, expected: np.ndarray, effect: np.ndarra
 
     Args:
         rows: with weights, a segment's items distinct.
-        unseen, expected, effect: as in `item_gains`.
+        unseen: as in `item_gains`.
+        expected: as in `item_gains`.
+        effect: as in `item_gains`.
     """
     shots = np.bincount(rows.segment, rows.weight, rows.segments)
     segment, item = np.r_[rows.segment, unseen.segment], np.r_[rows.item, unseen.item]

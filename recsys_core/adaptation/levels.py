@@ -67,7 +67,8 @@ def base_shares(cells: Cells, item_share: np.ndarray, shares: Sequence[np.ndarra
     Args:
         item_share: float64 [N], the base's popularity.
         shares: per segment float64 [N], what replaces it; None: nothing.
-        segment, item: int [T].
+        segment: int [T], of each row.
+        item: int [T], of each row.
     """
     of_cell, expected = np.empty((len(shares), len(cells.share)), np.float32), item_share[item]
     for s, share in enumerate(shares):

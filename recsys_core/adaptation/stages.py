@@ -54,7 +54,8 @@ class Support:
     """K shots as the solver sees them.
 
     Args:
-        items, users: int [K].
+        items: int [K], catalogue rows.
+        users: int [K], who gave each shot.
         share: float64 [N], the base's mean distribution at the shots, > 0; None: its popularity, for which everything is
             prepared.
     """

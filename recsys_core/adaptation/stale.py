@@ -19,7 +19,8 @@ def fingerprints(names: Iterable[str], specs: Mapping[str, SegmentSpec | FamilyS
 
     Args:
         specs: name → the segment or family.
-        segment_events, interactions: the feature tables.
+        segment_events: the feature table.
+        interactions: the feature table.
         users: see `Study`.
     """
     names = list(names)

@@ -41,8 +41,10 @@ class Study:
 
     Args:
         base: the built base.
-        interactions, segment_events: the feature tables.
-        specs, families: the shop's segments and families.
+        interactions: the feature table.
+        segment_events: the feature table.
+        specs: the shop's segments.
+        families: the shop's families.
         users: the shop's shoppers with their columns; None where it has no such table.
     """
 

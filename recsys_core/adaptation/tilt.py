@@ -52,7 +52,11 @@ def tilt_gains(moments: np.ndarray, q: np.ndarray, shots: np.ndarray, segment: n
     """What each strength gains on left-out users in nats over all shots, float64 [S, L]; 0 for a segment of one user.
 
     Args:
-        moments, q, shots, segment, user: as `solve_tilts`.
+        moments: as in `solve_tilts`.
+        q: as in `solve_tilts`.
+        shots: as in `solve_tilts`.
+        segment: as in `solve_tilts`.
+        user: as in `solve_tilts`.
         strengths: float64 [S, L].
     """
     held = _Held(shots, segment, user, len(q))
@@ -64,7 +68,8 @@ def fixed_tilts(moments: np.ndarray, q: np.ndarray, total: np.ndarray, size: np.
     """The tilts of a given strength per segment, float64 [S].
 
     Args:
-        moments, q: as `solve_tilts`.
+        moments: as in `solve_tilts`.
+        q: as in `solve_tilts`.
         total: float64 [S, r], sum of the shots' z.
         size: float64 [S], number of shots.
     """

@@ -44,9 +44,14 @@ def make_choice(base: np.ndarray, offsets: np.ndarray, targets: np.ndarray, past
     """A choice with one feature on the likely items, the needed ones, and a sample of the rest.
 
     Args:
-        base, offsets: float32 [N].
-        targets, past: int, the question's targets (among the candidates) and its history.
-        top, lifted: how many of the best by the base and by the offsets are kept.
+        base: float32 [N], the base's score.
+        offsets: float32 [N], what may be added to it.
+        targets: int, the question's targets, among the candidates.
+        past: int, the items of its history.
+        steps: how many steps of the shopper are known.
+        rng: draws the others.
+        top: how many of the best by the base are kept.
+        lifted: how many of the best by the offsets are kept.
         tail: how many others are drawn.
         candidates: bool [N], the items that are ranked; None: all.
     """

@@ -48,7 +48,11 @@ class Choices:
         return list(pairwise([*self.start.tolist(), self.features.shape[1]]))
 
     def logits(self, weights: np.ndarray) -> np.ndarray:
-        """float32 [R]: the score of every row, without its log weight. weights: float [knots, P]."""
+        """float32 [R]: the score of every row, without its log weight.
+
+        Args:
+            weights: float [knots, P].
+        """
         own = (knot_shares(self.steps) @ weights).astype(np.float32)
         return np.concatenate([row @ self.features[:, low:high]
                                for row, (low, high) in zip(own, self.bounds, strict=True)])
@@ -130,7 +134,8 @@ def fit_weights(choices: Choices, prior: np.ndarray, ridge: float, smooth: float
 
     Args:
         prior: float [knots, P], where weights stay that the data say nothing about.
-        ridge, smooth: in choices; relative to how much each part varies.
+        ridge: pull to the prior, in choices; relative to how much each part varies.
+        smooth: pull between neighbouring knots, likewise.
 
     Returns:
         weights float64 [knots, P].
@@ -174,7 +179,8 @@ def fit_head(choices: Choices, weights: np.ndarray, *, seen: np.ndarray, top: in
     Args:
         weights: float [knots, P].
         seen: bool [R], rows whose item is in the situation's history.
-        ridge, smooth: pulls towards `weights`, in choices.
+        ridge: pull towards `weights`, in choices.
+        smooth: pull between neighbouring knots, in choices.
         share: how far to move, 0 (not at all) to 1.
     """
     head = _heads(choices, choices.logits(weights), seen, top)

@@ -47,8 +47,12 @@ class ClickModel:
 
     Args:
         names: the f features.
-        mean, scale, weights: float64 [f].
-        bias, slope, intercept: numbers; slope and intercept are the Platt calibration.
+        mean: float64 [f], of the fitting rows.
+        scale: float64 [f], their standard deviation, > 0; 1 for a constant feature.
+        weights: float64 [f], of standardised features.
+        bias: of the logit before calibration.
+        slope: of the Platt calibration.
+        intercept: of the Platt calibration.
         base_rate: positive share of the fitting rows.
         prior_strength: impressions it counts for.
         outcome: event type that counts as success; a request's history should hold these events.
@@ -252,7 +256,8 @@ def _fit_logistic(x: np.ndarray, label: np.ndarray, ridge: np.ndarray, prior: np
     Args:
         x: float64 [n, f].
         label: float64 [n] of 0 and 1.
-        ridge, prior: float64 [f], weights are pulled to `prior`.
+        ridge: float64 [f], how strongly weights are pulled to `prior`, in rows.
+        prior: float64 [f], where they are pulled to.
         bias_ridge: the same for the bias, towards 0.
         offset: added logits.
 

@@ -83,7 +83,13 @@ class RankerConfig(BaseModel, frozen=True, extra="forbid"):
 
 @dataclass(frozen=True)
 class Weighed:
-    """The parts of n histories beside their weights, float32 [n, P]; see `Ranker.weigh`. size: N."""
+    """The P parts of n histories beside their weights; see `Ranker.weigh`.
+
+    Args:
+        pieces: one per part.
+        weights: float32 [n, P].
+        size: N, how many items are scored.
+    """
 
     pieces: Sequence[Piece]
     weights: np.ndarray
@@ -114,7 +120,9 @@ class Ranker:
     """A fitted session model; see `fit_ranker`.
 
     Args:
-        config, catalogue, counts: what it was fitted with and on.
+        config: what it was fitted with.
+        catalogue: the N items it ranks.
+        counts: what it counted in its training events.
         weights: float32 [knots, P].
         settings: everything chosen on validation, for the record: the number of choices and their mean log-likelihood.
     """

@@ -68,7 +68,9 @@ def write_bundle(folder: Path, *, catalogue: Catalogue, ranker_folder: Path, stu
     """Write a bundle into `folder`, replacing what is there only when the new one answers.
 
     Args:
-        ranker_folder, student_folder, click_folder: as their `save` wrote them.
+        ranker_folder: as `Ranker.save` wrote it.
+        student_folder: as `export_onnx` wrote it.
+        click_folder: as `ClickModel.save` wrote it; None where there is no click model.
         families: promoted segment or family → the folder `Family.save` wrote. Trust in it is taken back where the route's
             audiences end.
         routing: one `serving.routing.Route` per segment and family of the shop, refused ones with their reason.
@@ -85,7 +87,8 @@ def write_bundle(folder: Path, *, catalogue: Catalogue, ranker_folder: Path, stu
         the manifest.
 
     Raises:
-        BundleError, AdapterError: what was given does not make a bundle; the old one stays.
+        BundleError: what was given does not make a bundle; the old one stays.
+        AdapterError: a family was made for another base; the old bundle stays.
     """
     routes = _check_routes(routing, families, config)
     with staged_folder(Path(folder)) as staging:

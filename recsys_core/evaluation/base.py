@@ -55,9 +55,13 @@ STEPS = (0, 1, 2, 4, 8, 16, None)  # known steps they are compared at; None: all
 
 @dataclass(frozen=True)
 class BaseEvaluation:
-    """How the base ranks beside everything trivial. methods: one per ranker. gains: over each rival per slice.
+    """How the base ranks beside everything trivial.
 
-    known_steps: the same rankers with little known. queries: what was asked.
+    Args:
+        methods: one per ranker.
+        gains: over each rival, per slice.
+        known_steps: the same rankers with little known.
+        queries: what was asked.
     """
 
     methods: list[MethodResult]

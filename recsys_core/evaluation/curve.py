@@ -67,5 +67,11 @@ def curve_sizes(shots: int, config: CurveConfig) -> list[int]:
 
 
 def make_curve(gains: Mapping[int, np.ndarray], users: np.ndarray, rng: np.random.Generator) -> ShotCurve:
-    """The curve from each K's gain per question, float64 [n]. users: int [n]."""
+    """The curve from what each K gains.
+
+    Args:
+        gains: K → gain per question, float64 [n].
+        users: int [n], who asked.
+        rng: draws the users of the intervals.
+    """
     return ShotCurve(tuple(CurvePoint(k, paired_bootstrap(gains[k], users, rng)) for k in sorted(gains)) if len(users) else ())

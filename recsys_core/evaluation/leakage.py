@@ -53,9 +53,14 @@ class Training:
 
 @dataclass(frozen=True)
 class Check:
-    """One comparison. detail: what was compared or counted. culprits: the first few rows or labels.
+    """One comparison.
 
-    A check that does not hold breaks the certificate, unless it only informs (`blocks` is False).
+    Args:
+        name: what was compared with what.
+        holds: whether nothing overlaps.
+        detail: what was compared or counted.
+        culprits: the first few rows or labels.
+        blocks: whether the certificate breaks where it does not hold; False: it only informs.
     """
 
     name: str

@@ -51,7 +51,8 @@ class PolicyValue:
 
     Args:
         logged: of the logging policy itself.
-        ips, snips: see `policy_value`.
+        ips: the estimate by inverse propensity scoring, see `policy_value`.
+        snips: the self-normalised estimate, see `policy_value`.
         effective_rows: (Σ w)² / Σ w², how many rows of the judged policy's own the log is worth.
         mean_weight: before clipping; near 1 if the propensities are right and cover what the policy shows.
         clipped: share of rows whose weight was clipped.

@@ -77,14 +77,11 @@ class WindowFacts(Record):
 
 
 class MethodResult(Record):
-    """How one ranker does on the report window.
-
-    metrics: slice → metric → mean with its interval over users.
-    """
+    """How one ranker does on the report window."""
 
     method: str
     ours: bool = False
-    metrics: dict[str, dict[str, StoredInterval]]
+    metrics: dict[str, dict[str, StoredInterval]] = Field(description="slice → metric → mean with its interval over users")
     coverage: Measured = Field(None, description="share of the catalogue in anybody's top 10")
     novelty: Measured = Field(None, description="mean self-information of the top 10, bits")
     long_tail_recall: Measured = Field(None, description="recall@10 of the least popular 80% of items")
@@ -107,16 +104,13 @@ class KnownSteps(Record):
 
 
 class PromotionsResult(Record):
-    """What the shop's promotions add as parts of the score: the base with them minus without, NDCG@10, same questions.
+    """What the shop's promotions add as parts of the score: the base with them minus without, NDCG@10, same questions."""
 
-    audiences: where the gate window proved it, so that they serve. gate, report: by audience, where it was asked.
-    """
-
-    audiences: list[Audience]
+    audiences: list[Audience] = Field(description="where the gate window proved it, so that they serve")
     reason: str
     placements: list[str]
-    gate: dict[Audience, StoredInterval]
-    report: dict[Audience, StoredInterval]
+    gate: dict[Audience, StoredInterval] = Field(description="by audience, where it was asked on the gate window")
+    report: dict[Audience, StoredInterval] = Field(description="the same on the report window, where they serve")
 
 
 class ExposureMethod(Record):
@@ -142,7 +136,7 @@ class PolicyResult(Record):
 
 
 class Exposures(Record):
-    """Click or purchase probability on impressions. reliability: rows of (mean p, rate, rows)."""
+    """Click or purchase probability on impressions."""
 
     first: str
     last: str
@@ -151,25 +145,21 @@ class Exposures(Record):
     base_rate: float
     methods: list[ExposureMethod]
     uauc_gains: dict[str, StoredInterval] = Field({}, description="baseline → our UAUC minus its, per user")
-    reliability: list[tuple[float, float, float]] = []
+    reliability: list[tuple[float, float, float]] = Field([], description="bins of (mean p, observed rate, rows)")
     policy: PolicyResult | None = Field(None, description="where the shop logs propensities")
 
 
 class AudienceResult(Record):
-    """What an adapter bought one audience: `gate_…` is what decided, everything else the later report window.
-
-    ndcg: contestant → NDCG@10 within the segment's candidates. gain, gain_by_slice: adapted minus base, same questions.
-    toughest: the rival with the largest p-value at the gate.
-    """
+    """What an adapter bought one audience: `gate_…` is what decided, everything else the later report window."""
 
     promoted: bool
     questions: int = 0
     users: int = 0
-    ndcg: dict[str, Measured] = {}
-    gain: StoredInterval | None = None
-    gain_by_slice: dict[str, StoredInterval] = {}
+    ndcg: dict[str, Measured] = Field({}, description="contestant → NDCG@10 within the segment's candidates")
+    gain: StoredInterval | None = Field(None, description="adapted minus base on the same questions")
+    gain_by_slice: dict[str, StoredInterval] = Field({}, description="the same by kind of target")
     gate_gain: StoredInterval | None = None
-    toughest: str = ""
+    toughest: str = Field("", description="the rival with the largest p-value at the gate")
     toughest_gain: StoredInterval | None = Field(None, description="adapted minus the toughest rival, at the gate")
     p_holm: Measured = Field(None, description="of the gate, Holm-corrected over segments and audiences")
     minimum_detectable: Measured = Field(None, description="NDCG@10 difference that the gate finds with 80% power")
@@ -185,26 +175,22 @@ class MemberResult(Record):
 
 
 class SegmentResult(Record):
-    """One segment or family: for whom its adapter pays, and what it bought.
-
-    audiences: those it was promoted for. by_audience: what was found for each of none, little, full.
-    members: how many a family has. by_member: those that were asked; empty for a plain segment.
-    """
+    """One segment or family: for whom its adapter pays, and what it bought."""
 
     name: str
     kind: str
     decision: Literal["promoted", "refused", "no data"]
     reason: str
     by: str = Field("", description="family: what tells its members apart, such as context.store")
-    audiences: list[str] = []
+    audiences: list[str] = Field([], description="those it was promoted for")
     shots: int = 0
-    members: int = 1
+    members: int = Field(1, description="how many a family has")
     method: str = ""
     support: str = Field("", description="support window as shown, such as 2017-11-05 … 2017-12-02")
     gate: str = ""
     report: str = ""
-    by_audience: dict[str, AudienceResult] = {}
-    by_member: list[MemberResult] = []
+    by_audience: dict[str, AudienceResult] = Field({}, description="what was found for each of none, little, full")
+    by_member: list[MemberResult] = Field([], description="those that were asked; empty for a plain segment")
     curve: StoredCurve | None = Field(None, description="gain by K on the report window, nothing known of shoppers")
 
     @property
@@ -226,21 +212,21 @@ class SegmentResult(Record):
 
 
 class Curve(Record):
-    """One training run. series: name → points (x, y)."""
+    """One training run."""
 
     title: str
     x_label: str = "step"
     y_label: str = "loss"
-    series: dict[str, list[tuple[float, float]]]
+    series: dict[str, list[tuple[float, float]]] = Field(description="name → points (x, y)")
 
 
 class StudentResult(Record):
-    """The student beside its teacher. facts: anything more, name → shown value."""
+    """The student beside its teacher."""
 
     top10_overlap: Measured = Field(None, description="mean share of the teacher's top 10 kept")
     cosine: Measured = Field(None, description="mean cosine between the two encoders' vectors")
     megabytes: Measured = None
-    facts: dict[str, str] = {}
+    facts: dict[str, str] = Field({}, description="anything more, name → shown value")
 
 
 class Results(Record):

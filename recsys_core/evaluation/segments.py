@@ -68,7 +68,7 @@ class Rivals:
 
 @dataclass(frozen=True)
 class Contested:
-    """What one window's questions showed. contests: audience → contest."""
+    """What one window's questions showed."""
 
     questions: Questions
     contests: dict[Audience, Contest]
@@ -155,7 +155,13 @@ class SegmentJudge:
         return {audience: join_contests(found) for audience, found in pieces.items()}
 
     def try_audiences(self, name: str, gate: Contested, reason: str = "") -> dict[Audience, Trial]:
-        """One trial per audience. reason: why there is no adapter; empty where there is one."""
+        """One trial per audience.
+
+        Args:
+            name: the segment or family.
+            gate: what the gate window showed.
+            reason: why there is no adapter; empty where there is one.
+        """
         otherwise, trials = serves_instead(self.study, name), {}
         for place, (audience, contest) in enumerate(gate.contests.items()):
             if reason:

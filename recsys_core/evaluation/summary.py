@@ -44,9 +44,11 @@ class Evidence:
     """What the earlier stages made.
 
     Args:
-        text_encoder, student: their folders.
+        text_encoder: the encoder's folder.
+        student: the student's folder.
         evaluations: segment or family → folder of its evaluation.
-        exposures, quarantined: feature and cleaning tables (reason → rows for the latter).
+        exposures: the feature table, `schema.EXPOSURES`.
+        quarantined: reason → rows that cleaning set aside.
     """
 
     text_encoder: Path

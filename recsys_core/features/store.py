@@ -58,8 +58,8 @@ def build_features(database: Path, clean_events: pl.LazyFrame, clean_items: pl.D
         Table name → frame with exactly the schema's columns, deterministically sorted.
 
     Raises:
-        DataError: no events, repeated keys, a join that changed the number of rows, or a database
-            that cannot be written. ShopError: a segment's predicate fails.
+        DataError: no events, repeated keys, a join that changed the number of rows, or a database that cannot be written.
+        ShopError: a segment's predicate fails.
     """
     spill = database.parent / f".staging-{database.name}-spill"
     spill.parent.mkdir(parents=True, exist_ok=True)

@@ -213,7 +213,8 @@ def make_queries(interactions: Interactions, start: int, end: int, *, target: np
 
     Args:
         interactions: every event, histories included; only events before a step enter its history.
-        start, end: seconds since the epoch; steps with start <= timestamp < end are asked.
+        start: seconds since the epoch; steps from here on are asked.
+        end: seconds since the epoch; steps before it are asked.
         target: bool [E]; where given, a step's targets are only its events with True, and steps without any are not asked
             (a segment's own events).
         users: bool [number of users]; where given, only these users' steps are asked.

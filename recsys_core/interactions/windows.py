@@ -61,7 +61,8 @@ def plan_windows(first: int, last: int, segments: list[SegmentSpec], config: Win
     """Plan the windows of the base and of every segment and family that can be judged.
 
     Args:
-        first, last: seconds of the shop's first and last positive event.
+        first: seconds of the shop's first positive event.
+        last: seconds of its last one.
         families: their names.
 
     Returns:

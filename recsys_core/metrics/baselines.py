@@ -40,7 +40,11 @@ def history_matrix(histories: Histories, n_items: int, newest_step_only: bool = 
 
 @dataclass(frozen=True)
 class Popularity:
-    """The same list for everybody. counts: float64 [N] of whichever events were counted."""
+    """The same list for everybody.
+
+    Args:
+        counts: float64 [N] of whichever events were counted.
+    """
 
     counts: np.ndarray
 
@@ -85,7 +89,9 @@ class ItemKnnConfig(BaseModel, frozen=True, extra="forbid"):
 class ItemKnn:
     """Sum of the similarities to the items of the history (or of its newest step).
 
-    similarity: float32 sparse [N, N], row j holds the neighbours of history item j.
+    Args:
+        similarity: float32 sparse [N, N], row j holds the neighbours of history item j.
+        newest_step_only: whether only the newest step's items count.
     """
 
     similarity: sp.csr_array

@@ -23,7 +23,8 @@ class Interval:
 
     Args:
         mean: over rows.
-        low, high: bounds; ±inf where the data cannot say.
+        low: lower bound; −inf where the data cannot say.
+        high: upper bound; inf where the data cannot say.
         p_value: one-sided, the chance of such a mean if the true one were ≤ 0.
         n: rows.
         clusters: users.

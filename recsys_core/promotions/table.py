@@ -34,8 +34,13 @@ ROWS = {"item": np.int32, "first": np.int32, "last": np.int32, "placement": np.i
 
 @dataclass(frozen=True)
 class _Day:
-    """One day's view. item: int32, the live rows' items; bounds: int64 [contexts·placements + 1], where those of each
-    (context, placement) lie; usually: float32 [placements, N]."""
+    """One day's view.
+
+    Args:
+        item: int32, the live rows' items.
+        bounds: int64 [contexts·placements + 1], where those of each (context, placement) lie.
+        usually: float32 [placements, N], the usual shares.
+    """
 
     item: np.ndarray
     bounds: np.ndarray
@@ -49,8 +54,11 @@ class Promotions:
     Args:
         placements: sorted names.
         contexts: what a row's context code stands for; {}: everywhere.
-        item, first, last, placement, context: [R], sorted by context, placement, item and first. Days are days since
-            1970-01-01, both inclusive; ∓`OPEN` where a side is open. Rows of one item, placement and context lie apart.
+        item: int32 [R], catalogue rows. Rows are sorted by context, placement, item and first day.
+        first: int32 [R], days since 1970-01-01, inclusive; −`OPEN` where that side is open.
+        last: int32 [R], likewise; `OPEN` where that side is open. Rows of one item, placement and context lie apart.
+        placement: int8 [R], places in `placements`.
+        context: int32 [R], places in `contexts`.
         begins: the first day of the table, −OPEN if no row has one.
         catalogue: its hash.
         size: N.

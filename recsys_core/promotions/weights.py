@@ -54,7 +54,8 @@ class PromotionWeights:
         """What promotions add to the base's logit of every item, by name: float32 [N] each.
 
         Args:
-            context, day: as in `Promotions.features`.
+            context: as in `Promotions.features`.
+            day: as in `Promotions.features`.
             steps: how many steps of the shopper are known.
         """
         weights = knot_shares(np.array([steps]))[0] @ self.weights
@@ -109,7 +110,8 @@ def fit_promotions(promotions: Promotions, ranker: Ranker, queries: Queries, con
     Args:
         ranker: fitted on events before the questions.
         queries: n questions with targets.
-        contexts, days: what each question's request says, and its local day.
+        contexts: what each question's request says.
+        days: each question's local day.
 
     Raises:
         DataError: not one context and one day per question.

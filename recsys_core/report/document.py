@@ -55,7 +55,14 @@ class Tiles:
 
 @dataclass(frozen=True)
 class Table:
-    """words: how many leading columns hold words (left-aligned); the others hold numbers."""
+    """Rows under headers.
+
+    Args:
+        headers: one per column.
+        rows: as many entries each.
+        words: how many leading columns hold words (left-aligned); the others hold numbers.
+        last_is_words: whether the last column does, too.
+    """
 
     headers: Sequence[str]
     rows: Sequence[Sequence[Entry]]
@@ -68,7 +75,12 @@ class Table:
 
 @dataclass(frozen=True)
 class Figure:
-    """name: the plot's file name without its ending."""
+    """A plot.
+
+    Args:
+        name: its file name without the ending.
+        alt: what it shows, in words.
+    """
 
     name: str
     alt: str

@@ -38,7 +38,8 @@ def write_report(folder: Path, results: Results) -> None:
     """Replace `folder` atomically with report.md, report.html, metrics.json and plots/*.png.
 
     Raises:
-        RecsysError, OSError: before the previous report is touched.
+        RecsysError: before the previous report is touched.
+        OSError: likewise.
     """
     light, dark = draw_plots(results, LIGHT), draw_plots(results, DARK)
     title = f"Evaluation: {results.shop.name}"
@@ -54,7 +55,12 @@ def write_report(folder: Path, results: Results) -> None:
 
 
 def build_report(results: Results, plots: set[str]) -> list[Block]:
-    """The report as blocks. plots: names of the figures that exist."""
+    """The report as blocks.
+
+    Args:
+        results: what is reported.
+        plots: names of the figures that exist.
+    """
     return [*_summary(results), *ranking_section(results, plots), *known_steps_section(results, plots),
             *segment_section(results, plots), *exposure_section(results, plots), *student_section(results),
             *training_section(results, plots), *leakage_section(results), *data_section(results), *reading_section(results)]

@@ -23,7 +23,8 @@ class History:
 
     Args:
         items: int32 [L] catalogue rows.
-        steps_ago, days_ago: float32 [L].
+        steps_ago: float32 [L], 0 for the newest step.
+        days_ago: float32 [L], age at the request; 0 where unknown.
         event_type: int8 [L].
         first_days_ago: days since the oldest event; None where the caller gave no times.
         ignored: one phrase per kind of entry that was left out.

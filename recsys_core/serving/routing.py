@@ -63,7 +63,8 @@ class Situation:
         at: seconds since the epoch.
         allowed: bool [N], None where the request restricts nothing.
         user: attributes of the shopper.
-        first_days_ago, steps: see `serving.history.History`.
+        first_days_ago: see `serving.history.History`.
+        steps: see `serving.history.History`.
         context: value by declared name.
         user_id: as the caller gave it.
     """

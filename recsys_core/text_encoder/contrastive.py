@@ -25,7 +25,8 @@ def info_nce(anchors: torch.Tensor, positives: torch.Tensor, excluded: torch.Ten
     """Symmetric InfoNCE (van den Oord et al. 2018; both directions as in CLIP).
 
     Args:
-        anchors, positives: float32 [b, d] unit vectors; row i of each belong together.
+        anchors: float32 [b, d], unit vectors.
+        positives: float32 [b, d], unit vectors; row i belongs to anchor i.
         excluded: bool [b, b], True where positive j is no negative of anchor i (diagonal False).
     """
     import torch
@@ -57,7 +58,8 @@ class CachedGradient:
 
         Args:
             ids: token ids of the batch's distinct texts.
-            anchor, positive: int [b], rows of `ids`.
+            anchor: int [b], rows of `ids`.
+            positive: int [b], rows of `ids`.
             excluded: bool [b, b], as in `info_nce`.
             seed: of the dropout.
         """

@@ -62,7 +62,8 @@ class TextEncoder:
         pooling: "mean" over tokens, "cls" (first token) or "last" (last token, for decoders).
         max_length: tokens read of each text.
         batch_tokens: padded tokens per batch, None for the device's default.
-        dtype, device: as in `EncoderConfig`.
+        dtype: as in `EncoderConfig`.
+        device: as in `EncoderConfig`.
         source: the name the weights came under, for lineage.
 
     Raises:

@@ -49,10 +49,12 @@ class Pairs:
 
     Args:
         texts: the M distinct texts, sorted.
-        anchor, positive: int32 [P], rows of `texts`.
+        anchor: int32 [P], rows of `texts`.
+        positive: int32 [P], rows of `texts`.
         kind: int8 [P], index into `PAIR_KINDS`.
-        anchor_basket, positive_basket: int64 [P], the step (one user, one timestamp) each side of a co-behaviour pair was
-            taken in; `NO_BASKET` for the other kinds.
+        anchor_basket: int64 [P], the step (one user, one timestamp) in which a co-behaviour pair's anchor was taken;
+            `NO_BASKET` for the other kinds.
+        positive_basket: int64 [P], the same of the positive.
         related: bool CSR [M, M], symmetric with a full diagonal: every pair known to belong together, whether drawn for
             training or not.
     """

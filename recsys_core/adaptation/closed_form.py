@@ -118,7 +118,9 @@ def adapt_closed_form(prior: Prior, supports: Mapping[str, Support], config: Clo
     """Solve the adapters of any number of segments from their shots: a fraction of a millisecond each.
 
     Args:
+        prior: the base they are adapted from.
         supports: segment → its shots. Segments do not influence each other.
+        config: the grids that strengths are chosen from.
     """
     names = list(supports)
     found: dict[str, Adapter] = {}

@@ -185,7 +185,9 @@ class Offsets:
     """The offsets of n questions, each without the asker's own shots.
 
     Args:
+        catalogue: the items that the offsets are of.
         row: int64 [n], each question's row in `solved`, −1 where no shots are left.
+        solved: the offsets of every (member, asker) pair that occurs.
     """
 
     catalogue: Catalogue
@@ -206,8 +208,13 @@ def leave_own_out(study: Study, name: str, queries: Queries, cutoff: int, streng
     """The offsets of each question's member, from its shots before a cut-off that are not the asker's own.
 
     Args:
+        study: holds the shots and the base.
+        name: the segment or family.
         queries: n questions.
+        cutoff: seconds; only shots before it count.
+        strengths: of every member.
         k: at most so many random shots, drawn with `rng`; None: all.
+        rng: draws the shots where `k` is given.
         members: int [n], whose shots count for each question (a placebo: another member's); None: `Study.asked`.
     """
     prior, shots, catalogue = study.prior_of(name, cutoff), study.shots(name, cutoff), study.base.catalogue

@@ -45,6 +45,8 @@ def page_adapter(catalogue: Catalogue, lock: dict[str, str], page_rows: np.ndarr
     """Adapt to a page from its first shots.
 
     Args:
+        catalogue: the base's items.
+        lock: the base's hashes.
         page_rows: int [m], the catalogue rows the page offers.
         items: int [K], the shots' rows; those beside the page tell what is similar, and get no value themselves.
         strengths: number of shots → strength.

@@ -52,6 +52,8 @@ def adapt_segments(folders: dict[str, Path], study: Study, config: AdaptationCon
 
     Args:
         folders: name → staged folder to write its artefact into.
+        study: the shop's events beside the base.
+        config: how they are adapted.
 
     Returns:
         name → what its segment.json holds, and its `folder`.

@@ -69,8 +69,11 @@ def prepare(catalogue: Catalogue, counts: np.ndarray, lock: dict[str, str], comp
     """Find the principal components of the text vectors under the base's popularity.
 
     Args:
+        catalogue: the base's items.
         counts: float [N], how often each item was taken in the base's training rows; smoothed by half an event each so
             that unseen items keep a share.
+        lock: the base's hashes.
+        components: how many principal components of the texts are kept.
     """
     share = (np.asarray(counts, np.float64) + 0.5) / (np.sum(counts) + 0.5 * len(counts))
     weights = np.bincount(catalogue.text_of_item, weights=share, minlength=len(catalogue.vectors))

@@ -53,6 +53,7 @@ def stale_adapters(adapters: Path, base_model: Path, features: Path, names: Iter
         base_model: the built base.
         features: folder of the feature tables' snapshots.
         names: those to look at.
+        shop: declares the segments and families.
         users: the table of shoppers.
     """
     names, lock = list(names), read_json(base_model / "base.json")["lock"]

@@ -67,6 +67,7 @@ def fit_trust(choices: Sequence[Choice], *, ridge: float = 1.0, smooth: float = 
     """Maximise Σ log P − Σ_f v_f (ridge/2 Σ_j t_fj² + smooth/2 Σ_j (t_fj − t_f,j+1)²) by damped Newton steps.
 
     Args:
+        choices: what shoppers took, and from what.
         ridge: pull to 0.
         smooth: pull between neighbouring knots. Both in choices: v_f is what a choice tells of t_f, the mean variance of
             the feature under the base's distribution.

@@ -70,6 +70,7 @@ def sample_candidates(pilot: np.ndarray, needed: np.ndarray, top: int, tail: int
         needed: int [k], the targets and the history.
         top: candidates kept for sure.
         tail: how many of the others are drawn.
+        rng: draws the others.
 
     Returns:
         items int64 [c] sorted, log_weight float32 [c]; exp(log_weight) sums to N.
@@ -133,6 +134,7 @@ def fit_weights(choices: Choices, prior: np.ndarray, ridge: float, smooth: float
     shoppers with little and with much history have in common moves freely, what sets them apart must be shown.
 
     Args:
+        choices: what shoppers chose, and from what.
         prior: float [knots, P], where weights stay that the data say nothing about.
         ridge: pull to the prior, in choices; relative to how much each part varies.
         smooth: pull between neighbouring knots, likewise.
@@ -177,8 +179,10 @@ def fit_head(choices: Choices, weights: np.ndarray, *, seen: np.ndarray, top: in
     weights then restores the likelihood of the whole catalogue, so that the score stays a logit.
 
     Args:
+        choices: what the weights were fitted on.
         weights: float [knots, P].
         seen: bool [R], rows whose item is in the situation's history.
+        top: how many items of each list are the head.
         ridge: pull towards `weights`, in choices.
         smooth: pull between neighbouring knots, in choices.
         share: how far to move, 0 (not at all) to 1.

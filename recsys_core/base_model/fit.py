@@ -24,6 +24,9 @@ def fit_ranker(train: Interactions, catalogue: Catalogue, config: RankerConfig, 
     """Count the training events and learn how much each part weighs.
 
     Args:
+        train: the events that are counted.
+        catalogue: the N items to rank.
+        config: how parts are counted and weighed.
         validation: questions later than `train` that the blend is fitted on.
         weights: float [knots, P], a frozen blend: only the counts are made. A refit through the newest day is
             `fit_ranker(newer, catalogue, ranker.config, weights=ranker.weights)`. Neither: the first of `prior`.

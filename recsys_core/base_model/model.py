@@ -125,7 +125,12 @@ def plan_shop(interactions: pl.DataFrame, segments: list[SegmentSpec], config: W
     """The windows of a shop, from its first and last positive event.
 
     Args:
+        interactions: `schema.INTERACTIONS`.
+        segments: the shop's segments.
+        config: lengths of the windows.
         families: the names of the shop's families.
+        time_zone: IANA zone of the shop's days.
+        order_only: the shop has positions, no times.
 
     Raises:
         DataError: if there is no positive event at all.
@@ -143,8 +148,16 @@ def build_base(folder: Path, *, encoder: TextEncoder, encoder_cutoff: int, items
     """Fit the ranker at every cut-off of the plan and the one that ships, and write them below `folder`.
 
     Args:
+        folder: where the base model is written.
         encoder: where its vocabulary lacks the shop's words, hashed words and character pairs take its place.
         encoder_cutoff: seconds; the encoder was fine-tuned on nothing from there on.
+        items: `schema.CLEAN_ITEMS` plus the shop's columns.
+        interactions: `schema.INTERACTIONS`.
+        exposures: `schema.EXPOSURES`.
+        item_features: `schema.ITEM_FEATURES`.
+        plan: name → windows, as of `plan_shop`.
+        cache: where vectors of texts that were read before are.
+        config: how the ranker and the click head are fitted.
 
     Returns:
         the summary that is also written to base.json.

@@ -50,9 +50,12 @@ class Counts:
     """All that is learned from events, besides the weights.
 
     Args:
-        popularity: float32 [N], events per item. recent: float32 [N], the same with exponential decay.
-        newest: timestamp of the newest event, seconds. transitions: [N, N].
-        text_transitions: [M, M]. companions: [N, N].
+        popularity: float32 [N], events per item.
+        recent: float32 [N], the same with exponential decay.
+        newest: timestamp of the newest event, seconds.
+        transitions: [N, N].
+        text_transitions: [M, M].
+        companions: [N, N].
     """
 
     popularity: np.ndarray

@@ -139,6 +139,7 @@ class Ranker:
         """Logits of every item: float32 [n, N].
 
         Args:
+            histories: n of them.
             now: seconds since the epoch; popularity trends fade with their age. None: the trends as they were at the
                 newest training event.
         """
@@ -219,7 +220,7 @@ class Ranker:
                              "load it with the catalogue it was fitted on, or refit it")
         tensors = load_file(folder / "ranker.safetensors")
         sizes = {name: len(catalogue.vectors if name == "text_transitions" else catalogue) for name in MATRICES}
-        matrices = {name: Sparse(*(tensors[f"{name}.{field}"] for field in ("indptr", "indices", "data")), size)
+        matrices = {name: Sparse(tensors[f"{name}.indptr"], tensors[f"{name}.indices"], tensors[f"{name}.data"], size)
                     for name, size in sizes.items()}
         counts = Counts(tensors["popularity"], tensors["recent"], about["newest"], **matrices)
         return cls(RankerConfig(**about["config"]), catalogue, counts, tensors["weights"], about["settings"])

@@ -19,7 +19,10 @@ class Sparse:
     """A sparse matrix [n, size] in compressed rows, columns ascending within a row, none twice.
 
     Args:
-        indptr: int64 [n + 1]. indices: int [entries], columns. data: float32 [entries]. size: number of columns.
+        indptr: int64 [n + 1].
+        indices: int [entries], columns.
+        data: float32 [entries].
+        size: number of columns.
     """
 
     indptr: np.ndarray
@@ -38,7 +41,10 @@ class Sparse:
         """From entries in any order; those of one place add up.
 
         Args:
-            rows, columns: int [entries]. weight: float [entries].
+            rows: int [entries].
+            columns: int [entries].
+            weight: float [entries].
+            shape: rows and columns of the matrix.
         """
         key, inverse = np.unique(rows.astype(np.int64) * shape[1] + columns, return_inverse=True)
         indptr = np.r_[0, np.cumsum(np.bincount(key // shape[1], minlength=shape[0]))]

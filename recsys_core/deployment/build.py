@@ -28,8 +28,13 @@ def build_bundle(folder: Path, *, study: Study, student: Path, adapters: Mapping
     """Write the bundle of what is refitted through the newest day, with the promoted segments and families.
 
     Args:
+        folder: where the bundle is written.
+        study: the shop's events beside the base.
+        student: the student's folder.
         adapters: segment or family → its adapter's artefact.
         results: the evaluation, with the final decisions.
+        shop: the shop's settings.
+        users: the shop's shoppers with their columns; None where it has no such table.
         lineage: what the caller knows of where this comes from (cycle, encoder).
         shelves: `schema.RAW_SHELVES`.
         promotions: `schema.RAW_PROMOTIONS`; they ship where they serve anybody.

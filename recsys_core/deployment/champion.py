@@ -24,8 +24,11 @@ def judge_bundle(study: Study, champion: Path | None, evaluation: EvaluationConf
     """Compare the base as it was at the gate window with the trivial rankers and, where there is one, with the champion.
 
     Args:
+        study: the shop's events beside the base.
         champion: folder of the serving bundle; None, missing or empty (all were refused) for the first. One that this
             version cannot read serves nobody any more, so it counts as none.
+        evaluation: how segments were judged.
+        config: what a challenger must show.
 
     Returns:
         the verdict, and the base's metrics on the gate rows.

@@ -42,11 +42,14 @@ def run_contest(base: TimedScorer, queries: Queries, *, rivals: Mapping[str, Sco
 
     Args:
         base: the base ranker, reported as "base".
+        queries: n questions.
         rivals: other rankers, scored on their own.
         blends: contestants made from the base's scores, such as the base with an adapter's offsets; they may differ from
             question to question.
         candidates: bool [N]; where given, everybody ranks only these items.
         now: the time the base is asked at, seconds; None: the queries' median.
+        k: length of the list that metrics look at.
+        chunk: questions whose scores are held at once.
 
     Returns:
         contestant → slice → metric → float64 [n].

@@ -42,8 +42,14 @@ class Trial:
     """The evidence on one segment and audience; `p_value` is uncorrected, 1.0 where unproven.
 
     Args:
-        gains: rival → mean, bounds and p of adapted minus rival.
+        segment: the segment or family.
+        audience: who asked: none, little or full history.
+        p_value: the largest over the rivals, uncorrected; 1 where there is no evidence.
         toughest: the rival with the largest p.
+        gains: rival → mean, bounds and p of adapted minus rival.
+        n: gate questions.
+        users: shoppers who asked them.
+        minimum_detectable: smallest true gain over the base that these rows find with 80% power; None where unknown.
         reason: why there is no evidence; empty where there is.
         otherwise: what serves where it is refused.
     """

@@ -58,7 +58,11 @@ def judge_promotions(base: BaseModelArtefact, interactions: pl.DataFrame, table:
     """Learn the weights of a shop's promotions and keep them beside the base model where they pay.
 
     Args:
+        base: the built base.
+        interactions: `schema.INTERACTIONS`.
         table: `schema.RAW_PROMOTIONS`.
+        time_zone: IANA zone of the shop's days.
+        config: how promotions are learned and judged.
 
     Returns:
         what judged.json holds: the audiences in which they serve, or the reason why in none; each audience's gain on the gate

@@ -78,6 +78,8 @@ class SegmentJudge:
     """Judges segments and families one by one; holds what they share.
 
     Args:
+        study: the shop's events beside the base.
+        config: how they are judged.
         order_only: the shop has positions, no times.
     """
 
@@ -89,6 +91,8 @@ class SegmentJudge:
         """Judge a segment's or family's adapter and write its evaluation into `folder` (staged by the caller).
 
         Args:
+            folder: where the evaluation is written.
+            name: the segment or family.
             artefact: as `adapt_segments` wrote it.
             incumbent: what serves now, on the same shots.
         """
@@ -241,8 +245,11 @@ def judge_segments(folders: dict[str, Path], study: Study, adapters: dict[str, P
 
     Args:
         folders: name → staged folder.
+        study: the shop's events beside the base.
         adapters: name → its adapter's artefact.
         bundle: the published bundle, whose families are the incumbents; it may not exist yet.
+        config: how they are judged.
+        order_only: the shop has positions, no times.
 
     Returns:
         name → what its evaluation.json holds, and its `folder`.

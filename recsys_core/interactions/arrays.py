@@ -221,6 +221,7 @@ def make_queries(interactions: Interactions, start: int, end: int, *, target: np
         max_queries: a uniform sample of at most this many steps (needs `rng`).
         max_history: the newest events kept per history.
         min_history: shorter ones are not asked.
+        rng: draws the sample.
 
     Raises:
         DataError: if `max_queries` is given without `rng`.

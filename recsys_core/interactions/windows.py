@@ -36,6 +36,12 @@ class Window:
     """One segment's (or family's) windows; all in seconds since the epoch, each half-open, contiguous.
 
     Args:
+        segment: the segment or family; `BASE` for the base.
+        validation_start: the questions from here to `support_start` choose the base's blend.
+        support_start: T0: shots are older; from here to T1 trust is learned.
+        gate_start: T1: from here to T2 the gate decides.
+        report_start: T2: from here to T3 figures are published.
+        report_end: T3.
         shots_start: shots are counted from here on; 0 for everything but scenes.
     """
 
@@ -63,7 +69,11 @@ def plan_windows(first: int, last: int, segments: list[SegmentSpec], config: Win
     Args:
         first: seconds of the shop's first positive event.
         last: seconds of its last one.
+        segments: the shop's segments.
+        config: lengths of the windows.
         families: their names.
+        time_zone: IANA zone of the shop's days.
+        order_only: seconds are positions on the pseudo-day.
 
     Returns:
         name → Window; a scene outside the data, or without enough days before it to train a

@@ -177,6 +177,7 @@ def fit_like_ratio(users: np.ndarray, labels: np.ndarray, prior_rows: float = 20
     Args:
         users: int [n] ≥ 0.
         labels: [n] of 0/1.
+        prior_rows: rows that the overall rate counts for in each user's ratio.
     """
     if not len(labels):
         raise DataError("like ratio", "no exposures to count", "fit it only for shops with impressions")

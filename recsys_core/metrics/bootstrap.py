@@ -79,6 +79,8 @@ def paired_bootstrap(differences: np.ndarray, clusters: np.ndarray, rng: np.rand
     Args:
         differences: float [n].
         clusters: [n], the user of each row, any integer or string labels.
+        rng: draws the clusters.
+        repeats: how often they are drawn.
         level: two-sided coverage of the interval.
 
     Raises:

@@ -26,6 +26,8 @@ def expected_ranks(scores: np.ndarray, target_indptr: np.ndarray, targets: np.nd
 
     Args:
         scores: float [n, N], higher is better.
+        target_indptr: int64 [n+1].
+        targets: int32 [nnz], the targets' columns in `scores`.
         exclude: (indptr [n+1], items [nnz]), per query the items that are not offered (seen before).
         depth: metrics are wanted at no more than this k. Most targets are then misses that a few likely items prove, and
             their `greater` is only known to be at least `depth`: far faster in a large catalogue.
@@ -148,6 +150,7 @@ def slice_targets(target_indptr: np.ndarray, keep: np.ndarray) -> tuple[np.ndarr
     Use with `metrics_from_ranks(greater[keep], tied[keep], indptr)`.
 
     Args:
+        target_indptr: int64 [n+1].
         keep: bool [nnz].
 
     Returns:
@@ -191,6 +194,7 @@ def novelty(top: np.ndarray, popularity: np.ndarray) -> np.ndarray:
     """Mean self-information −log2 p(item) of each list in bits (Zhou et al. 2010): float64 [n].
 
     Args:
+        top: int [n, k], the lists; −1 where they are shorter.
         popularity: training counts [N]; p is smoothed by one event per item. An empty list has 0.
 
     >>> novelty(np.array([[0, 1]]), np.array([0, 2])).tolist()  # p = 1/4 and 3/4

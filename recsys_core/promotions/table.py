@@ -172,6 +172,7 @@ class Promotions:
         """Read what `save` wrote.
 
         Args:
+            folder: as `save` wrote it.
             catalogue: the one it was made with.
             first_day: only requests of this day or later will be asked: rows that ended more than `USUAL_DAYS` before it
                 are left out, which changes no answer.
@@ -211,6 +212,7 @@ def make_promotions(table: pl.DataFrame, catalogue: Catalogue) -> Promotions:
 
     Args:
         table: `schema.RAW_PROMOTIONS`. Overlapping or adjoining rows of one item, placement and context become one.
+        catalogue: the N items.
     """
     items = pl.DataFrame({"item_id": catalogue.item_ids}).with_columns(item=pl.int_range(pl.len(), dtype=pl.Int32))
     texts, names = table["context"].unique().sort(), table["placement"].unique().sort()

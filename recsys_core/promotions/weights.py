@@ -42,6 +42,7 @@ class PromotionWeights:
     """Promotions and what they count; see `fit_promotions`.
 
     Args:
+        promotions: what is promoted where and when.
         weights: float32 [knots, 2·placements], a row per `KNOTS`, a column per `Promotions.names`.
         settings: how they were learned; JSON.
     """
@@ -108,10 +109,12 @@ def fit_promotions(promotions: Promotions, ranker: Ranker, queries: Queries, con
     """Learn what promotions count on top of a base that is fixed.
 
     Args:
+        promotions: what is promoted where and when.
         ranker: fitted on events before the questions.
         queries: n questions with targets.
         contexts: what each question's request says.
         days: each question's local day.
+        config: how the weights are learned.
 
     Raises:
         DataError: not one context and one day per question.

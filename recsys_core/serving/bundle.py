@@ -40,6 +40,7 @@ class Recommendation:
     """One answered item.
 
     Args:
+        item_id: the shop's id.
         score: a logit; its softmax over the catalogue is the probability of being taken next.
         reasons: named parts that add up to the score.
         segment: whose adapter took part, None: the base.

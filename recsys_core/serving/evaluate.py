@@ -29,8 +29,8 @@ def evaluate_bundle(bundle: Bundle, test: pl.DataFrame, k: int = 10, segment: st
     Args:
         test: `history` (list of item ids, or of dicts with item_id, event_type, timestamp; oldest first) and `target` (an
             id or a list of ids). A target that the catalogue does not hold, or that is excluded as seen, is a miss.
-        segment: as in `Bundle.recommend`, for every row. Requests are made now: a scene that has ended, like a segment that
-            was refused, is measured as what is served, the base (with a warning).
+        segment: as in `Bundle.recommend`, for every row. Requests are made now: a scene that has ended, like a segment
+            that was refused, is measured as what is served, the base (with a warning).
         context: as in `Bundle.recommend`, for every row.
         shelf: as in `Bundle.recommend`, for every row.
 

@@ -45,6 +45,7 @@ class OnnxEncoder:
         """Verify and open a student folder.
 
         Args:
+            folder: as `export_onnx` wrote it.
             threads: onnxruntime's threads per query; one is fastest for short texts.
             verified: the caller has checked the files' hashes, as `Bundle.load` has.
 

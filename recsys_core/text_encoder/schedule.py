@@ -15,6 +15,8 @@ def affordable_steps(lengths: np.ndarray, texts_per_step: int, max_steps: int, m
     Args:
         lengths: int [n], tokens of each text that may be drawn.
         texts_per_step: texts in a batch.
+        max_steps: the budget in steps.
+        max_tokens: the budget in tokens.
 
     >>> affordable_steps(np.array([10, 30]), 100, max_steps=60, max_tokens=50_000)
     25

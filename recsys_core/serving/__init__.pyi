@@ -1,4 +1,5 @@
-from .bundle import Bundle, REQUEST_CONFIG, Recommendation
+from .adapt import REQUEST_CONFIG
+from .bundle import Bundle, Recommendation
 from .files import CLICK, GOLDEN, ITEMS, PROMOTIONS, RANKER, SEGMENTS, SHELVES, STUDENT, USERS, VECTORS, family_folder, open_parts
 from .golden import record_golden
 from .lexical import build_lexical

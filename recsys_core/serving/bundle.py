@@ -7,7 +7,6 @@ logits.
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,21 +15,17 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from recsys_core.adaptation import PAGE_STRENGTHS, Adapter, ClosedFormConfig, Support, adapt_closed_form, page_adapter
+from recsys_core.adaptation import Adapter
 from recsys_core.interactions import Catalogue
 from recsys_core.schema import PAD_ITEM, PAD_SCORE
+from recsys_core.serving.adapt import adapt_to_clicks, adapt_to_page
 from recsys_core.serving.click import click_odds
 from recsys_core.serving.files import BundleParts, read_parts
 from recsys_core.serving.history import join_histories
 from recsys_core.serving.request import Event, Request, check_k, understand
-from recsys_core.serving.search import clean_query, query_parts, taste_part
+from recsys_core.serving.scores import add_offsets, exclude, history_scores, search_parts, total
 from recsys_core.serving.selection import top_rows
 
-log = logging.getLogger(__name__)
-
-REQUEST = "request"  # the segment name of an adapter made for one request
-# A shopper's first clicks come from one or two visits, so they agree more than that many independent shots.
-REQUEST_CONFIG = ClosedFormConfig(group_priors=(16.0, 64.0, 256.0))
 NO_HISTORY = "no history: ranked by what others take"
 SCORES_AT_ONCE = 8_000_000  # floats of one batch chunk
 
@@ -123,7 +118,7 @@ class Bundle:
                              candidates=candidates, filters=filters, adapter=adapter, context=context, shelf=shelf)
         notes = () if len(request.history.items) else (NO_HISTORY,)
         weighed = self.parts.ranker.weigh(join_histories([request.history]), request.now)
-        scores = _with_offsets(weighed.score()[0], request)
+        scores = add_offsets(weighed.score()[0], request)
         rows = self._best(scores, request, k, exclude_seen)
         reasons = dict(zip(self.parts.ranker.part_names, weighed.explain(rows[None])[0].T, strict=True))
         reasons |= {name: part[rows] for name, part in request.offsets.items()}
@@ -155,9 +150,9 @@ class Bundle:
         for start in range(0, len(histories), size):
             requests = [understand(self.parts, h, segment=segment, context=context, shelf=shelf)
                         for h in histories[start:start + size]]
-            block = self._history_scores(requests)
+            block = history_scores(self.parts, requests)
             for values, request in zip(block, requests, strict=True):
-                _exclude(values, request, exclude_seen)
+                exclude(values, request, exclude_seen)
             yield start, block
 
     def search(self, query: str, k: int = 10, history: Sequence[Event] | None = None,
@@ -173,8 +168,8 @@ class Bundle:
         check_k(k)
         request = understand(self.parts, history or [], user_id=user_id, at=at, segment=segment,
                              candidates=candidates, filters=filters, adapter=adapter, context=context, shelf=shelf)
-        parts, note = self._search_parts(query, request)
-        scores = _total(parts)
+        parts, note = search_parts(self.parts, query, request)
+        scores = total(parts)
         rows = self._best(scores, request, k)
         reasons = {name: part[rows] for name, part in parts.items()}
         return self._answers(rows, scores, reasons, request, (note,) if note else ())
@@ -198,9 +193,9 @@ class Bundle:
         rows = np.array([self.catalogue.row_of.get(item, -1) for item in ids], np.int64)
         if self.parts.click is not None and query is None:
             return click_odds(self.parts.click, self.parts, request, ids, rows).tolist()
-        total = self._history_scores([request])[0] if query is None \
-            else _total(self._search_parts(query, request)[0])
-        shares = np.exp((total - total.max()).astype(np.float64))
+        scores = history_scores(self.parts, [request])[0] if query is None \
+            else total(search_parts(self.parts, query, request)[0])
+        shares = np.exp((scores - scores.max()).astype(np.float64))
         shares /= shares.sum()
         return np.where(rows >= 0, shares[rows], 1.0 / len(shares)).tolist()
 
@@ -223,48 +218,12 @@ class Bundle:
                  if float(row.get("label", 1)) > 0 and row.get("item_id") is not None]
         known = np.array([self.catalogue.row_of[item] for item in taken if item in self.catalogue.row_of], np.int32)
         if page is not None:
-            return self._adapt_page(list(dict.fromkeys(map(str, page))), known)
-        if not len(known):
-            return self._no_adapter("no known item has a positive label")
-        # Every event is left out by itself when the strength is chosen: it is one shopper's history.
-        prior = self.parts.prior
-        return adapt_closed_form(prior, {REQUEST: Support(known, np.arange(len(known)))}, REQUEST_CONFIG)[REQUEST]
-
-    def _adapt_page(self, page: list[str], taken: np.ndarray) -> Adapter:
-        rows = np.array([self.catalogue.row_of[item] for item in page if item in self.catalogue.row_of], np.int32)
-        if len(rows) < len(page):
-            unknown = [item for item in page if item not in self.catalogue.row_of]
-            log.warning("adapt: %d items of the page are unknown and ignored (%s)", len(unknown), ", ".join(unknown[:3]))
-        if not len(rows) or len(taken) < min(PAGE_STRENGTHS):
-            return self._no_adapter(f"a page needs {min(PAGE_STRENGTHS)} known items with a positive label"
-                                    if len(rows) else "no item of the page is known")
-        return page_adapter(self.catalogue, dict(self.manifest["lock"]), rows, taken)
-
-    def _no_adapter(self, reason: str) -> Adapter:
-        log.warning("adapt: %s, the base serves", reason)
-        return Adapter(REQUEST, "none", dict(self.manifest["lock"]), np.zeros(self.catalogue.vectors.shape[1], np.float32),
-                       settings={"reason": reason})
-
-    def _history_scores(self, requests: Sequence[Request]) -> np.ndarray:
-        """Logits float32 [n, N] without a query: the ranker's and what the request adds."""
-        scores = self.parts.ranker.score(join_histories([r.history for r in requests]), requests[0].now)
-        for values, request in zip(scores, requests, strict=True):
-            _with_offsets(values, request)
-        return scores
-
-    def _search_parts(self, query: str, request: Request) -> tuple[dict[str, np.ndarray], str | None]:
-        own = self.parts
-        query = clean_query(query)
-        encoder = own.encoder if own.search.text else None
-        parts, note = query_parts(query, own.catalogue, own.log_share, encoder, own.lexical, own.search)
-        if len(request.history.items):
-            taste = own.ranker.score(join_histories([request.history]), request.now)[0]
-            parts["taste"] = taste_part(taste, own.search)
-        return parts | request.offsets, note
+            return adapt_to_page(self.parts, list(dict.fromkeys(map(str, page))), known)
+        return adapt_to_clicks(self.parts, known)
 
     def _best(self, scores: np.ndarray, request: Request, k: int, exclude_seen: bool = False) -> np.ndarray:
         """Rows of the answer; marks what may not be answered with −inf in `scores`."""
-        _exclude(scores, request, exclude_seen)
+        exclude(scores, request, exclude_seen)
         return top_rows(scores, k, self.parts.ties)
 
     def _answers(self, rows: np.ndarray, scores: np.ndarray, reasons: dict[str, np.ndarray], request: Request,
@@ -275,26 +234,3 @@ class Bundle:
                                {name: float(part[at]) for name, part in reasons.items() if part[at]},
                                request.segment, fallback)
                 for at, row in enumerate(rows)]
-
-
-def _with_offsets(scores: np.ndarray, request: Request) -> np.ndarray:
-    """The scores [N] with what the request adds, in place."""
-    for offsets in request.offsets.values():
-        scores += offsets
-    return scores
-
-
-def _exclude(scores: np.ndarray, request: Request, seen: bool) -> None:
-    """Mark in `scores` [N] what may not be answered with."""
-    if request.allowed is not None:
-        scores[~request.allowed] = PAD_SCORE
-    if seen:
-        scores[request.history.items] = PAD_SCORE
-
-
-def _total(parts: dict[str, np.ndarray]) -> np.ndarray:
-    """The sum of named parts, float32 [N], in a new array."""
-    total = np.zeros(len(next(iter(parts.values()))), np.float32)
-    for part in parts.values():
-        total += part
-    return total

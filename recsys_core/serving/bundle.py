@@ -62,6 +62,10 @@ class Bundle:
         Raises:
             BundleError: missing, extra, changed, truncated or pickled files; another format.
             AdapterError: an adapter made for another base.
+
+        Examples:
+            >>> Bundle.load(folder).manifest["lineage"]["shop"]
+            'tiny'
         """
         return cls(read_parts(Path(folder)))
 
@@ -97,11 +101,15 @@ class Bundle:
 
         Args:
             history: oldest first; item ids, or dicts with item_id, event_type, timestamp.
-            user_id, user: attributes by id (where the bundle knows them) or as a dict, for `auto`.
+            k: the most items that are answered, ≥ 1.
+            user_id: whose attributes `auto` looks up, where the bundle knows them.
+            user: attributes by name; they come before those looked up.
             at: the request's time (datetime or ISO text); None: now, ages counted from the newest event, shelves and
                 promotions as on the newest event's day.
             segment: None is the base alone, a name that segment or family, "auto" the most specific that fits.
-            candidates, filters: see `serving.selection.allowed_rows`.
+            candidates: ids of the only items that may be answered; None: all.
+            filters: {column: value, list of values, or {"min": …, "max": …}}; a category also matches everything below it.
+            exclude_seen: leave out the items of the history.
             adapter: one from `adapt`; takes the place of a segment.
             context: value of each name that the shop declares, such as {"store": "367"}: picks a family's member and what
                 is promoted.
@@ -112,6 +120,12 @@ class Bundle:
 
         Raises:
             RequestError: a time, filter or k that makes no sense.
+
+        Examples:
+            >>> [answer.item_id for answer in bundle.recommend(["k0"], k=2)]
+            ['g0', 't0']
+            >>> bundle.recommend(["k0"], segment="deli")[0].segment
+            'deli'
         """
         check_k(k)
         request = understand(self.parts, history, user_id=user_id, user=user, at=at, segment=segment,
@@ -127,10 +141,15 @@ class Bundle:
     def recommend_batch(self, histories: Sequence[Sequence[Event]], k: int = 10, segment: str | None = None,
                         exclude_seen: bool = False, context: Mapping[str, str] | None = None, shelf: str | None = None
                         ) -> tuple[np.ndarray, np.ndarray]:
-        """The same ranking for many shoppers, all in one context and before one shelf.
+        """The same ranking for many shoppers, all in one context and before one shelf; arguments as `recommend`.
 
         Returns:
             ids [n, k] text and scores float32 [n, k], best first; short rows end in "" and −inf.
+
+        Examples:
+            >>> ids, scores = bundle.recommend_batch([["k0"], []], k=2)
+            >>> ids.tolist()
+            [['g0', 't0'], ['t0', 'k0']]
         """
         check_k(k)
         ids = np.full((len(histories), k), PAD_ITEM, object)
@@ -145,7 +164,12 @@ class Bundle:
     def score_batches(self, histories: Sequence[Sequence[Event]], segment: str | None = None,
                       exclude_seen: bool = False, context: Mapping[str, str] | None = None, shelf: str | None = None
                       ) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (first row, scores float32 [rows, N]) in chunks; items that are excluded or not on the shelf score −inf."""
+        """Yield (first row, scores float32 [rows, N]) in chunks; items that are excluded or not on the shelf score −inf.
+
+        Examples:
+            >>> [(first, scores.shape) for first, scores in bundle.score_batches([["k0"], []])]
+            [(0, (2, 20))]
+        """
         size = max(1, SCORES_AT_ONCE // max(len(self.catalogue), 1))
         for start in range(0, len(histories), size):
             requests = [understand(self.parts, h, segment=segment, context=context, shelf=shelf)
@@ -164,6 +188,10 @@ class Bundle:
 
         Raises:
             RequestError: an empty query, or one of more than 512 characters.
+
+        Examples:
+            >>> [answer.item_id for answer in bundle.search("glass teapot", k=2)]
+            ['k2', 'k1']
         """
         check_k(k)
         request = understand(self.parts, history or [], user_id=user_id, at=at, segment=segment,
@@ -186,6 +214,10 @@ class Bundle:
 
         Returns:
             float [len(items)], in [0, 1].
+
+        Examples:
+            >>> [round(share, 2) for share in bundle.click_probability(["g0", "k1"], history=["k0"])]
+            [0.72, 0.0]
         """
         request = understand(self.parts, history or [], user_id=user_id, at=at, segment=segment,
                              adapter=adapter, context=context)
@@ -212,6 +244,11 @@ class Bundle:
         Returns:
             an adapter for `recommend`, `search` and `click_probability`; one that changes nothing
             where no known item has a positive label (for a page: too few, see `adaptation.page`).
+
+        Examples:
+            >>> adapter = bundle.adapt([{"item_id": item} for item in ("d0", "d1", "d2", "d3", "d4", "d0", "d1", "d2")])
+            >>> max(adapter.groups, key=adapter.groups.get)
+            'category_1|Deli'
         """
         rows = support.to_dicts() if isinstance(support, pl.DataFrame) else list(support)
         taken = [str(row["item_id"]) for row in rows

@@ -67,7 +67,7 @@ def base_model(context: dg.AssetExecutionContext, home: Home, tracking: dg.Resou
         folder, encoder=tuned.load(), encoder_cutoff=tuned.about["cutoff"], items=clean_items.collect(),
         interactions=events, exposures=exposures.collect(),
         item_features=item_features.collect(), plan=_plan(events),
-        cache=VectorCache(home.path / "cache" / "vectors"),
+        cache=VectorCache(home.vectors),
         config=BaseConfig(validation_queries=config.validation_queries, seed=config.seed))
     offers = judge_promotions(BaseModelArtefact(folder), events, raw_promotions.collect(), shop_config.time_zone,
                               OffersConfig(seed=config.seed))

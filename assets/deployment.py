@@ -37,13 +37,13 @@ def champion(context: dg.AssetExecutionContext, home: Home, tracking: dg.Resourc
              base_model, interactions: pl.LazyFrame, segment_events: pl.LazyFrame, raw_users: pl.LazyFrame):
     """The bundle that earned its place; a challenger that did not leaves the old champion as it is."""
     verdict, metrics = judge_bundle(make_study(base_model, interactions, segment_events, raw_users),
-                                    home.path / "champion", EvaluationConfig(), BundleGateConfig())
+                                    home.published("champion"), EvaluationConfig(), BundleGateConfig())
     context.add_output_metadata({"promoted": verdict.passed, "reasons": list(verdict.reasons)})
     tracking.log(metrics={f"gate/{name}": value for name, value in metrics.items()},
                  tags={"gate": "promoted" if verdict.passed else "refused"})
     tracking.register(bundle, verdict.passed, "; ".join(verdict.reasons))
     folder = home.staging("champion")
-    source = bundle if verdict.passed else home.path / "champion"
+    source = bundle if verdict.passed else home.published("champion")
     if source.is_dir():
         shutil.copytree(source, folder, dirs_exist_ok=True)
     return folder

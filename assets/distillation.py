@@ -24,7 +24,7 @@ def student(context: dg.AssetExecutionContext, home: Home, tracking: dg.Resource
     folder = home.staging("student")
     about = build_student(folder, TextEncoderArtefact(text_encoder).load(), clean_items.collect(),
                           StudentConfig(layers=config.layers, max_steps=config.max_steps), config.seed,
-                          VectorCache(home.path / "cache" / "vectors"))
+                          VectorCache(home.vectors))
     served = about["agreement"]["int8"]
     tracking.log(metrics={f"student/{probe}/{name}": value
                           for probe, found in served.items() for name, value in found.items()})

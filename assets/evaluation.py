@@ -33,9 +33,9 @@ def segment_evaluation(context: dg.AssetExecutionContext, home: Home, tracking: 
     """Each adapter against base, placebo, counts and incumbent, per audience, on rows none has seen."""
     study = make_study(base_model, interactions, segment_events, raw_users)
     judged = judge_segments({name: home.staging(name) for name in requested(context)}, study,
-                            as_partitions(context, segment_adapter), home.path / "champion", config.settings(),
+                            as_partitions(context, segment_adapter), home.published("champion"), config.settings(),
                             order_only=shop_config.order_only)
-    decisions = decide_all(judged, home.path / "segment_evaluation", config.settings())
+    decisions = decide_all(judged, home.published("segment_evaluation"), config.settings())
     for name, found in judged.items():
         context.add_asset_metadata(segment_facts(found, decisions[name]), partition_key=name)
     tracking.log(metrics={f"gate_gain/{name}/{audience}": one["trial"]["gains"]["base"]["mean"]

@@ -55,6 +55,19 @@ class Home(dg.ConfigurableResource):
         """The shop all raw tables come from."""
         return open_shop(self.shop, self.profile)
 
+    def published(self, name: str) -> Path:
+        """What an asset published last, for the assets that compare with an earlier night.
+
+        Such an edge runs from last night to this one, so it cannot be an input: Dagster's graph has no circles.
+        The folder is missing before the first time.
+        """
+        return self.path / name
+
+    @property
+    def vectors(self) -> Path:
+        """Text vectors by encoder and text: a cache, safe to delete."""
+        return self.path / "cache" / "vectors"
+
     def staging(self, name: str) -> Path:
         """A new empty folder inside RECSYS_HOME, to build an artefact in before it is published."""
         return staging(self.path, name)

@@ -2,7 +2,7 @@ from .adapter import Adapter, check_lock
 from .closed_form import ClosedFormConfig, Prior, Strengths, Support, adapt_closed_form, prepare, solve_counts
 from .family import Family, Offsets, count_shots, leave_own_out
 from .page import PAGE_STRENGTHS, PageStrength, page_adapter, shot_counts, strength_at, values_of
-from .segment import AdaptationConfig, FAMILY, adapt_segments, make_segment_adapter
+from .segment import FAMILY, AdaptationConfig, adapt_segments, make_segment_adapter
 from .stale import stale_adapters
 from .study import Shots, Study
 from .trust import Choice, fit_trust

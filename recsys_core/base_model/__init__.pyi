@@ -2,7 +2,7 @@ from .blend import Situation, fit_head, fit_weights, join_situations, sample_can
 from .click import ClickConfig, ClickModel, fit_click_model
 from .counting import count_events
 from .fit import fit_ranker
-from .model import BaseConfig, BaseModelArtefact, SERVING, build_base, make_catalogue, make_lock, plan_shop
+from .model import SERVING, BaseConfig, BaseModelArtefact, build_base, make_catalogue, make_lock, plan_shop
 from .parts import PART_NAMES
 from .ranker import Ranker, RankerConfig, catalogue_hash
 

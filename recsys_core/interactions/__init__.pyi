@@ -1,5 +1,15 @@
-from .arrays import Catalogue, Histories, Interactions, MAX_HISTORY, Queries, SECONDS_PER_DAY, make_interactions, make_queries, take_queries
-from .knots import Audience, KNOTS, MOST_LITTLE, audience_of, cut_histories, for_audience, knot_shares, known_steps
+from .arrays import (
+    MAX_HISTORY,
+    SECONDS_PER_DAY,
+    Catalogue,
+    Histories,
+    Interactions,
+    Queries,
+    make_interactions,
+    make_queries,
+    take_queries,
+)
+from .knots import KNOTS, MOST_LITTLE, Audience, audience_of, cut_histories, for_audience, knot_shares, known_steps
 from .windows import BASE, Window, WindowConfig, plan_windows
 
 __all__ = [

@@ -1,7 +1,17 @@
 from .baselines import fit_item_knn, fit_last_item, fit_like_ratio, fit_personal_frequency, fit_popularity
 from .bootstrap import Interval, holm, minimum_detectable_effect, paired_bootstrap
 from .outcomes import auc, calibration_error, log_loss, reliability, user_auc, user_aucs
-from .ranking import coverage, expected_ranks, long_tail, metrics_from_ranks, novelty, ranking_metrics, slice_targets, split_targets, top_items
+from .ranking import (
+    coverage,
+    expected_ranks,
+    long_tail,
+    metrics_from_ranks,
+    novelty,
+    ranking_metrics,
+    slice_targets,
+    split_targets,
+    top_items,
+)
 
 __all__ = [
     "Interval", "auc", "calibration_error", "coverage", "expected_ranks", "fit_item_knn", "fit_last_item", "fit_like_ratio",

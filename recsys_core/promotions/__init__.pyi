@@ -1,4 +1,4 @@
-from .table import Promotions, USUAL_DAYS, make_promotions
+from .table import USUAL_DAYS, Promotions, make_promotions
 from .weights import PromotionConfig, PromotionWeights, fit_promotions, score_by_day
 
 __all__ = [

@@ -6,7 +6,7 @@ from .lexical import build_lexical
 from .routing import Route
 from .search import SearchConfig
 from .shelves import NEW_ARRIVALS, SHELF_COLUMNS
-from .text import OnnxEncoder, STUDENT_FORMAT, STUDENT_MODEL, STUDENT_SETTINGS, STUDENT_TOKENIZER
+from .text import STUDENT_FORMAT, STUDENT_MODEL, STUDENT_SETTINGS, STUDENT_TOKENIZER, OnnxEncoder
 from .verification import FORMAT, MANIFEST, check_kind, list_files
 
 __all__ = [

@@ -1,4 +1,4 @@
-from .encoder import EncoderConfig, TextEncoder, UNKNOWN_LIMIT, check_reading, load_encoder, pool
+from .encoder import UNKNOWN_LIMIT, EncoderConfig, TextEncoder, check_reading, load_encoder, pool
 from .finetune import FinetuneConfig
 from .ngrams import NgramReader
 from .pairs import PairConfig

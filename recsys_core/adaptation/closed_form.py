@@ -82,8 +82,8 @@ class Strengths:
     """How strongly each stage is held back; None: the stage is off.
 
     Shots of one shopper resemble each other, so that a thousand of ten shoppers say less than a thousand of a thousand.
-    Every strength is multiplied by the design effect 1 + ρ(b − 1) (Kish 1965), b the number of shots that the shopper of
-    a shot gave: what was chosen on many shots of few shoppers then also fits few shots of many.
+    Every strength is multiplied by the design effect 1 + ρ(b − 1) (Kish 1965). b is the number of shots that the shopper
+    of a shot gave. What was chosen on many shots of few shoppers then also fits few shots of many.
 
     Args:
         groups: m per level of `Catalogue.groups`.

@@ -39,8 +39,8 @@ def count_events(train: Interactions, catalogue: Catalogue, config: RankerConfig
 def prune_rows(matrix: sp.csr_array, top_k: int) -> sp.csr_array:
     """Keep the `top_k` largest entries of every row; equal entries are kept by lower column.
 
-    All entries must be positive: then a float's bits sort like the float, so (row, value, column) packs
-    into one integer and a single sort does the work, several times faster than sorting by three keys.
+    All entries must be positive: then a float's bits sort like the float, and (row, value, column) packs
+    into one integer. A single sort does the work, several times faster than sorting by three keys.
 
     >>> prune_rows(sp.csr_array(np.array([[3., 1., 2.], [0., 5., 0.]], np.float32)), 2).toarray().tolist()
     [[3.0, 0.0, 2.0], [0.0, 5.0, 0.0]]

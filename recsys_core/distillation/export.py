@@ -33,8 +33,8 @@ def export_onnx(student: Student, folder: Path) -> dict[str, Any]:
     """Write student.onnx (int8), tokenizer.json and student.json, replacing `folder` in one rename.
 
     Returns:
-        the content of student.json: format, pooling, max_length, dim, pad_id, the fingerprints of teacher and
-        student, file hashes, and the agreement with the teacher in float32 and, as served, in int8.
+        the content of student.json: format, pooling, max_length, dim, pad_id, fingerprints of teacher and student,
+        file hashes, and the agreement with the teacher. That is measured in float32 and, as served, in int8.
 
     Raises:
         ModelError: if the network cannot be exported; the previous student stays in place.

@@ -76,8 +76,8 @@ class Certificate:
 
     Args:
         name: what was evaluated.
-        temporal: "certified" if every time check holds, "broken" if one does not, "not certifiable" where the shop has
-            order but no times (positions and rows are still checked, sessions are not).
+        temporal: "certified" if every time check holds, "broken" if one does not. "not certifiable" where the shop has
+            order but no times: positions and rows are still checked, sessions are not.
         checks: in the order they were made.
     """
 

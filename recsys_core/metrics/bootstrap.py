@@ -68,13 +68,13 @@ def paired_bootstrap(differences: np.ndarray, clusters: np.ndarray, rng: np.rand
     """Cluster bootstrap of a mean, usually of per-query differences between two rankers.
 
     Draws clusters with replacement and takes the percentiles of the ratio Σ sums / Σ rows. Plain
-    percentiles are too narrow for few clusters, so every deviation from the mean is stretched by
-    √(c/(c−1)) · t(c−1)/z, after Hesterberg 2015 (1.01 at 200 clusters, 9 at 2). A single cluster says
+    percentiles are too narrow for few clusters. So every deviation from the mean is stretched by
+    √(c/(c−1)) · t(c−1)/z, after Hesterberg 2015: 1.01 at 200 clusters, 9 at 2. A single cluster says
     nothing about others: the interval is infinite and p is 1.
 
-    The one-sided p-value is the share of draws at or below zero. Where fewer than ten are, that count is
-    too coarse for a correction over hundreds of segments, and the normal tail with the draws' spread
-    continues it; it is never below 2^−c, the least that flipping the signs of c clusters can show.
+    The one-sided p-value is the share of draws at or below zero. Fewer than ten of them are too coarse a
+    count for a correction over hundreds of segments: the normal tail with the draws' spread continues it.
+    It is never below 2^−c, the least that flipping the signs of c clusters can show.
 
     Args:
         differences: float [n].

@@ -86,8 +86,8 @@ class Pairs:
     def not_negatives(self, rows: np.ndarray) -> np.ndarray:
         """bool [b, b]: True where positive j must not serve as a negative of anchor i in this batch.
 
-        That is: j's positive is related (or identical) to i's anchor or to i's positive, or was taken
-        in the basket of i's anchor or of i's positive. The diagonal, the pair itself, is False.
+        That is where j's positive is related (or identical) to either side of pair i, or was taken in
+        the basket of either side. The diagonal, the pair itself, is False.
         """
         anchor, positive = self.anchor[rows], self.positive[rows]
         related = self.related[anchor][:, positive].toarray() | (positive[:, None] == positive)

@@ -38,7 +38,7 @@ def fit_and_rank() -> dict[str, str]:
         ranker.save(Path(folder) / "ranker")
         saved = folder_hash(Path(folder) / "ranker")
     return {"ranker": saved, "scores": hashlib.sha256(scores.tobytes()).hexdigest(),
-            "lists": hashlib.sha256(top_items(scores, 10).tobytes()).hexdigest()}
+            "lists": hashlib.sha256(top_items(scores, 10, np.arange(scores.shape[1])).tobytes()).hexdigest()}
 
 
 def bars(part: dict) -> list[Bar]:

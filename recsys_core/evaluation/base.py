@@ -43,6 +43,7 @@ from recsys_core.metrics import (
     reliability,
     slice_targets,
     split_targets,
+    tie_ranks,
     top_items,
     user_auc,
     user_aucs,
@@ -78,9 +79,10 @@ def evaluate_base(study: Study, config: EvaluationConfig) -> BaseEvaluation:
     base, rivals = study.base_at(window.report_start)[0], Rivals(events, size).at(window.report_start)
     contest = run_contest(base, queries, rivals=rivals, k=config.k)
     methods = [_method(name, slices, queries, rng) for name, slices in contest.items()]
-    lists = np.concatenate([top_items(base.score(queries.histories[low:low + 128]), config.k)
-                            for low in range(0, len(queries), 128)]) if len(queries) else np.zeros((0, config.k), int)
     popularity = base.counts.popularity
+    ties = tie_ranks(base.catalogue.item_ids, popularity)
+    lists = np.concatenate([top_items(base.score(queries.histories[low:low + 128]), config.k, ties)
+                            for low in range(0, len(queries), 128)]) if len(queries) else np.zeros((0, config.k), int)
     methods[0] = methods[0].model_copy(update={
         "ours": True, "coverage": coverage(lists, size),
         "novelty": float(novelty(lists, popularity).mean()) if len(lists) else None,

@@ -10,12 +10,12 @@ from .ranking import (
     ranking_metrics,
     slice_targets,
     split_targets,
-    top_items,
 )
+from .top import tie_ranks, top_items, top_rows
 
 __all__ = [
     "Interval", "auc", "calibration_error", "coverage", "expected_ranks", "fit_item_knn", "fit_last_item", "fit_like_ratio",
     "fit_personal_frequency", "fit_popularity", "holm", "log_loss", "long_tail", "metrics_from_ranks",
     "minimum_detectable_effect", "novelty", "paired_bootstrap", "ranking_metrics", "reliability", "slice_targets",
-    "split_targets", "top_items", "user_auc", "user_aucs",
+    "split_targets", "tie_ranks", "top_items", "top_rows", "user_auc", "user_aucs",
 ]

@@ -164,23 +164,6 @@ def slice_targets(target_indptr: np.ndarray, keep: np.ndarray) -> tuple[np.ndarr
     return queries, np.r_[0, np.cumsum(kept[queries])].astype(np.int64)
 
 
-def top_items(scores: np.ndarray, k: int) -> np.ndarray:
-    """int32 [n, k]: best items first, −1 where fewer are offered; equal scores in catalogue order.
-
-    For lists that are shown (coverage, novelty), never for accuracy.
-
-    >>> top_items(np.array([[.1, .9, -np.inf, .9]], np.float32), 4).tolist()
-    [[1, 3, 0, -1]]
-    """
-    best = np.full((len(scores), k), -1, np.int32)
-    for row, values in enumerate(scores):
-        floor = np.partition(values, -k)[-k] if k < len(values) else -np.inf
-        near = np.flatnonzero((values >= floor) & (values > -np.inf))
-        near = near[np.argsort(-values[near], kind="stable")][:k]
-        best[row, :len(near)] = near
-    return best
-
-
 def coverage(top: np.ndarray, items: int) -> float:
     """Share of the catalogue that appears in any of the lists (−1 is padding).
 

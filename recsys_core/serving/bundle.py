@@ -17,6 +17,7 @@ import polars as pl
 
 from recsys_core.adaptation import Adapter
 from recsys_core.interactions import Catalogue
+from recsys_core.metrics import top_rows
 from recsys_core.schema import PAD_ITEM, PAD_SCORE
 from recsys_core.serving.adapt import adapt_to_clicks, adapt_to_page
 from recsys_core.serving.click import click_odds
@@ -24,7 +25,6 @@ from recsys_core.serving.files import BundleParts, read_parts
 from recsys_core.serving.history import join_histories
 from recsys_core.serving.request import Event, Request, check_k, understand
 from recsys_core.serving.scores import add_offsets, exclude, history_scores, search_parts, total
-from recsys_core.serving.selection import top_rows
 
 NO_HISTORY = "no history: ranked by what others take"
 SCORES_AT_ONCE = 8_000_000  # floats of one batch chunk

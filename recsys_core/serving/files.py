@@ -22,10 +22,10 @@ from recsys_core.adaptation import Adapter, Prior, prepare
 from recsys_core.artefacts import read_json
 from recsys_core.errors import BundleError
 from recsys_core.interactions import Catalogue
+from recsys_core.metrics import tie_ranks
 from recsys_core.serving.lexical import LexicalIndex
 from recsys_core.serving.routing import Route, Router
 from recsys_core.serving.search import EncodesQueries, SearchConfig
-from recsys_core.serving.selection import tie_ranks
 from recsys_core.serving.shelves import Shelves
 from recsys_core.serving.verification import REMAKE, verify_bundle
 

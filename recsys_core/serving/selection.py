@@ -1,8 +1,7 @@
-"""Which items may be answered with, and in which order equal scores come."""
+"""Which items may be answered with."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from datetime import date, datetime
 from typing import Any
@@ -12,41 +11,6 @@ import polars as pl
 
 from recsys_core.errors import RequestError
 from recsys_core.schema import CATEGORY_SEPARATOR
-
-TIE_SEED = b"recsys-ties"
-
-
-def tie_ranks(item_ids: Sequence[str], popularity: np.ndarray) -> np.ndarray:
-    """int32 [N]: the order among equal scores, 0 first: behaviour decides, then a keyed hash of the id.
-
-    Id order would favour whatever a shop happened to number first.
-    """
-    digests = [hashlib.blake2b(item.encode(), digest_size=8, key=TIE_SEED).digest() for item in item_ids]
-    hashes = np.frombuffer(b"".join(digests), "<u8")
-    order = np.lexsort((hashes, -np.asarray(popularity, np.float64)))
-    ranks = np.empty(len(order), np.int32)
-    ranks[order] = np.arange(len(order), dtype=np.int32)
-    return ranks
-
-
-def top_rows(scores: np.ndarray, k: int, ties: np.ndarray) -> np.ndarray:
-    """The rows of the k best scores, best first; items at −inf are not candidates.
-
-    Args:
-        scores: float32 [N].
-        ties: int32 [N], see `tie_ranks`.
-
-    >>> top_rows(np.array([1., 3., 3., -np.inf]), 3, np.array([0, 2, 1, 3])).tolist()
-    [2, 1, 0]
-    """
-    k = min(k, int(np.isfinite(scores).sum()))
-    if k <= 0:
-        return np.zeros(0, np.int64)
-    kth = np.partition(scores, len(scores) - k)[len(scores) - k]
-    above = np.flatnonzero(scores > kth)
-    level = np.flatnonzero(scores == kth)
-    level = level[np.argsort(ties[level])][:k - len(above)]
-    return np.concatenate([above[np.lexsort((ties[above], -scores[above]))], level])
 
 
 def allowed_rows(items: pl.DataFrame, row_of: dict[str, int], candidates: Sequence[str] | None,

@@ -19,7 +19,6 @@ from recsys_core.metrics.ranking import (
     ranking_metrics,
     slice_targets,
     split_targets,
-    top_items,
 )
 
 NAMES = ("ndcg", "recall", "hr", "mrr")
@@ -142,17 +141,10 @@ def test_an_item_of_another_query_is_no_repeat():
 
 
 def test_list_metrics_ignore_padding():
-    top = top_items(np.array([[0.5, -np.inf, 0.9], [0.1, 0.2, 0.3]], np.float32), 2)
-    assert top.tolist() == [[2, 0], [2, 1]] and top.dtype == np.int32
     assert coverage(np.array([[2, -1], [-1, -1]]), 10) == 0.1
     # counts 3, 0, 1 of 4 events over 3 items: p = 4/7, 1/7, 2/7
     bits = novelty(np.array([[0, -1], [1, 2], [-1, -1]]), np.array([3, 0, 1]))
     assert bits == pytest.approx([math.log2(7 / 4), (math.log2(7) + math.log2(7 / 2)) / 2, 0])
-
-
-def test_top_items_agree_with_a_full_sort():
-    scores = np.random.default_rng(0).integers(0, 9, (20, 50)).astype(np.float32)
-    assert top_items(scores, 10).tolist() == np.argsort(-scores, 1, kind="stable")[:, :10].tolist()
 
 
 def test_the_long_tail_holds_whole_groups():

@@ -1,6 +1,6 @@
 import numpy as np
 
-from recsys_core.serving.selection import tie_ranks, top_rows
+from recsys_core.metrics.top import tie_ranks, top_items, top_rows
 
 
 def test_ties_follow_popularity_then_a_hash_never_the_id_order():
@@ -28,3 +28,9 @@ def test_top_rows_equals_a_full_sort():
 
 def test_nothing_to_rank():
     assert top_rows(np.full(3, -np.inf, np.float32), 2, np.arange(3)).tolist() == []
+
+
+def test_lists_of_many_are_those_of_each():
+    ties = np.array([1, 0, 2], np.int32)
+    top = top_items(np.array([[0.5, -np.inf, 0.9], [0.1, 0.1, 0.3]], np.float32), 2, ties)
+    assert top.tolist() == [[2, 0], [2, 1]] and top.dtype == np.int32

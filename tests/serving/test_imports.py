@@ -2,7 +2,7 @@ import subprocess
 import sys
 
 FORBIDDEN = ("dagster", "mlflow", "assets", "orchestration", "expectations", "torch", "transformers",
-             "great_expectations", "onnxruntime", "sklearn", "scipy", "matplotlib", "pandas", "pyarrow", "recsys_core.ingestion",
+             "great_expectations", "onnxruntime", "sklearn", "scipy", "matplotlib", "recsys_core.ingestion",
              "recsys_core.features", "recsys_core.deployment", "recsys_core.distillation")
 
 

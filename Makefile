@@ -26,8 +26,8 @@ shop: $(INSTALLED)  ## the same on your shop: make shop RECSYS_SHOP=folder RECSY
 	@$(PY) -m orchestration.cycle
 	@$(PY) -m orchestration.demo
 
-test: $(INSTALLED)
-	@$(PY) -m pytest
+test: $(INSTALLED)  ## every test, then what share of each module they run
+	@$(PY) -m pytest --cov
 
 lint: $(INSTALLED)
 	@$(PY) -m ruff check .

@@ -102,7 +102,8 @@ class Bundle:
         Args:
             history: oldest first; item ids, or dicts with item_id, event_type, timestamp.
             k: the most items that are answered, ≥ 1.
-            user_id: whose attributes `auto` looks up, where the bundle knows them.
+            user_id: whose attributes `auto` looks up, where the bundle knows them. It brings no history: a bundle
+                holds nobody's events.
             user: attributes by name; they come before those looked up.
             at: the request's time (datetime or ISO text); None: now, ages counted from the newest event, shelves and
                 promotions as on the newest event's day.

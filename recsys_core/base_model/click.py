@@ -131,7 +131,7 @@ class ClickModel:
             if saved.pop("format") != _FORMAT:
                 raise ValueError("another format")
             arrays = {name: np.array(saved.pop(name), np.float64) for name in ("mean", "scale", "weights")}
-            items = pl.read_parquet(folder / _ITEMS_FILE).select(
+            items = pl.read_parquet(folder / _ITEMS_FILE, glob=False).select(
                 pl.col(name).cast(dtype) for name, dtype in ITEM_COUNTS.items())
             return ClickModel(**{**saved, **arrays, "names": tuple(saved["names"]), "item_counts": items})
         except (RecsysError, OSError, KeyError, TypeError, ValueError, AttributeError,

@@ -62,7 +62,7 @@ class BaseModelArtefact:
     def catalogue(self) -> Catalogue:
         from safetensors.numpy import load_file
 
-        items = pl.read_parquet(self.folder / "items.parquet")
+        items = pl.read_parquet(self.folder / "items.parquet", glob=False)
         arrays = load_file(str(self.folder / "vectors.safetensors"))
         return Catalogue(items, arrays["text_of_item"], arrays["vectors"])
 

@@ -1,5 +1,6 @@
 from .adapt import REQUEST_CONFIG
-from .bundle import Bundle, Recommendation
+from .answers import Recommendation
+from .bundle import Bundle
 from .files import CLICK, GOLDEN, ITEMS, PROMOTIONS, RANKER, SEGMENTS, SHELVES, STUDENT, USERS, VECTORS, family_folder, open_parts
 from .golden import record_golden
 from .lexical import build_lexical

@@ -7,46 +7,33 @@ logits.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import polars as pl
 
 from recsys_core.adaptation import Adapter
 from recsys_core.interactions import Catalogue
 from recsys_core.metrics import top_rows
 from recsys_core.schema import PAD_ITEM, PAD_SCORE
-from recsys_core.serving.adapt import adapt_to_clicks, adapt_to_page
+from recsys_core.serving.adapt import adapt_to_clicks, adapt_to_page, taken_rows
+from recsys_core.serving.answers import Recommendation, Recommendations
+from recsys_core.serving.arguments import read_flag, read_ids, read_k, read_list
 from recsys_core.serving.click import click_odds
 from recsys_core.serving.files import BundleParts, read_parts
 from recsys_core.serving.history import join_histories
-from recsys_core.serving.request import Event, Request, check_k, understand
+from recsys_core.serving.request import Event, Request, understand
 from recsys_core.serving.scores import add_offsets, exclude, history_scores, search_parts, total
+
+if TYPE_CHECKING:
+    import polars as pl
+
+log = logging.getLogger(__name__)
 
 NO_HISTORY = "no history: ranked by what others take"
 SCORES_AT_ONCE = 8_000_000  # floats of one batch chunk
-
-
-@dataclass(frozen=True)
-class Recommendation:
-    """One answered item.
-
-    Args:
-        item_id: the shop's id.
-        score: a logit; its softmax over the catalogue is the probability of being taken next.
-        reasons: named parts that add up to the score.
-        segment: whose adapter took part, None: the base.
-        fallback: what the request asked for and did not get, and what was ignored; None: nothing.
-    """
-
-    item_id: str
-    score: float
-    reasons: dict[str, float]
-    segment: str | None
-    fallback: str | None
 
 
 class Bundle:
@@ -60,14 +47,14 @@ class Bundle:
         """Verify a bundle's files, then read them.
 
         Raises:
-            BundleError: missing, extra, changed, truncated or pickled files; another format.
+            BundleError: no folder; missing, extra, changed, truncated or pickled files; another format.
             AdapterError: an adapter made for another base.
 
         Examples:
             >>> Bundle.load(folder).manifest["lineage"]["shop"]
             'tiny'
         """
-        return cls(read_parts(Path(folder)))
+        return cls(read_parts(folder))
 
     @property
     def manifest(self) -> dict[str, Any]:
@@ -92,21 +79,24 @@ class Bundle:
         """Every segment the shop declares, with its decision and the reason."""
         return {name: route.model_dump(mode="json") for name, route in self.parts.router.routes.items()}
 
-    def recommend(self, history: Sequence[Event], k: int = 10, user_id: str | None = None,
-                  user: dict[str, Any] | None = None, at: Any = None, segment: str | None = None,
-                  candidates: Sequence[str] | None = None, filters: dict[str, Any] | None = None,
-                  exclude_seen: bool = False, adapter: Adapter | None = None, context: Mapping[str, str] | None = None,
-                  shelf: str | None = None) -> list[Recommendation]:
+    def recommend(self, history: Sequence[Event] | None, k: int = 10, user_id: str | None = None,
+                  user: Mapping[str, Any] | None = None, at: Any = None, segment: str | None = None,
+                  candidates: Sequence[str] | None = None, filters: Mapping[str, Any] | None = None,
+                  exclude_seen: bool = False, adapter: Adapter | None = None, context: Mapping[str, Any] | None = None,
+                  shelf: str | None = None) -> Recommendations:
         """Rank the catalogue, or one shelf of it, for a shopper.
 
+        Ids are text or numbers: spaces around text do not count, integral floats are integers. Lists may be tuples,
+        arrays or columns; a history and a support may be Polars or pandas frames.
+
         Args:
-            history: oldest first; item ids, or dicts with item_id, event_type, timestamp.
+            history: oldest first; item ids, or dicts with item_id, event_type, timestamp; None: nothing is known.
             k: the most items that are answered, ≥ 1.
             user_id: whose attributes `auto` looks up, where the bundle knows them. It brings no history: a bundle
                 holds nobody's events.
             user: attributes by name; they come before those looked up.
-            at: the request's time (datetime or ISO text); None: now, ages counted from the newest event, shelves and
-                promotions as on the newest event's day.
+            at: the request's time (datetime or ISO text; as in a history, without a zone it is the shop's local time);
+                None: now, ages counted from the newest event, shelves and promotions as on the newest event's day.
             segment: None is the base alone, a name that segment or family, "auto" the most specific that fits.
             candidates: ids of the only items that may be answered; None: all.
             filters: {column: value, list of values, or {"min": …, "max": …}}; a category also matches everything below it.
@@ -117,10 +107,11 @@ class Bundle:
             shelf: only its items of that day; "new-arrivals" is in every bundle. All restrictions hold together.
 
         Returns:
-            at most k, best first. Unknown ids are ignored and named in `fallback`.
+            at most k, best first. Unknown ids are ignored and named in `fallback`, which an empty list has, too.
 
         Raises:
-            RequestError: a time, filter or k that makes no sense.
+            RequestError: an argument that cannot be read; a time, filter or k that makes no sense.
+            AdapterError: an adapter made for another base.
 
         Examples:
             >>> [answer.item_id for answer in bundle.recommend(["k0"], k=2)]
@@ -128,31 +119,32 @@ class Bundle:
             >>> bundle.recommend(["k0"], segment="deli")[0].segment
             'deli'
         """
-        check_k(k)
+        k, seen = read_k(k), read_flag(exclude_seen, "exclude_seen")
         request = understand(self.parts, history, user_id=user_id, user=user, at=at, segment=segment,
                              candidates=candidates, filters=filters, adapter=adapter, context=context, shelf=shelf)
         notes = () if len(request.history.items) else (NO_HISTORY,)
         weighed = self.parts.ranker.weigh(join_histories([request.history]), request.now)
         scores = add_offsets(weighed.score()[0], request)
-        rows = self._best(scores, request, k, exclude_seen)
+        rows = self._best(scores, request, k, seen)
         reasons = dict(zip(self.parts.ranker.part_names, weighed.explain(rows[None])[0].T, strict=True))
         reasons |= {name: part[rows] for name, part in request.offsets.items()}
         return self._answers(rows, scores, reasons, request, notes)
 
-    def recommend_batch(self, histories: Sequence[Sequence[Event]], k: int = 10, segment: str | None = None,
-                        exclude_seen: bool = False, context: Mapping[str, str] | None = None, shelf: str | None = None
+    def recommend_batch(self, histories: Sequence[Sequence[Event] | None], k: int = 10, segment: str | None = None,
+                        exclude_seen: bool = False, context: Mapping[str, Any] | None = None, shelf: str | None = None
                         ) -> tuple[np.ndarray, np.ndarray]:
         """The same ranking for many shoppers, all in one context and before one shelf; arguments as `recommend`.
 
         Returns:
-            ids [n, k] text and scores float32 [n, k], best first; short rows end in "" and −inf.
+            ids [n, k] text and scores float32 [n, k], best first; short rows end in "" and −inf; a k beyond the
+            catalogue is the catalogue's size.
 
         Examples:
             >>> ids, scores = bundle.recommend_batch([["k0"], []], k=2)
             >>> ids.tolist()
             [['g0', 't0'], ['t0', 'k0']]
         """
-        check_k(k)
+        k, histories = min(read_k(k), len(self.catalogue)), read_list(histories, "histories", "histories")
         ids = np.full((len(histories), k), PAD_ITEM, object)
         scores = np.full((len(histories), k), PAD_SCORE, np.float32)
         names = np.array(self.catalogue.item_ids, object)
@@ -162,8 +154,8 @@ class Bundle:
                 ids[row, :len(top)], scores[row, :len(top)] = names[top], values[top]
         return ids.astype(str), scores
 
-    def score_batches(self, histories: Sequence[Sequence[Event]], segment: str | None = None,
-                      exclude_seen: bool = False, context: Mapping[str, str] | None = None, shelf: str | None = None
+    def score_batches(self, histories: Sequence[Sequence[Event] | None], segment: str | None = None,
+                      exclude_seen: bool = False, context: Mapping[str, Any] | None = None, shelf: str | None = None
                       ) -> Iterator[tuple[int, np.ndarray]]:
         """Yield (first row, scores float32 [rows, N]) in chunks; items that are excluded or not on the shelf score −inf.
 
@@ -171,20 +163,21 @@ class Bundle:
             >>> [(first, scores.shape) for first, scores in bundle.score_batches([["k0"], []])]
             [(0, (2, 20))]
         """
+        histories, seen = read_list(histories, "histories", "histories"), read_flag(exclude_seen, "exclude_seen")
         size = max(1, SCORES_AT_ONCE // max(len(self.catalogue), 1))
         for start in range(0, len(histories), size):
             requests = [understand(self.parts, h, segment=segment, context=context, shelf=shelf)
                         for h in histories[start:start + size]]
             block = history_scores(self.parts, requests)
             for values, request in zip(block, requests, strict=True):
-                exclude(values, request, exclude_seen)
+                exclude(values, request, seen)
             yield start, block
 
     def search(self, query: str, k: int = 10, history: Sequence[Event] | None = None,
                user_id: str | None = None, at: Any = None, segment: str | None = None,
-               candidates: Sequence[str] | None = None, filters: dict[str, Any] | None = None,
-               adapter: Adapter | None = None, context: Mapping[str, str] | None = None, shelf: str | None = None
-               ) -> list[Recommendation]:
+               candidates: Sequence[str] | None = None, filters: Mapping[str, Any] | None = None,
+               adapter: Adapter | None = None, context: Mapping[str, Any] | None = None, shelf: str | None = None
+               ) -> Recommendations:
         """Rank the catalogue for a query, and for the shopper where a history is given; arguments as `recommend`.
 
         Raises:
@@ -194,8 +187,8 @@ class Bundle:
             >>> [answer.item_id for answer in bundle.search("glass teapot", k=2)]
             ['k2', 'k1']
         """
-        check_k(k)
-        request = understand(self.parts, history or [], user_id=user_id, at=at, segment=segment,
+        k = read_k(k)
+        request = understand(self.parts, history, user_id=user_id, at=at, segment=segment,
                              candidates=candidates, filters=filters, adapter=adapter, context=context, shelf=shelf)
         parts, note = search_parts(self.parts, query, request)
         scores = total(parts)
@@ -206,7 +199,7 @@ class Bundle:
     def click_probability(self, items: Sequence[str], history: Sequence[Event] | None = None,
                           query: str | None = None, user_id: str | None = None, at: Any = None,
                           segment: str | None = None, adapter: Adapter | None = None,
-                          context: Mapping[str, str] | None = None) -> list[float]:
+                          context: Mapping[str, Any] | None = None) -> list[float]:
         """How likely each item is taken.
 
         With a click model and no query: when shown, given the shopper's history; a segment or an
@@ -220,9 +213,8 @@ class Bundle:
             >>> [round(share, 2) for share in bundle.click_probability(["g0", "k1"], history=["k0"])]
             [0.72, 0.0]
         """
-        request = understand(self.parts, history or [], user_id=user_id, at=at, segment=segment,
-                             adapter=adapter, context=context)
-        ids = [str(item) for item in items]
+        ids = [str(item) for item in read_ids(items, "items")]
+        request = understand(self.parts, history, user_id=user_id, at=at, segment=segment, adapter=adapter, context=context)
         rows = np.array([self.catalogue.row_of.get(item, -1) for item in ids], np.int64)
         if self.parts.click is not None and query is None:
             return click_odds(self.parts.click, self.parts, request, ids, rows).tolist()
@@ -232,43 +224,47 @@ class Bundle:
         shares /= shares.sum()
         return np.where(rows >= 0, shares[rows], 1.0 / len(shares)).tolist()
 
-    def adapt(self, support: pl.DataFrame | Sequence[dict[str, Any]], page: Sequence[str] | None = None) -> Adapter:
+    def adapt(self, support: pl.DataFrame | Sequence[Mapping[str, Any]], page: Sequence[str] | None = None) -> Adapter:
         """Adapt in memory to a handful of labelled events: a shopper's first clicks, or the first sales of a page.
 
         Without `page` it tilts groups and texts; single items are the history's part, so give `recommend` the clicks as
         history too. With it, it orders the page's items, which the base need not know yet.
 
         Args:
-            support: rows with item_id and label (positive: taken).
+            support: rows with item_id and label (a number, positive: taken; rows may leave it out: taken).
             page: ids of a new page's items; taken items beside it only tell what is similar.
 
         Returns:
             an adapter for `recommend`, `search` and `click_probability`; one that changes nothing
             where no known item has a positive label (for a page: too few, see `adaptation.page`).
 
+        Raises:
+            RequestError: a row without item_id, or with a label that is no number; a page that is no list.
+
         Examples:
             >>> adapter = bundle.adapt([{"item_id": item} for item in ("d0", "d1", "d2", "d3", "d4", "d0", "d1", "d2")])
             >>> max(adapter.groups, key=adapter.groups.get)
             'category_1|Deli'
         """
-        rows = support.to_dicts() if isinstance(support, pl.DataFrame) else list(support)
-        taken = [str(row["item_id"]) for row in rows
-                 if float(row.get("label", 1)) > 0 and row.get("item_id") is not None]
-        known = np.array([self.catalogue.row_of[item] for item in taken if item in self.catalogue.row_of], np.int32)
+        taken = taken_rows(self.parts, support)
         if page is not None:
-            return adapt_to_page(self.parts, list(dict.fromkeys(map(str, page))), known)
-        return adapt_to_clicks(self.parts, known)
+            return adapt_to_page(self.parts, page, taken)
+        return adapt_to_clicks(self.parts, taken)
 
-    def _best(self, scores: np.ndarray, request: Request, k: int, exclude_seen: bool = False) -> np.ndarray:
+    def _best(self, scores: np.ndarray, request: Request, k: int, seen: bool = False) -> np.ndarray:
         """Rows of the answer; marks what may not be answered with −inf in `scores`."""
-        exclude(scores, request, exclude_seen)
+        exclude(scores, request, seen)
         return top_rows(scores, k, self.parts.ties)
 
     def _answers(self, rows: np.ndarray, scores: np.ndarray, reasons: dict[str, np.ndarray], request: Request,
-                 notes: tuple[str, ...]) -> list[Recommendation]:
+                 notes: tuple[str, ...]) -> Recommendations:
+        if not len(rows) and (request.allowed is None or request.allowed.any()):
+            notes = (*notes, "every item that fits is in the history")
         fallback = "; ".join(request.notes + notes) or None
+        if not len(rows):
+            log.warning("nothing to answer with: %s", fallback)
         names = self.catalogue.item_ids
-        return [Recommendation(names[row], float(scores[row]),
-                               {name: float(part[at]) for name, part in reasons.items() if part[at]},
-                               request.segment, fallback)
-                for at, row in enumerate(rows)]
+        return Recommendations([Recommendation(names[row], float(scores[row]),
+                                               {name: float(part[at]) for name, part in reasons.items() if part[at]},
+                                               request.segment, fallback)
+                                for at, row in enumerate(rows)], fallback)

@@ -13,8 +13,8 @@ import polars as pl
 from recsys_core.errors import DataError, RequestError
 from recsys_core.metrics import ranking_metrics
 from recsys_core.schema import PAD_SCORE
+from recsys_core.serving.arguments import read_k
 from recsys_core.serving.bundle import Bundle
-from recsys_core.serving.request import check_k
 
 log = logging.getLogger(__name__)
 
@@ -41,7 +41,7 @@ def evaluate_bundle(bundle: Bundle, test: pl.DataFrame, k: int = 10, segment: st
         DataError: missing columns, no rows, or a row without a target.
         RequestError: a segment that the shop does not have, or k below one.
     """
-    check_k(k)
+    k = read_k(k)
     if segment not in (None, "auto", *bundle.segments):
         raise RequestError("evaluation", f"segment {segment!r} is unknown",
                            f"use one of {sorted(bundle.segments)}")

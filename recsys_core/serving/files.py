@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from functools import cached_property, lru_cache
+from os import PathLike, fspath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ from recsys_core.artefacts import read_json
 from recsys_core.errors import BundleError
 from recsys_core.interactions import Catalogue
 from recsys_core.metrics import tie_ranks
+from recsys_core.serving.arguments import show
+from recsys_core.serving.filters import ItemColumns
 from recsys_core.serving.lexical import LexicalIndex
 from recsys_core.serving.routing import Route, Router
 from recsys_core.serving.search import EncodesQueries, SearchConfig
@@ -85,6 +88,11 @@ class BundleParts:
         return (logs - logs.min()).astype(np.float32)
 
     @cached_property
+    def columns(self) -> ItemColumns:
+        """What filters read."""
+        return ItemColumns(self.catalogue.items)
+
+    @cached_property
     def encoder(self) -> EncodesQueries:
         """The query encoder; its runtime is only started by the first search."""
         from recsys_core.serving.text import OnnxEncoder
@@ -121,14 +129,23 @@ def family_folder(segment: str) -> str:
     return f"{FAMILIES}/{segment}"
 
 
-def read_parts(folder: Path) -> BundleParts:
+def read_parts(folder: Any) -> BundleParts:
     """Verify a bundle and read it.
 
+    Args:
+        folder: its path.
+
     Raises:
-        BundleError: it does not verify, or what it holds does not fit together.
+        BundleError: no path; it does not verify, or what it holds does not fit together.
         AdapterError: an adapter made for another base.
     """
-    return open_parts(folder, verify_bundle(folder))
+    if not isinstance(folder, str | PathLike) or isinstance(fspath(folder), bytes) or not str(folder):
+        raise BundleError("bundle", f"{show(folder)} is no path", "give the folder of a bundle")
+    try:
+        manifest = verify_bundle(Path(folder))
+    except (OSError, ValueError) as error:  # a name too long, a null byte, a folder that may not be read
+        raise BundleError(show(folder), f"cannot be read ({error})", "give the folder of a bundle") from None
+    return open_parts(Path(folder), manifest)
 
 
 def open_parts(folder: Path, manifest: dict[str, Any]) -> BundleParts:
@@ -136,7 +153,7 @@ def open_parts(folder: Path, manifest: dict[str, Any]) -> BundleParts:
     try:
         return _read_verified(folder, manifest)
     except (OSError, KeyError, ValueError, ValidationError, pl.exceptions.PolarsError) as error:
-        first = str(error).splitlines()[0]
+        first = " ".join(str(error).split("\n")[:1])
         raise BundleError(str(folder), f"cannot be read ({type(error).__name__}: {first})", REMAKE) from error
 
 
@@ -147,8 +164,9 @@ def _read_verified(folder: Path, manifest: dict[str, Any]) -> BundleParts:
     from recsys_core.base_model import Ranker
 
     arrays = load_file(str(folder / VECTORS))
-    catalogue = Catalogue(pl.read_parquet(folder / ITEMS), arrays["text_of_item"], arrays["vectors"])
-    users = pl.read_parquet(folder / USERS) if (folder / USERS).exists() else None
+    catalogue = Catalogue(pl.read_parquet(folder / ITEMS, glob=False), arrays["text_of_item"], arrays["vectors"])
+    catalogue.group_codes  # noqa: B018  made here, by Polars, whose threads are gone in a forked worker
+    users = pl.read_parquet(folder / USERS, glob=False) if (folder / USERS).exists() else None
     routes = [Route(**route) for route in read_json(folder / SEGMENTS)]
     click = None
     if (folder / CLICK).is_dir():
@@ -169,4 +187,4 @@ def _read_verified(folder: Path, manifest: dict[str, Any]) -> BundleParts:
     return BundleParts(
         folder, manifest, catalogue, ranker, tie_ranks(catalogue.item_ids, ranker.counts.popularity), families, router,
         LexicalIndex.load(folder), SearchConfig(**manifest["search"]),
-        Shelves(pl.read_parquet(folder / SHELVES), catalogue.row_of), users, click, promotions)
+        Shelves(pl.read_parquet(folder / SHELVES, glob=False), catalogue.row_of), users, click, promotions)

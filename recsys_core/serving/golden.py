@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from recsys_core.artefacts import read_json
-from recsys_core.serving.bundle import Bundle, Recommendation
+from recsys_core.serving.answers import Recommendation
+from recsys_core.serving.bundle import Bundle
 from recsys_core.serving.files import GOLDEN
 
 K = 10

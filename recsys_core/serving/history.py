@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
-from typing import Any
+from datetime import UTC, date, datetime, tzinfo
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from recsys_core.errors import RequestError
 from recsys_core.interactions import MAX_HISTORY, SECONDS_PER_DAY, Histories
 from recsys_core.schema import POSITIVE_EVENTS
+from recsys_core.serving.arguments import is_missing, plain, read_id, show
 
 TYPE_CODE = {name: code for code, name in enumerate(POSITIVE_EVENTS)}
+# Years 2 to 9998: whatever the zone, the day has a date.
+FIRST_SECOND, LAST_SECOND = -62_104_060_800.0, 253_370_764_800.0
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,13 @@ class History:
         return int(self.steps_ago[0]) + 1 if len(self.items) else 0
 
 
-def to_seconds(value: Any) -> float:
-    """Seconds since the epoch of a datetime, date, ISO 8601 text or number; without a zone it is UTC.
+def to_seconds(value: Any, zone: tzinfo = UTC) -> float:
+    """Seconds since the epoch of a datetime, date, ISO 8601 text or number.
+
+    Args:
+        value: the time.
+        zone: of a time that names none, as in the shop's files. Of two meanings in autumn it is the earlier; one that
+            spring skips is as much later as the clock was put forward.
 
     Raises:
         RequestError: if it is none of these.
@@ -52,45 +60,76 @@ def to_seconds(value: Any) -> float:
     >>> to_seconds("1970-01-02T00:00:00Z"), to_seconds("1970-01-01T01:00:00+01:00")
     (86400.0, 0.0)
     """
+    moment = plain(value)
     try:
-        if isinstance(value, str):
-            value = datetime.fromisoformat(value)
-        if isinstance(value, datetime):
-            return (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()
-        if isinstance(value, date):
-            return datetime(value.year, value.month, value.day, tzinfo=UTC).timestamp()
-        seconds = float(value)
-        if math.isfinite(seconds) and abs(seconds) < 1e11:
+        if isinstance(moment, str):
+            moment = datetime.fromisoformat(moment.strip())
+        if isinstance(moment, date) and not isinstance(moment, datetime):
+            moment = datetime(moment.year, moment.month, moment.day)
+        if isinstance(moment, datetime):
+            moment = (moment.replace(tzinfo=zone) if moment.utcoffset() is None else moment).timestamp()
+        seconds = float(moment)
+        if not isinstance(moment, bool) and FIRST_SECOND <= seconds < LAST_SECOND:
             return seconds
     except (TypeError, ValueError, OverflowError):
         pass
-    raise RequestError("request", f"{value!r} is no time", "give a datetime, ISO 8601 text or epoch seconds")
+    raise RequestError("request", f"{show(value)} is no time", "give a datetime, ISO 8601 text or epoch seconds")
 
 
-def parse_history(events: Sequence[str | dict[str, Any]], row_of: dict[str, int], at: float | None,
-                  default_type: str) -> History:
-    """Look up a caller's events; what cannot be used is left out and named, never an error.
+class _Entry(NamedTuple):
+    """One event as the caller wrote it: an id or None, the type's name, and a time or None."""
+
+    item: str | None
+    kind: str
+    time: Any
+
+
+def _read_entry(event: Any, place: int, default_type: str) -> _Entry:
+    if type(event) is str:
+        return _Entry(event.strip() or None, default_type, None)
+    where = f"history, entry {place}"
+    if not isinstance(event, Mapping):
+        return _Entry(read_id(event, where), default_type, None)
+    kind, time = event.get("event_type"), event.get("timestamp")
+    if is_missing(kind) or kind == "":
+        kind = default_type
+    elif not isinstance(kind, str):
+        raise RequestError(where, f"event_type is {show(kind)}", f"use one of {', '.join(POSITIVE_EVENTS)}")
+    return _Entry(read_id(event.get("item_id"), where), re.sub(r"[\s-]+", "_", kind.strip().lower()),
+                  None if is_missing(time) else time)
+
+
+def parse_history(events: Sequence[Any], row_of: Mapping[str, int], at: float | None, default_type: str,
+                  zone: tzinfo = UTC) -> History:
+    """Look up a caller's events; what is unknown or of no use is left out and named.
 
     Where every event has a timestamp, events that share one are one step and `days_ago` counts
     back from `at` (without `at`: from the newest event). Otherwise each event is its own step, of
     unknown age (0 days).
 
     Args:
-        events: item ids, or dicts with item_id and optional event_type, timestamp; oldest first.
+        events: item ids, or mappings with item_id and optional event_type, timestamp; oldest first.
+        row_of: the catalogue's.
+        at: the request's time, seconds since the epoch.
         default_type: the positive event type of events that name none.
+        zone: of times that name none.
+
+    Raises:
+        RequestError: an entry that is neither an id nor a mapping, or a time that is none.
     """
-    rows, types, times, unknown, unused, future = [], [], [], [], 0, 0
-    timed = all(isinstance(e, dict) and e.get("timestamp") is not None for e in events) and len(events) > 0
-    for event in events:
-        item, kind, time = (event.get("item_id"), event.get("event_type"), event.get("timestamp")) \
-            if isinstance(event, dict) else (event, None, None)
-        kind = kind or default_type
-        row = row_of.get(str(item)) if item is not None else None
-        seconds = to_seconds(time) if timed else 0.0
+    entries = [_read_entry(event, place, default_type) for place, event in enumerate(events)]
+    rows, types, times, unknown, unnamed, unused, future = [], [], [], [], 0, 0, 0
+    untimed = sum(entry.time is None for entry in entries)
+    timed = not untimed and len(entries) > 0
+    for item, kind, time in entries:
+        row = row_of.get(item) if item is not None else None
+        seconds = to_seconds(time, zone) if timed else 0.0
         if kind not in TYPE_CODE:  # an impression or a search says nothing the ranker can use
             unused += 1
+        elif item is None:
+            unnamed += 1
         elif row is None:
-            unknown.append(str(item))
+            unknown.append(item[:40])
         elif timed and at is not None and seconds > at:
             future += 1
         else:
@@ -99,8 +138,11 @@ def parse_history(events: Sequence[str | dict[str, Any]], row_of: dict[str, int]
             times.append(seconds)
     ignored = tuple(phrase for count, phrase in (
         (len(unknown), f"{len(unknown)} unknown item ids ignored ({', '.join(unknown[:3])})"),
+        (unnamed, f"{unnamed} events ignored that name no item"),
         (unused, f"{unused} events ignored that are not one of {'/'.join(POSITIVE_EVENTS)}"),
-        (future, f"{future} events ignored that lie after the request")) if count)
+        (future, f"{future} events ignored that lie after the request"),
+        (0 < untimed < len(entries),
+         f"times ignored: {untimed} of {len(entries)} events {'has' if untimed == 1 else 'have'} none")) if count)
     return _arrange(rows, types, times if timed else None, at, ignored)
 
 

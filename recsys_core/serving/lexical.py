@@ -70,7 +70,7 @@ class LexicalIndex:
         from safetensors.numpy import load_file
 
         arrays = load_file(str(folder / "lexical.safetensors"))
-        tokens = pl.read_parquet(folder / "vocabulary.parquet")["token"].to_list()
+        tokens = pl.read_parquet(folder / "vocabulary.parquet", glob=False)["token"].to_list()
         return cls({token: row for row, token in enumerate(tokens)}, arrays["starts"], arrays["texts"],
                    arrays["weights"], arrays["bound"], int(arrays["n_texts"][0]))
 

@@ -13,12 +13,13 @@ import polars as pl
 
 from recsys_core.adaptation import Adapter, check_lock
 from recsys_core.errors import RequestError
+from recsys_core.serving.arguments import as_text, is_missing, read_id, read_list, read_mapping, read_scalar, show
 from recsys_core.serving.files import BundleParts
 from recsys_core.serving.history import History, parse_history, to_seconds
 from recsys_core.serving.routing import Situation
 from recsys_core.serving.selection import allowed_rows
 
-Event = str | dict[str, Any]
+Event = str | int | Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -42,37 +43,37 @@ class Request:
     notes: tuple[str, ...]
 
 
-def understand(parts: BundleParts, history: Sequence[Event], *, user_id: str | None = None,
-               user: dict[str, Any] | None = None, at: Any = None, segment: str | None = None,
-               candidates: Sequence[str] | None = None, filters: dict[str, Any] | None = None,
-               adapter: Adapter | None = None, context: Mapping[str, str] | None = None,
-               shelf: str | None = None) -> Request:
-    """Read a call's arguments against a bundle; whatever is unknown is noted, not refused.
+def understand(parts: BundleParts, history: Any, *, user_id: Any = None, user: Any = None, at: Any = None,
+               segment: Any = None, candidates: Any = None, filters: Any = None, adapter: Any = None, context: Any = None,
+               shelf: Any = None) -> Request:
+    """Read a call's arguments, as `Bundle.recommend` explains them; what is unknown is noted, what cannot be read is refused.
 
     Raises:
-        RequestError: a time, a filter or a context that makes no sense.
+        RequestError: an argument of another kind; a time or a filter that makes no sense.
         AdapterError: an adapter made for another base.
     """
-    if isinstance(history, str):
-        raise RequestError("history", f"{history[:40]!r} is one text", "send a list of item ids")
-    now = None if at is None else to_seconds(at)
+    now = None if at is None else to_seconds(at, parts.router.zone)
     today = parts.newest_day if now is None else parts.router.local_day(now)
-    past = parse_history(history, parts.catalogue.row_of, now, parts.manifest["default_event_type"])
+    past = parse_history(read_history(history), parts.catalogue.row_of, now, parts.manifest["default_event_type"],
+                         parts.router.zone)
     known, strange = _known_context(context, parts.manifest["context"])
-    allowed, missing = allowed_rows(parts.catalogue.items, parts.catalogue.row_of, candidates, filters)
-    allowed, bare = _on_shelf(parts, shelf, today, allowed)
-    notes = [*past.ignored, missing, strange, bare]
+    allowed, limits = allowed_rows(parts.columns, parts.catalogue.row_of, candidates, filters)
+    shelved, bare = _on_shelf(parts, read_id(shelf, "shelf"), today, allowed)
+    if shelved is not None and not shelved.any() and (allowed is None or allowed.any()):
+        limits.append("no item on the shelf is left by candidates and filters")
+    elif allowed is not None and not allowed.any() and not limits:
+        limits.append("no candidate matches the filters")
+    notes = [*past.ignored, *limits, strange, bare]
     chosen: str | None
+    name, segment = _read_user_id(user_id), read_id(segment, "segment")
+    attributes = {key: read_scalar(value, f"user, {key!r}") for key, value in read_mapping(user, "user").items()}
     if adapter is not None:
-        check_lock(f"adapter {adapter.segment}", adapter.lock, parts.manifest["lock"])
-        chosen, offsets = adapter.segment, _scaled(adapter.parts(parts.catalogue), adapter.weight(past.steps))
-        if not any(part.any() for part in offsets.values()):
-            notes.append(f"the adapter changes nothing ({adapter.settings.get('reason', 'it is zero')})")
+        chosen, offsets = _given_adapter(parts, adapter, past.steps, notes)
     else:
         asks = segment is not None and parts.router.reads_users(segment)
-        attributes, unknown = _attributes(parts.users if asks else None, user_id, user)
-        situation = Situation(time.time() if now is None else now, allowed, attributes, past.first_days_ago, past.steps,
-                              known, None if user_id is None else str(user_id))
+        attributes, unknown = _attributes(parts.users if asks else None, name, attributes)
+        situation = Situation(time.time() if now is None else now, shelved, attributes, past.first_days_ago, past.steps,
+                              known, name)
         chosen, member, refusal = parts.router.resolve(segment, situation)
         notes += [unknown, refusal]
         offsets = {}
@@ -81,15 +82,33 @@ def understand(parts: BundleParts, history: Sequence[Event], *, user_id: str | N
             offsets = _scaled(logits, member_adapter.weight(past.steps))
     if parts.promotions is not None:
         offsets = offsets | parts.promotions.offsets(known, today, past.steps)
-    return Request(past, None if now is None else int(now), allowed, chosen, offsets,
-                   tuple(note for note in notes if note))
+    return Request(past, None if now is None else int(now), shelved, chosen, offsets, tuple(note for note in notes if note))
 
 
-def _known_context(context: Mapping[str, str] | None, names: Sequence[str]) -> tuple[dict[str, str], str | None]:
+def read_history(history: Any) -> list[Any]:
+    """A caller's events as a list; a missing history is empty.
+
+    Raises:
+        RequestError: it is no list.
+    """
+    return [] if is_missing(history) else read_list(history, "history")
+
+
+def _given_adapter(parts: BundleParts, adapter: Any, steps: int, notes: list[str | None]) -> tuple[str, dict[str, np.ndarray]]:
+    """An adapter's segment and logits; notes that it changes nothing."""
+    if not isinstance(adapter, Adapter):
+        raise RequestError("adapter", f"{show(adapter)} is none", "pass what Bundle.adapt returned")
+    check_lock(f"adapter {adapter.segment}", adapter.lock, parts.manifest["lock"])
+    offsets = _scaled(adapter.parts(parts.catalogue), adapter.weight(steps))
+    if not any(part.any() for part in offsets.values()):
+        notes.append(f"the adapter changes nothing ({adapter.settings.get('reason', 'it is zero')})")
+    return adapter.segment, offsets
+
+
+def _known_context(context: Any, names: Sequence[str]) -> tuple[dict[str, str], str | None]:
     """The declared names' values as text, and a phrase about names that the shop does not declare."""
-    if context is not None and not isinstance(context, Mapping):
-        raise RequestError("context", f"{str(context)[:40]!r} is no mapping", "send names with their values")
-    given = {str(name): str(value).strip() for name, value in (context or {}).items() if value is not None}
+    values = {name: read_scalar(value, f"context, {name!r}") for name, value in read_mapping(context, "context").items()}
+    given = {name: text for name, value in values.items() if value is not None and (text := as_text(value))}
     strange = sorted(given.keys() - set(names))
     note = f"{len(strange)} unknown context names ignored ({', '.join(strange[:3])})" if strange else None
     return {name: value for name, value in given.items() if name in names}, note
@@ -100,7 +119,7 @@ def _on_shelf(parts: BundleParts, shelf: str | None, today: date, allowed: np.nd
     """The allowed items that are on the shelf too, and why the shelf has no say where it has none."""
     if shelf is None:
         return allowed, None
-    here, note = parts.shelves.allowed(str(shelf), today)
+    here, note = parts.shelves.allowed(shelf, today)
     return (allowed if here is None else here if allowed is None else allowed & here), note
 
 
@@ -108,19 +127,18 @@ def _scaled(logits: dict[str, np.ndarray], weight: float) -> dict[str, np.ndarra
     return logits if weight == 1 else {name: np.float32(weight) * part for name, part in logits.items()}
 
 
-def check_k(k: int) -> None:
-    """Refuse a length that is no positive whole number."""
-    if not isinstance(k, int | np.integer) or isinstance(k, bool) or k < 1:
-        raise RequestError("request", f"k is {k!r}", "ask for at least one item")
+def _read_user_id(user_id: Any) -> str | None:
+    name = read_id(user_id, "user_id")
+    return None if name is None else read_scalar(name, "user_id")
 
 
-def _attributes(users: pl.DataFrame | None, user_id: str | None, user: dict[str, Any] | None
-                ) -> tuple[dict[str, Any], str | None]:
+def _attributes(users: pl.DataFrame | None, user_id: str | None, given: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
     """A shopper's attributes; what the caller says comes first."""
-    given = dict(user or {})
     if user_id is None or users is None:
         return given, None
-    rows = users.filter(pl.col("user_id") == str(user_id))
-    if not rows.height:
-        return given, f"user {str(user_id)[:40]!r} is unknown: no attributes to route by"
-    return {**rows.drop("user_id").row(0, named=True), **given}, None
+    # A comparison of one column, unlike an expression, runs in this thread: it survives a fork.
+    rows = np.flatnonzero((users["user_id"] == user_id).to_numpy())
+    if not len(rows):
+        return given, f"user {user_id[:40]!r} is unknown: no attributes to route by"
+    known = users.row(int(rows[0]), named=True)
+    return {**{name: value for name, value in known.items() if name != "user_id"}, **given}, None

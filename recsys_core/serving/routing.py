@@ -21,6 +21,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from recsys_core.errors import BundleError
 from recsys_core.interactions import MOST_LITTLE, Audience, audience_of
+from recsys_core.serving.arguments import as_text
 
 IN_WORDS = {"none": "without history", "little": f"of 1 to {MOST_LITTLE} known steps",
             "full": f"of more than {MOST_LITTLE} known steps"}
@@ -112,13 +113,15 @@ class Router:
                  context_names: Sequence[str], members: Mapping[str, Sequence[str]], time_zone: str) -> None:
         self.routes = {route.name: route for route in routes}
         self._order = {name: place for place, name in enumerate(segment_order)}
-        self._zone = ZoneInfo(time_zone)
+        self.zone = ZoneInfo(time_zone)
         self._context_names = list(context_names)
         self._user_columns = [c for c in users.columns if c != "user_id"] if users is not None else []
         self.members = {name: sorted(values) for name, values in members.items()}
         self._known = {name: frozenset(values) for name, values in members.items()}
         # Conditions come with the bundle: they may compute, but reach no file and no network.
-        self._sql = duckdb.connect(":memory:", config={"enable_external_access": "false", "lock_configuration": "true"})
+        # One thread: others would be gone in a forked worker, which would wait for them.
+        self._sql = duckdb.connect(":memory:", config={"enable_external_access": "false", "lock_configuration": "true",
+                                                       "threads": 1})
         self._sql.register("items", _Stream(items.with_row_index("catalogue_row")))
         self._inside = {route.name: self._candidates(route, items.height) for route in routes
                         if route.decision == "promoted" and route.candidates != "true"}
@@ -161,7 +164,7 @@ class Router:
 
     def local_day(self, at: float) -> date:
         """The shop's day at a time, seconds since the epoch."""
-        return datetime.fromtimestamp(at, UTC).astimezone(self._zone).date()
+        return datetime.fromtimestamp(at, UTC).astimezone(self.zone).date()
 
     def reads_users(self, segment: str) -> bool:
         """Whether a shopper's attributes may decide who answers."""
@@ -183,8 +186,8 @@ class Router:
             return ""
         table, column = route.by.split(".", 1)
         value = (situation.context if table == "context" else situation.user).get(column)
-        text = "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
-        return text.strip()
+        text = "" if value is None else str(value).strip()
+        return text if not text or text in self._known[route.name] else as_text(value)
 
     def _unknown_value(self, route: Route, situation: Situation) -> str | None:
         value = self._value(route, situation)
@@ -227,7 +230,7 @@ class Router:
         values = [value for columns in tables.values() for value in columns.values()]
         try:
             met = self._sql.cursor().execute(f"SELECT ({route.asked}) FROM {row}", values).fetchone()
-        except duckdb.Error:  # an attribute of another type says nothing about membership
+        except (duckdb.Error, OverflowError):  # an attribute of another type says nothing about membership
             return False
         return bool(met and met[0])
 

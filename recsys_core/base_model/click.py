@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -101,14 +102,23 @@ class ClickModel:
             history: the user's item ids with the model's outcome, any order.
             positions: n slots, from 1, where known.
         """
-        taken = Counter(history)
-        rows = pl.DataFrame({"item_id": list(items)}, schema={"item_id": pl.String}).join(
-            self.item_counts, on="item_id", how="left", maintain_order="left")
-        return rows.with_columns(
-            pl.col("item_purchases", "item_impressions", "item_conversions").fill_null(0),
-            pl.Series("user_item_purchases", [taken[item] for item in items], dtype=pl.Int64),
-            pl.lit(len(history), dtype=pl.Int64).alias("user_purchases"),
-            pl.Series(POSITION, positions or [None] * len(items), dtype=pl.Int32))
+        taken, row_of = Counter(history), self._row_of
+        rows = np.array([row_of.get(item, len(row_of)) for item in items], np.int64)
+        return pl.DataFrame({
+            "item_id": list(items), **{name: counts[rows] for name, counts in self._counts.items()},
+            "user_item_purchases": np.array([taken[item] for item in items], np.int64),
+            "user_purchases": np.full(len(items), len(history), np.int64),
+            POSITION: pl.Series(positions or [None] * len(items), dtype=pl.Int32)}, schema_overrides={"item_id": pl.String})
+
+    # What a request looks up is kept as Python and NumPy objects: a join is run by threads, which a forked worker lacks.
+    @cached_property
+    def _row_of(self) -> dict[str, int]:
+        return {item: row for row, item in enumerate(self.item_counts["item_id"].to_list())}
+
+    @cached_property
+    def _counts(self) -> dict[str, np.ndarray]:
+        """int64 [items + 1] by name; the last one is that of an unknown item."""
+        return {name: np.append(self.item_counts[name].to_numpy(), 0) for name in list(ITEM_COUNTS)[1:]}
 
     def save(self, folder: Path) -> None:
         """Write the model (JSON) and its item counts (Parquet) to `folder`, atomically."""
@@ -210,19 +220,20 @@ def _feature_names(exposures: pl.DataFrame) -> list[str]:
 
 def _matrix(rows: pl.DataFrame, names: Sequence[str], base_rate: float, strength: float) -> np.ndarray:
     """float64 [n, f]; NaN where a position is unknown."""
-    rate = (pl.col("item_conversions") + strength * base_rate) / (pl.col("item_impressions") + strength)
-    rate = rate.clip(1e-9, 1 - 1e-9)
-    expressions = {
-        "user_item": pl.col("user_item_purchases").log1p(),
-        "repeat": (pl.col("user_item_purchases") > 0).cast(pl.Float64),
-        "user_activity": pl.col("user_purchases").log1p(),
-        "item_popularity": pl.col("item_purchases").log1p(),
-        "item_shown": pl.col("item_impressions").log1p(),
-        "item_rate": rate.log() - (1 - rate).log(),
-        POSITION: (pl.col(POSITION) if POSITION in rows.columns else pl.lit(None)).cast(pl.Float64).log1p(),
+    count = {name: rows[name].to_numpy().astype(np.float64) for name in COUNTS}
+    rate = (count["item_conversions"] + strength * base_rate) / (count["item_impressions"] + strength)
+    rate = np.clip(rate, 1e-9, 1 - 1e-9)
+    position = rows[POSITION].cast(pl.Float64).to_numpy() if POSITION in rows.columns else np.full(rows.height, np.nan)
+    features = {
+        "user_item": np.log1p(count["user_item_purchases"]),
+        "repeat": (count["user_item_purchases"] > 0).astype(np.float64),
+        "user_activity": np.log1p(count["user_purchases"]),
+        "item_popularity": np.log1p(count["item_purchases"]),
+        "item_shown": np.log1p(count["item_impressions"]),
+        "item_rate": np.log(rate) - np.log(1 - rate),
+        POSITION: np.log1p(position),
     }
-    columns = rows.select(expressions[name].fill_null(np.nan).alias(name) for name in names)
-    return columns.to_numpy().astype(np.float64)
+    return np.column_stack([features[name] for name in names])
 
 
 def _item_counts(exposures: pl.DataFrame, item_features: pl.DataFrame | None, outcome: str) -> pl.DataFrame:

@@ -37,7 +37,7 @@ docs: $(INSTALLED)  ## this documentation and the API as a site: RECSYS_HOME/sit
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet --site-dir $(abspath $(RECSYS_HOME))/site
 
 ui: $(INSTALLED)  ## Dagster on http://localhost:3000 with schedules and sensors (PORT=…)
-	@DAGSTER_HOME=$$($(PY) -m orchestration.instance) $(PY) -m dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
+	@DAGSTER_HOME=$$($(PY) -m orchestration.instance) && export DAGSTER_HOME && $(PY) -m dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)
 
 bench-%: $(INSTALLED)  ## one benchmark: benchmarks/NAME.py writes benchmarks/results/NAME.json
 	@$(PY) -m benchmarks.$*

@@ -2,7 +2,8 @@
 
 Read once when the code location loads, from `RECSYS_SHOP` (a shop folder; unset: the embedded shop),
 `RECSYS_HOME` (where everything is written; default `./var`) and `RECSYS_PROFILE` (full or quick).
-Loading writes nothing.
+Loading writes nothing. It must open the shop: Dagster asks for every partition's name when it imports the assets. So a fault
+of the shop is raised here, while modules are imported, and `orchestration.command` tells it.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, Literal
 
 import dagster as dg
 
+from recsys_core.errors import RecsysError
 from recsys_core.ingestion import Shop, open_shop
 
 # Dagster cuts a run by one contiguous range of partitions. A run over several stretches carries
@@ -42,10 +44,17 @@ class Home(dg.ConfigurableResource):
 
     @classmethod
     def from_environment(cls) -> Home:
-        """Read RECSYS_HOME, RECSYS_SHOP and RECSYS_PROFILE."""
+        """Read RECSYS_HOME, RECSYS_SHOP and RECSYS_PROFILE.
+
+        Raises:
+            RecsysError: a profile that does not exist.
+        """
+        profile = os.environ.get("RECSYS_PROFILE") or "full"
+        if profile not in ("full", "quick"):
+            raise RecsysError("RECSYS_PROFILE", f"{profile!r} is no profile", "use full or quick")
         return cls(folder=str(Path(os.environ.get("RECSYS_HOME") or "var").resolve()),
                    shop=os.environ.get("RECSYS_SHOP") or None,
-                   profile=os.environ.get("RECSYS_PROFILE") or "full")  # type: ignore[arg-type]
+                   profile=profile)  # type: ignore[arg-type]
 
     @property
     def path(self) -> Path:

@@ -9,30 +9,34 @@ this process) all use these two.
 import argparse
 import logging
 import os
+import re
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
-import dagster as dg
+from orchestration.command import told_in_one_line
 
-from assets.partitions import Home, days, partition_tags, segments
-from orchestration.freshness import (
-    BASE,
-    DAYS,
-    FULL,
-    INPUTS_TAG,
-    KIND_TAG,
-    NIGHTLY,
-    PUBLISH,
-    ROOT,
-    SEGMENTS,
-    STAGE_TAG,
-    Freshness,
-)
-from orchestration.instance import DRIVER_TAG, PROCESS, bury_killed_runs, only_cycle, open_instance
-from orchestration.progress import CONSOLE
-from orchestration.resources import CYCLE_TAG
-from recsys_core.errors import RecsysError
+with told_in_one_line(__name__):
+    import dagster as dg
+
+    from assets.partitions import Home, days, partition_tags, segments
+    from orchestration.freshness import (
+        BASE,
+        DAYS,
+        FULL,
+        INPUTS_TAG,
+        KIND_TAG,
+        NIGHTLY,
+        PUBLISH,
+        ROOT,
+        SEGMENTS,
+        STAGE_TAG,
+        Freshness,
+    )
+    from orchestration.instance import DRIVER_TAG, PROCESS, bury_killed_runs, only_cycle, open_instance
+    from orchestration.progress import CONSOLE
+    from orchestration.resources import CYCLE_TAG
 
 log = logging.getLogger(__name__)
 ORDER = (DAYS, BASE, SEGMENTS, PUBLISH)
@@ -103,15 +107,23 @@ def _execute(job_name: str, tags: Mapping[str, str], instance: dg.DagsterInstanc
                                        reconstructor_working_directory=str(ROOT))
     with dg.execute_job(job, instance, run_config=CONSOLE, tags=dict(tags)) as result:
         for event in result.get_step_failure_events():
-            error = event.step_failure_data.error
-            while error.cause is not None:
-                error = error.cause
-            print(f"\n{event.step_key} failed: {error.message.strip()}", file=sys.stderr)
+            if (fault := _fault(event.step_failure_data.error)) is not None:
+                print(f"\n{event.step_key} failed: {fault}", file=sys.stderr)
         for check in result.get_asset_check_evaluations():
             if not check.passed:
                 print(f"\ncheck {check.check_name} of {check.asset_key.to_user_string()} failed: "
                       f"{check.description}", file=sys.stderr)
         return result.success
+
+
+def _fault(error: Any) -> str | None:
+    """The one line of a failed step's first cause; None for a check, which says itself what it found."""
+    while error.cause is not None:
+        error = error.cause
+    if error.cls_name == "DagsterAssetCheckFailedError":
+        return None
+    line = " ".join(error.message.split())
+    return re.sub(r"^recsys_core\.errors\.\w+: ", "", line)  # our own say what they are about
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -122,15 +134,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for name in ("recsys_core", "assets", "orchestration"):
         logging.getLogger(name).propagate = False  # some library gives the root a handler: no line twice
     home = Home.from_environment()
-    try:
-        with only_cycle(home.path), open_instance(home.path) as instance:
-            bury_killed_runs(instance)
-            return 0 if run_cycle(Freshness(home, instance), options.kind) else 1
-    except RecsysError as error:
-        print(error, file=sys.stderr)
-        return 1
+    with only_cycle(home.path), open_instance(home.path) as instance:
+        bury_killed_runs(instance)
+        return 0 if run_cycle(Freshness(home, instance), options.kind) else 1
 
 
 if __name__ == "__main__":
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    sys.exit(main())
+    with told_in_one_line(__name__):
+        sys.exit(main())

@@ -5,11 +5,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from orchestration.command import told_in_one_line
+
+with told_in_one_line(__name__):
+    from assets.partitions import Home
+
 import polars as pl
 
-from assets.partitions import Home
 from recsys_core.artefacts import read_json
-from recsys_core.errors import RecsysError
 from recsys_core.evaluation import AUDIENCES, METHOD_NAMES, SLICE_NAMES, Results, SegmentResult, name_audiences
 from recsys_core.serving import NEW_ARRIVALS, Bundle, Recommendation
 
@@ -116,7 +119,7 @@ def _request(bundle: Bundle, segment: SegmentResult) -> tuple[dict[str, Any], st
 
 def _shopper(home: Path) -> tuple[str, list[str]]:
     """The most active shopper and what they took, oldest first."""
-    events = pl.scan_parquet(home / "features" / "interactions.parquet")
+    events = pl.scan_parquet(home / "features" / "interactions.parquet", glob=False)
     count = events.group_by("user_id").len().sort("len", "user_id", descending=[True, False])
     shopper = count.head(1).collect()["user_id"][0]
     taken = events.filter(pl.col("user_id") == shopper).sort("timestamp", "item_id").tail(100)
@@ -153,14 +156,11 @@ def _items(bundle: Bundle, answers: list[Recommendation]) -> Iterator[str]:
 
 def main() -> int:
     """Print the summary of RECSYS_HOME."""
-    try:
-        for line in summary(Home.from_environment().path):
-            print(line)
-    except RecsysError as error:
-        print(error, file=sys.stderr)
-        return 1
+    for line in summary(Home.from_environment().path):
+        print(line)
     return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    with told_in_one_line(__name__):
+        sys.exit(main())

@@ -13,10 +13,13 @@ import dagster as dg
 from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
-from assets.partitions import Home
-from orchestration.freshness import UNFINISHED
+from orchestration.command import told_in_one_line
 from recsys_core.artefacts import staged_file
 from recsys_core.errors import RecsysError
+
+with told_in_one_line(__name__):
+    from assets.partitions import Home
+    from orchestration.freshness import UNFINISHED
 
 DRIVER_TAG, PROCESS = "recsys/driver", "process"  # a run of a command; the daemon leaves it alone
 
@@ -36,12 +39,22 @@ python_logs:
 
 
 def prepare_instance(home: Path) -> Path:
-    """Write `dagster.yaml` below `home` and return its folder, the value for DAGSTER_HOME."""
+    """Write `dagster.yaml` below `home` and return its folder, the value for DAGSTER_HOME.
+
+    Raises:
+        RecsysError: a path that Dagster's SQLite URLs would misread, or that cannot be written.
+    """
     folder = home / "dagster"
     file = folder / "dagster.yaml"
-    if not file.exists() or file.read_text() != SETTINGS:
-        with staged_file(file) as staged:
-            staged.write_text(SETTINGS)
+    misread = sorted(set("%?") & set(str(home)))
+    if misread:  # Dagster puts the path into a URL as it is: its records would land in another folder
+        raise RecsysError("RECSYS_HOME", f"{home} holds {' and '.join(misread)}", "choose a path without % and ?")
+    try:
+        if not file.exists() or file.read_text() != SETTINGS:
+            with staged_file(file) as staged:
+                staged.write_text(SETTINGS)
+    except OSError as error:
+        raise RecsysError("RECSYS_HOME", f"{home} cannot be written ({error.strerror})", "choose another folder") from None
     return folder
 
 
@@ -98,4 +111,5 @@ def bury_killed_runs(instance: dg.DagsterInstance) -> int:
 
 
 if __name__ == "__main__":
-    sys.stdout.write(f"{prepare_instance(Home.from_environment().path)}\n")
+    with told_in_one_line(__name__):
+        sys.stdout.write(f"{prepare_instance(Home.from_environment().path)}\n")

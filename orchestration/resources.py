@@ -171,8 +171,13 @@ def make_resources(home: Home) -> dict[str, Any]:
         "feature_tables": TableIO(home=home.folder, stage="features"),
         "folders": FolderIO(home=home.folder, renamed={"evaluation_report": "report"}),
         "tracking": Tracking(home=home.folder, uri=os.environ.get("MLFLOW_TRACKING_URI")
-                             or f"sqlite:///{home.path / 'mlflow.db'}"),
+                             or sqlite_url(home.path / "mlflow.db")),
     }
+
+
+def sqlite_url(file: Path) -> str:
+    """SQLAlchemy's URL of a database file; it decodes % and ends the path at ?."""
+    return f"sqlite:///{str(file).replace('%', '%25').replace('?', '%3F')}"
 
 
 def _import_mlflow() -> Any:

@@ -57,12 +57,12 @@ def stale_adapters(adapters: Path, base_model: Path, features: Path, names: Iter
         users: the table of shoppers.
     """
     names, lock = list(names), read_json(base_model / "base.json")["lock"]
-    segment_events, interactions = (pl.read_parquet(features / f"{table}.parquet")
+    segment_events, interactions = (pl.read_parquet(features / f"{table}.parquet", glob=False)
                                     for table in ("segment_events", "interactions"))
     every: list[SegmentSpec | FamilySpec] = [*shop.segments, *shop.families]
     specs = {spec.name: spec for spec in every}
     stale = {}
-    for name, fingerprint in fingerprints(names, specs, segment_events, interactions, pl.read_parquet(users)).items():
+    for name, fingerprint in fingerprints(names, specs, segment_events, interactions, pl.read_parquet(users, glob=False)).items():
         about = read_json(adapters / name / "segment.json")
         changed = [key for key in lock if about["lock"].get(key) != lock[key]]
         if changed:

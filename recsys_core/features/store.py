@@ -58,7 +58,8 @@ def build_features(database: Path, clean_events: pl.LazyFrame, clean_items: pl.D
         Table name → frame with exactly the schema's columns, deterministically sorted.
 
     Raises:
-        DataError: no events, repeated keys, a join that changed the number of rows, or a database that cannot be written.
+        DataError: no events, none that a model can learn from, repeated keys, a join that changed the number of rows, or a
+            database that cannot be written.
         ShopError: a segment's predicate fails.
     """
     spill = database.parent / f".staging-{database.name}-spill"
@@ -103,6 +104,10 @@ def _load(connection: duckdb.DuckDBPyConnection, clean_events: pl.LazyFrame, cle
     left_out = int((events["_positive"] & ~known).sum())
     if left_out:
         log.warning("%d positive events of items outside the catalogue stay out of interactions", left_out)
+    if not counts["interactions"]:
+        found = ", ".join(f"{n:,} {name}" for name, n in events["event_type"].value_counts(sort=True).iter_rows())
+        raise DataError("clean_events", f"no {', '.join(POSITIVE_EVENTS[:-1])} or {POSITIVE_EVENTS[-1]} of a known item is "
+                        f"there, only {found}", "deliver events that say what shoppers wanted; event_types maps other names")
     connection.register("event_frame", events)
     # Money as decimals, so that its sums do not depend on the order of threads.
     connection.execute(f"""

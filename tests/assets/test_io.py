@@ -6,7 +6,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from assets.partitions import days, partition_tags, requested, segments
+from assets.partitions import Home, days, partition_tags, requested, segments
 from recsys_core.errors import DataError
 from tests.assets.runs import root_message, run
 
@@ -42,7 +42,7 @@ def folders(*made: str, text: str = "1") -> dg.AssetsDefinition:
 
 def stored(home, asset: str = "numbers") -> dict[str, int]:
     folder = home.path / "raw" / asset
-    return {file.stem: pl.read_parquet(file)["value"][0] for file in sorted(folder.iterdir())}
+    return {file.stem: pl.read_parquet(file, glob=False)["value"][0] for file in sorted(folder.iterdir())}
 
 
 def marked(instance: dg.DagsterInstance, asset: str) -> dict[str, str]:
@@ -177,3 +177,15 @@ def test_a_missing_folder_is_one_clear_error(home) -> None:
     context = dg.build_input_context(asset_key=dg.AssetKey("models"))
     with pytest.raises(DataError, match="materialize models first"):
         FolderIO(home=home.folder).load_input(context)
+
+
+def test_tables_lie_in_a_home_of_any_name(tmp_path) -> None:
+    home = Home(folder=str(tmp_path / "my shop [1] %20 ü? #2*"))
+
+    @dg.asset
+    def total(numbers: dict[str, pl.LazyFrame]) -> int:
+        return pl.concat(numbers.values()).collect()["value"].sum()
+
+    run([daily({"2024-03-02": 2, "2024-03-05": 5})], home, tags=over("2024-03-02", "2024-03-05"))
+    assert stored(home) == {"2024-03-02": 2, "2024-03-05": 5}
+    assert run([daily({}), total], home, selection=["total"]).output_for_node("total") == 7

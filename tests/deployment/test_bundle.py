@@ -162,3 +162,12 @@ def test_a_missing_source_is_named(arguments, tmp_path):
     with pytest.raises(BundleError, match="student"):
         write_bundle(tmp_path / "bundle", **{**arguments, "student_folder": tmp_path / "nowhere"})
 
+
+
+def test_a_folder_may_have_any_name(tmp_path, monkeypatch):
+    use_word_encoder(monkeypatch)
+    folder = tmp_path / "my shop [1] %20 ü? #2*"
+    write_bundle(folder / "bundle", **tiny_arguments(folder / "sources"))
+    bundle = Bundle.load(folder / "bundle")
+    assert bundle.recommend(["k0"], user_id="anna", segment="auto", shelf="window")[0].item_id in TITLES
+    assert bundle.search("steel mug")[0].item_id == "k0"

@@ -6,6 +6,7 @@ import pytest
 from orchestration.demo import main, summary
 from recsys_core.artefacts import write_json
 from recsys_core.deployment.bundle import write_bundle
+from recsys_core.errors import RecsysError
 from recsys_core.evaluation.results import SegmentResult
 from tests.report.sample import sample_results, segment
 from tests.serving.tiny import SHELVES, tiny_arguments, tiny_events, use_word_encoder
@@ -79,7 +80,7 @@ def test_every_method_has_its_row_and_the_search_answers(lines) -> None:
     assert items(lines, "Search for “train”", 1) == ["t0"]
 
 
-def test_without_a_report_it_says_what_is_missing(tmp_path, monkeypatch, capsys) -> None:
+def test_without_a_report_it_says_what_is_missing(tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("RECSYS_HOME", str(tmp_path))
-    assert main() == 1
-    assert "metrics.json: the file is missing" in capsys.readouterr().err
+    with pytest.raises(RecsysError, match=r"metrics.json: the file is missing"):
+        main()

@@ -6,6 +6,7 @@ import sys
 import uuid
 
 import dagster as dg
+import pytest
 import yaml
 from sqlalchemy import create_engine, text
 
@@ -17,6 +18,8 @@ from orchestration.instance import (
     open_instance,
     prepare_instance,
 )
+from orchestration.resources import sqlite_url
+from recsys_core.errors import RecsysError
 
 
 def test_settings_are_written_once_and_mended(tmp_path) -> None:
@@ -44,6 +47,36 @@ def test_only_the_event_log_is_written_without_waiting_for_the_disk(tmp_path, mo
     with sqlite3.connect(tmp_path / "plain.db") as connection:
         default = connection.execute("PRAGMA synchronous").fetchone()[0]
     assert waits == {"dagster/history/runs.db": 0, "mlflow.db": default}
+
+
+@pytest.mark.parametrize("name", ["my shop [1]", "läden #2 & 3; +'店'"])
+def test_a_home_of_any_other_name_holds_its_own_records(tmp_path, monkeypatch, name) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    home = tmp_path / name
+    with open_instance(home) as instance:
+        assert instance.get_runs_count() == 0
+    assert (home / "dagster" / "history" / "runs.db").exists() and [path.name for path in tmp_path.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("name", ["100%", "my%20shop", "shop?", "what%?"])
+def test_a_home_that_dagster_would_misread_is_refused_before_anything_is_written(tmp_path, name) -> None:
+    with pytest.raises(RecsysError, match="choose a path without % and"):
+        prepare_instance(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_home_that_cannot_be_written_is_named(tmp_path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RecsysError, match=r"RECSYS_HOME: .*file cannot be written"):
+        prepare_instance(tmp_path / "file")
+
+
+@pytest.mark.parametrize("name", ["my shop [1] %20 ü", "what?"])
+def test_a_database_url_means_its_file(tmp_path, name) -> None:
+    (tmp_path / name).mkdir()
+    with create_engine(sqlite_url(tmp_path / name / "mlflow.db")).connect() as connection:
+        connection.execute(text("SELECT 1"))
+    assert (tmp_path / name / "mlflow.db").exists()
 
 
 def test_one_command_at_a_time(tmp_path) -> None:

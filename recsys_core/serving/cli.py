@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from recsys_core.errors import DataError, RecsysError
+from recsys_core.errors import DataError, RecsysError, RequestError
 
 if TYPE_CHECKING:  # the runtime of a bundle is only loaded by the commands that need one
+    from recsys_core.serving.answers import Recommendations
     from recsys_core.serving.bundle import Bundle
 
 
@@ -21,18 +23,25 @@ def default_bundle() -> Path:
     return Path(os.environ.get("RECSYS_HOME") or "var") / "bundle"
 
 
+class _Parser(argparse.ArgumentParser):
+    """A wrong option is one line, too."""
+
+    def error(self, message: str) -> NoReturn:
+        raise RequestError("options", message, f"see {self.prog} --help")
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The commands and their options."""
-    parser = argparse.ArgumentParser(prog="recsys", description=__doc__)
+    parser = _Parser(prog="recsys", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    common = argparse.ArgumentParser(add_help=False)
+    common = _Parser(add_help=False)
     common.add_argument("--bundle", type=Path, default=None, help="folder of the bundle (RECSYS_HOME/bundle)")
-    answer = argparse.ArgumentParser(add_help=False)
+    answer = _Parser(add_help=False)
     answer.add_argument("-k", "--k", type=int, default=10, help="how many items")
     answer.add_argument("--segment", help="a segment's or family's name, or auto")
     answer.add_argument("--context", action="append", default=[], metavar="NAME=VALUE", help="may be repeated")
     answer.add_argument("--shelf", help="a shelf's name: only its items")
-    who = argparse.ArgumentParser(add_help=False)
+    who = _Parser(add_help=False)
     who.add_argument("--history", default="", help="item ids, oldest first, with commas between")
     who.add_argument("--user-id", help="an id the bundle may know attributes of")
     who.add_argument("--at", help="time of the request, ISO 8601")
@@ -50,14 +59,20 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; 0, or 2 after one line on stderr about what was wrong."""
-    options = make_parser().parse_args(arguments)
-    options.bundle = options.bundle or default_bundle()
+    """Run one command; 0, or 1 after one line on stderr about what was wrong."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")  # a title must not end a command whose locale lacks its letters
     try:
+        options = make_parser().parse_args(arguments)
+        options.bundle = options.bundle or default_bundle()
         COMMANDS[options.command](options)
-    except RecsysError as error:
-        print(f"recsys: {error}", file=sys.stderr)
-        return 2
+        if sys.stdout is not None:
+            sys.stdout.flush()
+    except BrokenPipeError:  # the reader has seen enough; what is buffered goes nowhere, so that nothing complains at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (RecsysError, OSError) as error:
+        print(f"recsys: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
     return 0
 
 
@@ -66,7 +81,7 @@ def recommend(options: argparse.Namespace) -> None:
     bundle = _load(options.bundle)
     _print_answers(bundle, bundle.recommend(
         _history(options), options.k, user_id=options.user_id, at=options.at, segment=options.segment,
-        filters=_filters(options), exclude_seen=options.exclude_seen, context=_context(options), shelf=options.shelf),
+        filters=_filters(options, bundle), exclude_seen=options.exclude_seen, context=_context(options), shelf=options.shelf),
         options.json)
 
 
@@ -75,7 +90,7 @@ def search(options: argparse.Namespace) -> None:
     bundle = _load(options.bundle)
     _print_answers(bundle, bundle.search(
         options.query, options.k, history=_history(options), user_id=options.user_id, at=options.at,
-        segment=options.segment, filters=_filters(options), context=_context(options), shelf=options.shelf), options.json)
+        segment=options.segment, filters=_filters(options, bundle), context=_context(options), shelf=options.shelf), options.json)
 
 
 def inspect(options: argparse.Namespace) -> None:
@@ -90,7 +105,7 @@ def inspect(options: argparse.Namespace) -> None:
           f"{size / 1e6:.1f} MB")
     print(f"lineage   {lineage}")
     for title in ("windows", "metrics", "lock", "versions", "licences"):
-        print(f"{title:<9} {json.dumps(manifest[title], sort_keys=True, ensure_ascii=False)}")
+        print(f"{title:<9} {_json(manifest[title], sort_keys=True)}")
     for name, segment in sorted(bundle.segments.items()):
         whom = f" for {', '.join(segment['audiences'])}" if segment["audiences"] else ""
         print(f"segment   {name} ({segment['kind']}): {segment['decision']}{whom}: {segment['reason']}")
@@ -107,11 +122,12 @@ def evaluate(options: argparse.Namespace) -> None:
 
     bundle = _load(options.bundle)
     try:
-        test = pl.read_parquet(options.test)
-    except (OSError, pl.exceptions.PolarsError) as error:
-        raise DataError(str(options.test), f"cannot be read ({str(error).splitlines()[0]})",
+        test = pl.read_parquet(options.test, glob=False)
+    except (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException) as error:
+        why = str(error).partition("\n")[0]
+        raise DataError(str(options.test), f"cannot be read ({why})",
                         "give a Parquet file with history and target") from None
-    print(json.dumps(evaluate_bundle(bundle, test, options.k, options.segment, options.exclude_seen, _context(options),
+    print(_json(evaluate_bundle(bundle, test, options.k, options.segment, options.exclude_seen, _context(options),
                                      options.shelf)))
 
 
@@ -125,14 +141,19 @@ def _history(options: argparse.Namespace) -> list[str]:
     return [item.strip() for item in options.history.split(",") if item.strip()]
 
 
-def _filters(options: argparse.Namespace) -> dict[str, Any]:
-    """COLUMN=VALUE options; a value that is a JSON number, list or object counts as one."""
-    filters = {}
+def _filters(options: argparse.Namespace, bundle: Bundle) -> dict[str, Any]:
+    """COLUMN=VALUE options; a JSON list or object counts as one, and beside a column that is no text a number or a flag."""
+    import polars as pl
+
+    filters: dict[str, Any] = {}
+    schema = bundle.catalogue.items.schema
     for column, value in _pairs(options.filter, "--filter", "COLUMN=VALUE"):
         try:
-            filters[column] = json.loads(value)
-        except ValueError:
-            filters[column] = value
+            found = json.loads(value)
+        except (ValueError, RecursionError):
+            found = value
+        is_text = column in schema and not (schema[column].is_numeric() or schema[column] == pl.Boolean)
+        filters[column] = value if is_text and not isinstance(found, list | dict) else found
     return filters
 
 
@@ -148,10 +169,10 @@ def _pairs(texts: list[str], option: str, form: str) -> Iterator[tuple[str, str]
         yield name, value
 
 
-def _print_answers(bundle: Any, answers: list, as_json: bool) -> None:
+def _print_answers(bundle: Bundle, answers: Recommendations, as_json: bool) -> None:
     if as_json:
         for answer in answers:
-            print(json.dumps(vars(answer), ensure_ascii=False))
+            print(_json(vars(answer)))
         return
     for place, answer in enumerate(answers, 1):
         why = ", ".join(f"{part} {value:+.2f}" for part, value in
@@ -162,7 +183,13 @@ def _print_answers(bundle: Any, answers: list, as_json: bool) -> None:
         print(f"segment: {answers[0].segment or 'base'}" +
               (f"; {answers[0].fallback}" if answers[0].fallback else ""))
     else:
-        print("no item fits the request")
+        print(f"no item fits the request: {answers.fallback}")
+
+
+def _json(value: Any, **options: Any) -> str:
+    """JSON in the letters that stdout can write; others are escaped, not lost."""
+    everything = (getattr(sys.stdout, "encoding", None) or "").lower().startswith("utf")
+    return json.dumps(value, ensure_ascii=not everything, **options)
 
 
 COMMANDS = {"recommend": recommend, "search": search, "inspect": inspect, "evaluate": evaluate}

@@ -233,6 +233,6 @@ def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
 
 def test_events_that_nobody_can_learn_from_are_refused(tmp_path: Path) -> None:
     shown = clean([row for row in ROWS if row[3] in ("impression", "search")])
-    with pytest.raises(DataError, match=r"no view, click, add_to_cart, purchase, rating or review .* only 5 impression, 1 search"):
+    with pytest.raises(DataError, match=r"no view, click, add_to_cart, purchase, rating or review .* 5 impression, 1 search"):
         build(tmp_path, events=shown)
     assert list(tmp_path.iterdir()) == []

@@ -72,3 +72,23 @@ def test_what_a_segment_cannot_do_is_said(bundle, caplog):
     assert "does not pay" in caplog.text
     with pytest.raises(RequestError):
         evaluate_bundle(bundle, test, k=0)
+
+
+def test_ids_as_numbers_are_read_as_in_the_files(bundle, monkeypatch, caplog):
+    rows = {str(n): n for n in range(20)}
+    monkeypatch.setitem(vars(bundle.catalogue), "row_of", rows)
+    wanted = evaluate_bundle(bundle, pl.DataFrame({"history": [["1"]], "target": ["2"]}), k=20)
+    for one, two in ((1, 2), (1.0, 2.0)):
+        for target in (two, [two]):
+            assert evaluate_bundle(bundle, pl.DataFrame({"history": [[one]], "target": [target]}), k=20) == wanted
+    assert caplog.text == ""
+
+
+@pytest.mark.parametrize(("ids", "cause"), [
+    (("007", "08"), "leading zeros were lost"), (("7.0", "8.0"), "passed through floats"), (("x", "y"), "the bundle's own shop")])
+def test_unknown_ids_are_counted_with_their_likely_cause(bundle, monkeypatch, caplog, ids, cause):
+    monkeypatch.setitem(vars(bundle.catalogue), "row_of", {str(n): n for n in range(20)})
+    with pytest.raises(DataError, match=f"1 of 1 targets and 1 of 1 history ids .*, e.g. '{ids[1]}' .*{cause}"):
+        evaluate_bundle(bundle, pl.DataFrame({"history": [[ids[0]]], "target": [ids[1]]}))
+    evaluate_bundle(bundle, pl.DataFrame({"history": [[ids[0]], ["1"]], "target": [ids[1], "3"]}))
+    assert "1 of 2 targets and 1 of 2 history ids are not in the catalogue" in caplog.text and cause in caplog.text

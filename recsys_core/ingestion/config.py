@@ -75,6 +75,13 @@ class ShopConfig(BaseModel, frozen=True, extra="forbid"):
     timestamp_format: str | None = Field(None, description="strptime format of text timestamps, if not ISO")
     first_day: date | None = Field(None, description="leave out days before this one")
     last_day: date | None = Field(None, description="leave out days after this one")
+    delimiter: str | None = Field(None, min_length=1, max_length=1, description="what separates the fields of CSV files, "
+                                  "where it cannot be told from them")
+    encoding: str | None = Field(None, description="encoding of the text files, if not UTF-8")
+    decimal: Literal[".", ","] | None = Field(None, description="the decimal mark of numbers in text, where columns mix them")
+    null_words: tuple[str, ...] | None = Field(None, description="texts that mean that a value is missing, in any column; "
+                                               "without it, the usual ones in numbers and times")
+    max_set_aside: float = Field(0.2, ge=0, le=1, description="largest share of a day's (or a file's) records set aside")
     category_separator: str = Field(schema.CATEGORY_SEPARATOR, description="splits levels of category paths")
     items_from_events: dict[str, str] = Field(
         default_factory=dict, description="without an items file: item column → column of the event files "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
@@ -16,21 +15,14 @@ from recsys_core.errors import ShopError
 from recsys_core.ingestion.config import CONTRACT, ShopConfig
 from recsys_core.ingestion.contract import match_columns, to_closed_table, to_events, to_items, to_users
 from recsys_core.ingestion.derive import derive_items, derive_users, derived_columns
+from recsys_core.ingestion.finding import find_drops, find_table
 from recsys_core.ingestion.offers import overlapping, to_promotions, to_shelves
-from recsys_core.ingestion.readers import (
-    columns_of,
-    file_format,
-    read_column,
-    read_head,
-    read_table,
-    rejects_frame,
-)
 from recsys_core.ingestion.shop import DayDrop, Shop
 from recsys_core.ingestion.timestamps import local_day, parse_timestamps
+from recsys_core.reading import Declared, columns_of, read_column, read_head, read_table, rejects_frame
 
 log = logging.getLogger(__name__)
-DAY_DROP = re.compile(r"(\d{4}-\d{2}-\d{2})\.")
-EXTENSIONS = ("parquet", "csv", "csv.gz", "jsonl", "jsonl.gz", "tsv", "tsv.gz")
+WORTH_A_WARNING = 0.01  # a larger share of a file's records set aside
 EARLIEST = date(1990, 1, 1)  # an events file's timestamps before this are faults, not days of the shop
 
 
@@ -49,9 +41,15 @@ class FolderShop(Shop):
         self.root = base / config.data if config.data else base
         if not self.root.is_dir():
             raise ShopError(str(self.root), "is not a folder", "correct `data` in shop.yaml")
-        self.files = {table: self._find(table) for table in CONTRACT if table != "events"}
-        self.drops = self._find_drops()
-        self.event_files = [] if self.drops else self._find("events", several=True)
+        self.declared = Declared(config.delimiter, config.encoding)
+        self.files: dict[str, list[Path]] = {}
+        taken: list[Path] = []
+        for table in CONTRACT:
+            if table != "events":
+                self.files[table] = find_table(self.root, table, config, taken)
+                taken += self.files[table]
+        self.drops = find_drops(self.root, config)
+        self.event_files = [] if self.drops else find_table(self.root, "events", config, taken, several=True)
         if not self.drops and not self.event_files:
             raise self._absent("events", "events/YYYY-MM-DD.{csv,jsonl,parquet}")
         if self.drops and config.order_only:
@@ -59,59 +57,6 @@ class FolderShop(Shop):
                             "drop order_only if the events have timestamps, else deliver one events file")
         if not self.files["items"] and not config.items_from_events:
             raise self._absent("items", "items_from_events in shop.yaml")
-
-    # --- finding files ---
-
-    def _find(self, table: str, several: bool = False) -> list[Path]:
-        """The table's file, by the contract's names or the patterns of `files`."""
-        declared = self.config.files.get(table)
-        patterns = [declared] if isinstance(declared, str) else declared or [
-            f"{table}.{extension}" for extension in EXTENSIONS]
-        found: list[Path] = []
-        taken = {path for paths in getattr(self, "files", {}).values() for path in paths}
-        for pattern in patterns:
-            paths = sorted(self.root.glob(pattern)) if set(pattern) & set("*?[") else [self.root / pattern]
-            found += [path for path in paths
-                      if path.is_file() and file_format(path) and path not in {*found, *taken}]
-            if found and declared:
-                break
-        if isinstance(declared, str) and not found:
-            raise ShopError(str(self.root / declared), "the file is missing or of no known format",
-                            f"correct files → {table} in shop.yaml ({', '.join(EXTENSIONS)} are read)")
-        if len(found) > 1 and not (several and declared):
-            raise ShopError(str(self.root), f"several {table} files: {', '.join(p.name for p in found)}",
-                            f"keep one, or name it in shop.yaml: files: {{{table}: {found[0].name}}}")
-        return found
-
-    def _find_drops(self) -> dict[date, Path]:
-        if isinstance(self.config.files.get("events"), str):
-            return {}
-        for name in dict.fromkeys((self.config.day_drops, "events")):
-            if (self.root / name).is_dir() and (drops := self._drops_in(self.root / name)):
-                return drops
-        return {}
-
-    def _drops_in(self, folder: Path) -> dict[date, Path]:
-        drops: dict[date, Path] = {}
-        for path in sorted(folder.iterdir()):
-            named = DAY_DROP.match(path.name)
-            foreign = not path.is_file() or file_format(path) is None or path.name[0] in "._"
-            if foreign or (not named and folder == self.root):
-                continue
-            try:
-                day = date.fromisoformat(named[1] if named else path.name)
-            except ValueError:
-                raise ShopError(str(path), "its name is not a day", "call it YYYY-MM-DD.csv (or .jsonl, "
-                                ".parquet), or move it out of the folder of day drops") from None
-            if day in drops:
-                raise ShopError(str(folder), f"{drops[day].name} and {path.name} are drops of the same day",
-                                "keep one of them")
-            drops[day] = path
-        single = [path for extension in EXTENSIONS if (path := self.root / f"events.{extension}").is_file()]
-        if drops and single:
-            raise ShopError(str(self.root), f"has both day drops in {folder.name}/ and {single[0].name}",
-                            "keep one of them")
-        return drops
 
     def _absent(self, table: str, otherwise: str) -> ShopError:
         there = ", ".join(sorted(path.name for path in self.root.iterdir())[:20]) or "nothing"
@@ -138,7 +83,7 @@ class FolderShop(Shop):
         for path in [self.drops[self.days()[0]], *paths] if self.drops and paths else paths:
             if path.stat().st_size == 0:
                 raise self._no_events(path)
-            found = columns_of(path)
+            found = columns_of(path, self.declared)
             if found is None:
                 continue
             match_columns(found, "events", self.config, str(path))
@@ -159,9 +104,7 @@ class FolderShop(Shop):
             yield DayDrop(day, events, rejects)
 
     def _read_events_file(self, path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
-        frame, rejects = read_table(path, path.name)
-        if rejects.height:
-            log.warning("%s: %d unreadable lines set aside", path, rejects.height)
+        frame, rejects = self._read(path)
         if frame.is_empty():
             return pl.DataFrame(schema=schema.RAW_EVENTS), rejects
         return to_events(frame, self.config, path.name, str(path)), rejects
@@ -186,9 +129,9 @@ class FolderShop(Shop):
         found: set[date | None] = set()
         self._check_headers(self.event_files)
         for path in self.event_files:
-            names = columns_of(path)
+            names = columns_of(path, self.declared)
             theirs = match_columns(names, "events", self.config, str(path))["timestamp"] if names else None
-            values = read_column(path, theirs) if theirs else None
+            values = read_column(path, theirs, self.declared) if theirs else None
             if values is None:
                 found |= set(self._events_of_files[0]["day"].unique())
                 break
@@ -257,22 +200,28 @@ class FolderShop(Shop):
 
     def _read_whole(self, table: str) -> pl.DataFrame:
         path = self.files[table][0]
-        frame, rejects = read_table(path, path.name)
+        frame, rejects = self._read(path)
         if rejects.height > frame.height or frame.is_empty():
             example = f", line {rejects['line'][0]}: {rejects['reason'][0]}" if rejects.height else ""
             raise ShopError(str(path), f"{frame.height} readable and {rejects.height} broken rows{example}",
                             "deliver the file again")
-        if rejects.height:
-            log.warning("%s: %d unreadable lines set aside (first: line %d, %s)", path, rejects.height,
-                        rejects["line"][0], rejects["reason"][0])
         return frame
+
+    def _read(self, path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """A file's rows and rejects; many rejects are told on the console."""
+        found = read_table(path, path.name, self.declared)
+        if share := found.rejects.height / max(found.delivered, 1):
+            line, reason, text = found.rejects.select("line", "reason", "text").row(0)
+            log.log(logging.WARNING if share > WORTH_A_WARNING else logging.INFO, "%s: %d of %d records set aside (%.1f%%), "
+                    "e.g. line %d: %s: %r", path, found.rejects.height, found.delivered, 100 * share, line, reason, text[:60])
+        return found.rows, found.rejects
 
     def _raw_event_rows(self) -> Iterator[tuple[pl.DataFrame, dict[str, str], str]]:
         """Every events file of the shop's days as delivered, with its column mapping and name."""
         paths = [self.drops[day] for day in self.days()] if self.drops else self.event_files
         self._check_headers(paths)
         for path in paths:
-            frame = read_table(path, path.name)[0]
+            frame, _ = self._read(path)
             yield frame, match_columns(frame.columns, "events", self.config, str(path)), str(path)
 
     def table_columns(self) -> dict[str, dict[str, pl.DataType]]:
@@ -280,6 +229,6 @@ class FolderShop(Shop):
         for table, convert in (("items", to_items), ("users", to_users)):
             if self.files[table]:
                 path = self.files[table][0]
-                columns[table] = dict(convert(read_head(path), self.config, str(path)).schema)
+                columns[table] = dict(convert(read_head(path, self.declared), self.config, str(path)).schema)
         columns["items"]["text"] = pl.String()  # what cleaning adds
         return columns

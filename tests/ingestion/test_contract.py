@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from datetime import time
 
 import polars as pl
 import pytest
@@ -39,7 +40,7 @@ def test_events_have_the_contract_schema_and_content_ids():
 def test_ids_stay_as_supplied():
     raw = events({"user_id": [17850.0, None], "item_id": ["[1]", "007"], "timestamp": [0, 0],
                   "event_id": ["x", None]}, event_type="view")
-    assert raw["user_id"].to_list() == ["17850.0", None] and raw["item_id"].to_list() == ["[1]", "007"]
+    assert raw["user_id"].to_list() == ["17850", None] and raw["item_id"].to_list() == ["[1]", "007"]
     assert raw["event_id"][0] == "x" and raw["event_id"][1]
     assert events({**EVENTS, "user_id": [5, 6]}, event_type="view")["user_id"].to_list() == ["5", "6"]
 
@@ -57,7 +58,7 @@ def test_first_alternative_that_exists_is_taken():
 
 
 def test_unreadable_values_stay_visible():
-    raw = events({**EVENTS, "timestamp": ["soon", "2024-01-02"], "price": ["1.5", "n/a"],
+    raw = events({**EVENTS, "timestamp": ["soon", "2024-01-02"], "price": ["1.5", "free"],
                   "position": ["3", "x"]}, event_type="view")
     assert raw["timestamp"].null_count() == 1 and math.isnan(raw["price"][1])
     assert raw["position"].to_list() == [3, None]
@@ -155,10 +156,70 @@ def test_users_and_closed_tables():
     assert dict(labels.schema) == schema.LABELS
 
 
-def test_numbers_and_categories():
-    values = as_number(pl.Series("price", ["€ 5", "1,000", "12,99", None, "inf"]), "x").to_list()
-    assert values[:2] == [5.0, 1000.0] and math.isnan(values[2]) and values[3:] == [None, math.inf]
+def numbers(*texts, **config):
+    found = as_number(pl.Series("price", texts, pl.String), "x.csv", ShopConfig(**config)).to_list()
+    return ["NaN" if value is not None and math.isnan(value) else value for value in found]
+
+
+@pytest.mark.parametrize(("texts", "values"), [
+    (["€ 5", "1,000", None, "inf", "12.50 €", "EUR 7", "x"], [5, 1000, None, math.inf, 12.5, 7, "NaN"]),
+    (["12,50", "8", "1.299,00", "12,500"], [12.5, 8, 1299, 12.5]),       # commas are decimal marks in this column
+    (["12.50", "8", "1,299.00", "12,500"], [12.5, 8, 1299, 12500]),
+    (["12,50", "9.99", "8"], [12.5, 9.99, 8]),                             # mixed, but each value is only one number
+    (["1 299,00", "1'299.50", "1\u202f000"], [1299, 1299.5, 1000]),
+    (["NaN", "NULL", "N/A", "-", "None", "", "na", "7"], [None] * 7 + [7]),
+    (["12.50-15.00", "7", "3 – 4"], [None, 7, None]), (["NaN", "NaN"], [None, None]), (["-5", "5"], [-5, 5]),
+])
+def test_numbers(texts, values):
+    assert numbers(*texts) == values
+
+
+def test_numbers_that_may_be_two(caplog):
+    with pytest.raises(ShopError, match=r"'12,50' and '9.99', so '12,500' may be two numbers.*decimal"):
+        numbers("12,50", "9.99", "12,500")
+    assert numbers("12,500", "1,5", decimal=",") == [12.5, 1.5] and numbers("12,500", "1.5", decimal=".") == [12500, 1.5]
+    assert numbers("?", "5", null_words=["?"]) == [None, 5]
+    assert as_number(pl.Series([1.0, float("nan")]), "x", ShopConfig()).to_list() == [1.0, None]
+
+
+def test_categories():
     assert as_category(pl.Series(["a.b"]), ".").to_list() == ["a > b"]
+    lists = pl.Series(["['Toys', 'Games']", '["Toys", "Games"]', "[]", "['Toys' 'Games']", "[x", "Toys|Games"])
+    assert as_category(lists, " > ").to_list() == ["Toys > Games", "Toys > Games", None, "Toys > Games", "[x", "Toys|Games"]
+
+
+def test_missing_ids():
+    nan = float("nan")
+    raw = events({"user_id": ["7", "NaN", "8.0"], "item_id": [1.0, nan, 2.5], "timestamp": [0, 0, 0]}, event_type="view")
+    assert raw["user_id"].to_list() == ["7", None, "8.0"] and raw["item_id"].to_list() == ["1", None, "2.5"]
+    names = events({"user_id": ["Nan", "na", "Ann"], "item_id": ["1"] * 3, "timestamp": [0, 0, 0]}, event_type="view")
+    assert names["user_id"].to_list() == ["Nan", "na", "Ann"]
+    bytes_and_classes = events({"user_id": pl.Series(["a", "b"], dtype=pl.Categorical), "item_id": [b"1", b"2"],
+                                "timestamp": [b"2024-01-01", b"2024-01-02"]}, event_type="view")
+    assert bytes_and_classes["item_id"].to_list() == ["1", "2"] and bytes_and_classes["timestamp"].null_count() == 0
+
+
+def test_ids_that_a_spreadsheet_rounded(caplog):
+    rows = {"item_id": ["1.23457E+12", "1.23457E+12"], "title": ["Mug", "Cup"]}
+    with pytest.raises(ShopError, match=r"'Mug' and 'Cup' share the id '1.23457E.12'"):
+        to_items(pl.DataFrame(rows), ShopConfig(), "items.csv")
+    to_items(pl.DataFrame(rows).head(1), ShopConfig(), "items.csv")
+    assert "1 ids are rounded" in caplog.text
+
+
+@pytest.mark.parametrize(("values", "settings", "words"), [
+    (["03/04/2024 10:00", "01/02/2024"], {}, ["day or the month", "timestamp_format"]),
+    (["13/04/2024", "04/13/2024"], {}, ["some dates have the day first", "timestamp_format"]),
+    (["monday", "tuesday"], {}, ["not one of 2 values is a timestamp", "timestamp_format"]),
+    (pl.Series([None, None]), {}, ["not one of 2 values is a timestamp (it is empty)"]),
+    (pl.Series([time(1), time(2)]), {}, ["not one of 2 values is a timestamp"]),
+    (["2024-01-01 10:00 PST"] * 2, {"timestamp_format": "%Y-%m-%d %H:%M %Z"}, ["timestamp_format", "names of zones"]),
+])
+def test_timestamps_that_are_refused(values, settings, words):
+    with pytest.raises(ShopError) as error:
+        events({**EVENTS, "timestamp": values}, event_type="view", **settings)
+    for word in words:
+        assert word in str(error.value)
 
 
 @pytest.mark.parametrize("name", ["Brand", "text"])

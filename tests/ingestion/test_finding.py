@@ -17,9 +17,10 @@ DROP = f"{HEADER}\nu,1,2024-01-0{{}}T10:00:00,view\n"
 FIRST = {"events/2024-01-01.csv": DROP.format(1)}
 
 
-@pytest.mark.parametrize("name", ["2024-01-02.CSV", "2024-01-02.txt", "2024-01-02.csv.GZ", "2024-01-02.csv.zip", "2024-01-02.json"])
+@pytest.mark.parametrize("ending", ["CSV", "txt", "csv.GZ", "csv.zip", "json"])
 @pytest.mark.parametrize("day_drops", ["events", "."])
-def test_other_endings_of_a_day(tmp_path, name, day_drops):
+def test_other_endings_of_a_day(tmp_path, ending, day_drops):
+    name = f"2024-01-02.{ending}"
     data = gzip.compress(DROP.format(2).encode()) if name.endswith("GZ") else DROP.format(2).encode()
     folder = "events/" if day_drops == "events" else ""
     files = {f"{folder}2024-01-01.csv": DROP.format(1), f"{folder}{name}": data}
@@ -28,8 +29,8 @@ def test_other_endings_of_a_day(tmp_path, name, day_drops):
     assert sum(drop.events.height for drop in shop.events()) == 2
 
 
-@pytest.mark.parametrize("name", ["2024-01-02.xlsx", "2024-01-02", "2024-01-02.csv.part", "2024-01-02 (1).csv", "2024-01-02/part.csv",
-                                  "2024-01-02.csv.done", "2024-13-02.csv", "2024-01-02.csv.csv"])
+@pytest.mark.parametrize("name", ["2024-01-02.xlsx", "2024-01-02", "2024-01-02.csv.part", "2024-01-02 (1).csv",
+                                  "2024-01-02/part.csv", "2024-01-02.csv.done", "2024-13-02.csv", "2024-01-02.csv.csv"])
 def test_a_day_that_is_not_read_is_refused_by_name(tmp_path, name):
     with pytest.raises(ShopError) as error:
         open_shop(small_shop(tmp_path, {**FIRST, f"events/{name}": "x"}))
@@ -37,7 +38,8 @@ def test_a_day_that_is_not_read_is_refused_by_name(tmp_path, name):
 
 
 def test_companions_and_notes_are_no_drops(tmp_path):
-    others = {f"events/{name}": "x" for name in ("2024-01-01.csv.md5", "2024-01-01.done", "README.txt", ".2024-01-02.csv", "a.md")}
+    names = ("2024-01-01.csv.md5", "2024-01-01.done", "README.txt", ".2024-01-02.csv", "a.md")
+    others = {f"events/{name}": "x" for name in names}
     assert open_shop(small_shop(tmp_path, {**FIRST, **others})).days() == [date(2024, 1, 1)]
 
 

@@ -26,6 +26,7 @@ class CleanEventsConfig(CleaningConfig, dg.Config):
 
     time_zone: str = shop_config.time_zone
     lateness_days: int = shop_config.lateness_days
+    max_set_aside: float = shop_config.max_set_aside
     order_only: bool = shop_config.order_only
 
 

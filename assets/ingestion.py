@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from datetime import date, timedelta
+from typing import Any
 
 import dagster as dg
 import polars as pl
@@ -35,20 +36,34 @@ def _read(context: dg.AssetExecutionContext, shop: Shop,
         if drop.day in asked:
             rejects.append(drop.rejects)
             yield drop.day.isoformat(), drop.events
+    shop.check_ledger()
     unreadable = pl.concat(rejects)
-    context.add_asset_metadata({"unreadable_lines": unreadable.height, "examples": preview(unreadable, 20)})
+    context.add_asset_metadata({"unreadable_lines": unreadable.height, "examples": preview(unreadable, 20),
+                                "records_delivered": sum(file.delivered for file in shop.ledger.values())})
+
+
+def _ledger(shop: Shop) -> dict[str, Any]:
+    """Metadata: what became of the records of the files that were read."""
+    files = shop.ledger.values()
+    return {"records_delivered": sum(file.delivered for file in files), "unreadable_lines": sum(file.set_aside for file in files),
+            "examples": "; ".join(file.example for file in files if file.example)}
 
 
 @dg.asset(group_name="ingestion", io_manager_key="raw_tables", kinds={"polars"})
-def raw_items(home: Home) -> pl.DataFrame:
+def raw_items(context: dg.AssetExecutionContext, home: Home) -> pl.DataFrame:
     """The catalogue as the shop keeps it."""
-    return home.open_shop().items()
+    shop = home.open_shop()
+    items = shop.items()
+    context.add_asset_metadata(_ledger(shop))
+    return items
 
 
 @dg.asset(group_name="ingestion", io_manager_key="raw_tables", kinds={"polars"})
-def raw_users(home: Home) -> pl.DataFrame:
+def raw_users(context: dg.AssetExecutionContext, home: Home) -> pl.DataFrame:
     """What the shop knows about its users; without a users table, an empty one."""
-    users = home.open_shop().users()
+    shop = home.open_shop()
+    users = shop.users()
+    context.add_asset_metadata(_ledger(shop))
     return pl.DataFrame(schema={"user_id": pl.String}) if users is None else users
 
 

@@ -14,6 +14,7 @@ from datetime import date, timedelta
 
 import polars as pl
 
+from recsys_core.cleaning.aside import SetAside
 from recsys_core.cleaning.events import CleanedEvents, CleaningConfig, clean_events
 
 
@@ -29,7 +30,11 @@ def clean_days(raw: Mapping[str, pl.LazyFrame], days: Sequence[str], known_items
 
     Yields:
         (day, its cleaned events).
+
+    Raises:
+        DataError: after the last day, if a day or a file has too much set aside (see `SetAside`).
     """
+    aside = SetAside(config.max_set_aside, known_items)
     lateness = timedelta(days=config.lateness_days)
     drops = sorted(date.fromisoformat(key) for key in raw)
     waiting: dict[date, list[pl.DataFrame]] = {day: [] for day in drops if day.isoformat() in set(days)}
@@ -40,8 +45,11 @@ def clean_days(raw: Mapping[str, pl.LazyFrame], days: Sequence[str], known_items
                 waiting[day].append(part)
         last = drop == drops[-1]
         for day in [day for day in waiting if last or day + lateness <= drop]:
-            together = pl.concat(waiting.pop(day), how="vertical")
-            yield day.isoformat(), clean_events(together, known_items, config, day)
+            together = pl.concat(waiting.pop(day) or [rows.clear()], how="vertical")  # all of its rows may be late
+            cleaned = clean_events(together, known_items, config, day)
+            aside.add(day.isoformat(), together, cleaned.quarantined)
+            yield day.isoformat(), cleaned
+    aside.check()
 
 
 def _by_target(rows: pl.DataFrame, drop: date, drops: Sequence[date], config: CleaningConfig):

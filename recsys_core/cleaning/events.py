@@ -50,6 +50,8 @@ class CleaningConfig(BaseModel, frozen=True, extra="forbid"):
         40, gt=0, description="most distinct instants of positive events in a minute of one user")
     max_query_characters: int = Field(512, gt=0, description="longest query accepted")
     max_amount: float = Field(1e12, gt=0, description="largest price or quantity believed")
+    max_set_aside: float = Field(0.2, ge=0, le=1, description="largest share of a day's or a file's events set aside, "
+                                 "events without a user and bots not counted")
     order_only: bool = Field(
         False, description="timestamps are only positions, one second apart: no bot test")
 

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import codecs
 import difflib
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
 
-import yaml
-from pydantic import BaseModel, Field, ValidationError
+import polars as pl
+from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, ValidationError
 
 from recsys_core import schema
 from recsys_core.errors import ShopError
+from recsys_core.ingestion.settings import read_yaml
 
 SHOP_FILE = "shop.yaml"
 Table = Literal["items", "events", "users", "judgments", "labels", "shelves", "promotions"]
@@ -28,7 +30,13 @@ CONTRACT: dict[str, list[str]] = {
 }
 WITH_CONTEXT = ("events", "promotions")  # these have a column per name of `context`, too
 OPEN_TABLES = ("items", "users")  # these may carry any other column under its own name
+RESERVED = ("auto", "request")  # what a request says instead of a segment's name
 SEGMENT_NAME = r"^[a-z0-9][a-z0-9_-]*$"
+
+
+def _without_line_end(value: Any) -> Any:
+    """What a YAML block scalar (`|`) leaves of a separator."""
+    return value.strip("\r\n") if isinstance(value, str) else value
 
 
 class SegmentSpec(BaseModel, frozen=True, extra="forbid"):
@@ -43,7 +51,7 @@ class SegmentSpec(BaseModel, frozen=True, extra="forbid"):
                        "events.user_id, events.day, events.timestamp) and over the candidates (items.*)")
     start: date | None = Field(None, description="scene: its first local day")
     end: date | None = Field(None, description="scene: its last local day, included")
-    first_days: int = Field(60, ge=1, description="new_users: days from a user's first event on")
+    first_days: int = Field(60, ge=1, le=36_500, description="new_users: days from a user's first event on")
 
 
 class FamilySpec(BaseModel, frozen=True, extra="forbid"):
@@ -75,14 +83,15 @@ class ShopConfig(BaseModel, frozen=True, extra="forbid"):
     timestamp_format: str | None = Field(None, description="strptime format of text timestamps, if not ISO")
     first_day: date | None = Field(None, description="leave out days before this one")
     last_day: date | None = Field(None, description="leave out days after this one")
-    delimiter: str | None = Field(None, min_length=1, max_length=1, description="what separates the fields of CSV files, "
-                                  "where it cannot be told from them")
+    delimiter: Annotated[str | None, BeforeValidator(_without_line_end)] = Field(
+        None, max_length=1, description="what separates the fields of CSV files, where it cannot be told from them")
     encoding: str | None = Field(None, description="encoding of the text files, if not UTF-8")
     decimal: Literal[".", ","] | None = Field(None, description="the decimal mark of numbers in text, where columns mix them")
     null_words: tuple[str, ...] | None = Field(None, description="texts that mean that a value is missing, in any column; "
                                                "without it, the usual ones in numbers and times")
     max_set_aside: float = Field(0.2, ge=0, le=1, description="largest share of a day's (or a file's) records set aside")
-    category_separator: str = Field(schema.CATEGORY_SEPARATOR, description="splits levels of category paths")
+    category_separator: Annotated[str, AfterValidator(_without_line_end)] = Field(
+        schema.CATEGORY_SEPARATOR, description="splits levels of category paths")
     items_from_events: dict[str, str] = Field(
         default_factory=dict, description="without an items file: item column → column of the event files "
         "(text: the most frequent value; price: the median positive value)")
@@ -93,7 +102,7 @@ class ShopConfig(BaseModel, frozen=True, extra="forbid"):
     segments: tuple[SegmentSpec, ...] = Field((), description="the segments to adapt to")
     families: tuple[FamilySpec, ...] = Field((), description="one segment per value of a column")
     segment_order: tuple[str, ...] = Field((), description="which segment or family `auto` prefers, best first")
-    lateness_days: int = Field(2, ge=0, description="events this many days late still re-make their day")
+    lateness_days: int = Field(2, ge=0, le=366, description="events this many days late still re-make their day")
     order_only: bool = Field(False, description="events have an order (`position`) but no timestamps")
 
 
@@ -141,20 +150,6 @@ def preset_settings(name: str, artefact: str) -> dict[str, Any]:
     return {**read_yaml(_presets_folder() / f"{name}.yaml"), "preset": name}
 
 
-def read_yaml(path: Path) -> dict[str, Any]:
-    """Read one YAML mapping."""
-    try:
-        value = yaml.safe_load(path.read_text(encoding="utf-8-sig"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ShopError(str(path), f"broken YAML ({' '.join(str(error).split())})",
-                        "correct the line it names") from None
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise ShopError(str(path), "is not a mapping of field to value", "write lines like `time_zone: UTC`")
-    return value
-
-
 def nearest(word: str, known: list[str]) -> str:
     """`" (did you mean 'x'?)"` for the closest known word, or nothing.
 
@@ -178,18 +173,20 @@ def _overlay(preset: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]
     if {"segments", "families"} & set(settings) and "segment_order" not in settings:
         merged.pop("segment_order", None)
     for field in ("files", "event_types"):
-        if isinstance(settings.get(field), dict):
+        if isinstance(settings.get(field), dict) and isinstance(preset.get(field, {}), dict):
             merged[field] = {**preset.get(field, {}), **settings[field]}
     if isinstance(settings.get("columns"), dict):
         ours = preset.get("columns", {})
         merged["columns"] = {**ours, **{
-            table: {**ours.get(table, {}), **mapping} if isinstance(mapping, dict) else mapping
+            table: {**(ours.get(table) or {}), **mapping} if isinstance(mapping, dict) else mapping
             for table, mapping in settings["columns"].items()}}
     return merged
 
 
 def _as_shop_error(error: ValidationError, artefact: str) -> ShopError:
     first = error.errors()[0]
+    if not first["loc"]:
+        return ShopError(artefact, first["msg"], "correct the value")
     place = [part for part in first["loc"] if part not in ("[key]", "str", "list[str]")]
     field, where = str(place[-1]), " → ".join(str(part) for part in place)
     if first["type"] == "extra_forbidden":
@@ -197,8 +194,9 @@ def _as_shop_error(error: ValidationError, artefact: str) -> ShopError:
         known = list(model.model_fields)
         return ShopError(artefact, f"unknown field {where!r}{nearest(field, known)}",
                          f"use only {', '.join(known)}")
-    return ShopError(artefact, f"field {where!r}: {first['msg']} (got {first.get('input')!r})",
-                     "correct the value")
+    given = first.get("input")
+    fix = "write it as text, in quotes" if first["type"] == "string_type" else "correct the value"
+    return ShopError(artefact, f"field {where!r}: {first['msg']} (got {str(given)[:80]!r})", fix)
 
 
 def _check_consistency(config: ShopConfig, artefact: str) -> None:
@@ -212,7 +210,8 @@ def _check_consistency(config: ShopConfig, artefact: str) -> None:
                     + (", or declare the name in `context`" if table in WITH_CONTEXT else ""))
     try:
         ZoneInfo(config.time_zone)
-    except (KeyError, ValueError, OSError):
+        pl.select(pl.lit(datetime(2000, 1, 1)).dt.replace_time_zone(config.time_zone))
+    except (KeyError, ValueError, OSError, pl.exceptions.PolarsError):
         raise ShopError(artefact, f"unknown time_zone {config.time_zone!r}",
                         "use an IANA name such as Europe/London or UTC") from None
     if config.order_only and config.time_zone != "UTC":
@@ -221,12 +220,28 @@ def _check_consistency(config: ShopConfig, artefact: str) -> None:
     if config.first_day and config.last_day and config.first_day > config.last_day:
         raise ShopError(artefact, f"first_day {config.first_day} is after last_day {config.last_day}",
                         "swap them")
+    for field in ("category_separator", "delimiter"):
+        if getattr(config, field) == "":
+            raise ShopError(artefact, f"{field} is empty or a line end", f'write it in quotes, e.g. {field}: "|"')
+    if config.delimiter is not None and (not config.delimiter.isascii() or config.delimiter in '"\0'):
+        raise ShopError(artefact, f"delimiter {config.delimiter!r} cannot separate fields", "name one ASCII character, "
+                        "such as ; or |")
+    if config.encoding is not None and not _is_text_encoding(config.encoding):
+        raise ShopError(artefact, f"unknown encoding {config.encoding!r}", "use a name such as utf-8, cp1252, cp1251 or utf-16")
     types = [*config.event_types.values(), *([config.event_type] if config.event_type else [])]
     for event_type in types:
         if event_type not in schema.EVENT_TYPES:
             raise ShopError(artefact, f"unknown event type {event_type!r}"
                             f"{nearest(event_type, list(schema.EVENT_TYPES))}",
                             f"use one of {', '.join(schema.EVENT_TYPES)}")
+
+
+def _is_text_encoding(name: str) -> bool:
+    try:
+        "a".encode(codecs.lookup(name).name)
+    except (LookupError, ValueError):
+        return False
+    return True
 
 
 def _check_context(config: ShopConfig, artefact: str) -> None:
@@ -241,9 +256,12 @@ def _check_context(config: ShopConfig, artefact: str) -> None:
 
 
 def _check_names(config: ShopConfig, artefact: str) -> None:
-    """Names are unique among segments and families, and the order knows no others."""
+    """Names are unique among segments and families, no word of a request, and the order knows no others."""
     names = [one.name for one in (*config.segments, *config.families)]
     for name in names:
+        if name in RESERVED:
+            raise ShopError(artefact, f"a segment or family is called {name!r}, a word that requests use",
+                            "give it another name")
         if names.count(name) > 1:
             raise ShopError(artefact, f"two segments or families are called {name!r}", "give each its own name")
     for name in config.segment_order:

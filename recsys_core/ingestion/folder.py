@@ -12,13 +12,14 @@ import polars as pl
 
 from recsys_core import schema
 from recsys_core.errors import ShopError
+from recsys_core.ingestion.boundary import refuses
 from recsys_core.ingestion.config import CONTRACT, ShopConfig
 from recsys_core.ingestion.contract import match_columns, read_moments, to_closed_table, to_events, to_items, to_users
 from recsys_core.ingestion.derive import derive_items, derive_users, derived_columns
 from recsys_core.ingestion.finding import find_drops, find_table
 from recsys_core.ingestion.meeting import meet
 from recsys_core.ingestion.offers import overlapping, to_promotions, to_shelves
-from recsys_core.ingestion.shop import DayDrop, Shop
+from recsys_core.ingestion.shop import DayDrop, FileLedger, Shop
 from recsys_core.ingestion.timestamps import local_day
 from recsys_core.ingestion.values import as_id
 from recsys_core.reading import Declared, columns_of, read_column, read_head, read_table, rejects_frame
@@ -44,6 +45,7 @@ class FolderShop(Shop):
         self.root = base / config.data if config.data else base
         if not self.root.is_dir():
             raise ShopError(str(self.root), "is not a folder", "correct `data` in shop.yaml")
+        self.ledger = {}
         self.declared = Declared(config.delimiter, config.encoding)
         self.files: dict[str, list[Path]] = {}
         taken: list[Path] = []
@@ -68,6 +70,7 @@ class FolderShop(Shop):
 
     # --- events ---
 
+    @refuses
     def days(self) -> list[date]:
         if self.config.order_only:
             return [date.fromisoformat(schema.PSEUDO_DAY)]
@@ -80,6 +83,7 @@ class FolderShop(Shop):
         self._check_headers(paths)
         return self._read_drops(days) if self.drops else self._split_files(days)
 
+    @refuses
     def _check_headers(self, paths: list[Path]) -> None:
         """Required columns are there, and every drop with a header has the columns of the first one."""
         reference: tuple[str, set[str]] | None = None
@@ -106,6 +110,7 @@ class FolderShop(Shop):
                 raise self._no_events(path)
             yield DayDrop(day, events, rejects)
 
+    @refuses
     def _read_events_file(self, path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
         frame, rejects = self._read(path)
         if frame.is_empty():
@@ -168,11 +173,13 @@ class FolderShop(Shop):
 
     # --- the other tables ---
 
+    @refuses
     def items(self) -> pl.DataFrame:
         if not self.files["items"]:
             return derive_items(self._raw_event_rows(), self.config)
         return to_items(self._read_whole("items"), self.config, str(self.files["items"][0]))
 
+    @refuses
     def users(self) -> pl.DataFrame | None:
         if self.files["users"]:
             users = to_users(self._read_whole("users"), self.config, str(self.files["users"][0]))
@@ -226,17 +233,21 @@ class FolderShop(Shop):
                 frame = frame.with_columns(pl.col(theirs).str.replace(r"^\s*(-?\d+)\.0\s*$", "$1"))
         return frame
 
+    @refuses
     def judgments(self) -> pl.DataFrame | None:
         return self._closed("judgments")
 
+    @refuses
     def labels(self) -> pl.DataFrame | None:
         return self._closed("labels")
 
+    @refuses
     def shelves(self) -> pl.DataFrame | None:
         if not self.files["shelves"]:
             return None
         return to_shelves(self._read_whole("shelves"), self.config, str(self.files["shelves"][0]))
 
+    @refuses
     def promotions(self, first: date, last: date) -> pl.DataFrame | None:
         if not self.files["promotions"]:
             return None
@@ -252,18 +263,20 @@ class FolderShop(Shop):
         path = self.files[table][0]
         frame, rejects = self._read(path)
         if rejects.height > frame.height or frame.is_empty():
-            example = f", line {rejects['line'][0]}: {rejects['reason'][0]}" if rejects.height else ""
+            example = f", {_first(rejects)}" if rejects.height else ""
             raise ShopError(str(path), f"{frame.height} readable and {rejects.height} broken rows{example}",
-                            "deliver the file again")
+                            "deliver the file again (text as UTF-8, or name its `encoding` in shop.yaml)")
+        self.check_ledger()
         return frame
 
     def _read(self, path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
         """A file's rows and rejects; many rejects are told on the console."""
         found = read_table(path, path.name, self.declared)
-        if share := found.rejects.height / max(found.delivered, 1):
-            line, reason, text = found.rejects.select("line", "reason", "text").row(0)
-            log.log(logging.WARNING if share > WORTH_A_WARNING else logging.INFO, "%s: %d of %d records set aside (%.1f%%), "
-                    "e.g. line %d: %s: %r", path, found.rejects.height, found.delivered, 100 * share, line, reason, text[:60])
+        ledger = FileLedger(found.delivered, found.rows.height, found.rejects.height, _first(found.rejects))
+        if ledger.set_aside and path.name not in self.ledger:
+            log.log(logging.WARNING if ledger.share > WORTH_A_WARNING else logging.INFO, "%s: %d of %d records set aside "
+                    "(%.1f%%), e.g. %s", path, ledger.set_aside, ledger.delivered, 100 * ledger.share, ledger.example)
+        self.ledger[path.name] = ledger
         return found.rows, found.rejects
 
     def _raw_event_rows(self) -> Iterator[tuple[pl.DataFrame, dict[str, str], str]]:
@@ -274,6 +287,7 @@ class FolderShop(Shop):
             frame, _ = self._read(path)
             yield frame, match_columns(frame.columns, "events", self.config, str(path)), str(path)
 
+    @refuses
     def table_columns(self) -> dict[str, dict[str, pl.DataType]]:
         columns = derived_columns(self.config)
         for table, convert in (("items", to_items), ("users", to_users)):
@@ -282,3 +296,11 @@ class FolderShop(Shop):
                 columns[table] = dict(convert(read_head(path, self.declared), self.config, str(path)).schema)
         columns["items"]["text"] = pl.String()  # what cleaning adds
         return columns
+
+
+def _first(rejects: pl.DataFrame) -> str:
+    """The first reject in words, "" if there is none."""
+    if rejects.is_empty():
+        return ""
+    line, reason, text = rejects.select("line", "reason", "text").row(0)
+    return f"line {line}: {reason}: {text[:60]!r}"

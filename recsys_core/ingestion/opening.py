@@ -9,6 +9,7 @@ import polars as pl
 
 from recsys_core import schema
 from recsys_core.errors import ShopError
+from recsys_core.ingestion.boundary import refusing
 from recsys_core.ingestion.config import SHOP_FILE, ShopConfig, load_config, make_config, preset_settings
 from recsys_core.ingestion.folder import FolderShop
 from recsys_core.ingestion.presets.complete_journey import CompleteJourney
@@ -32,6 +33,11 @@ def open_shop(folder: str | Path | None, profile: Literal["full", "quick"] = "fu
     """
     if profile not in ("full", "quick"):
         raise ShopError(f"profile {profile!r}", "is unknown", "use full or quick")
+    with refusing(str(folder or f"the preset {EMBEDDED}")):
+        return _open(folder, profile)
+
+
+def _open(folder: str | Path | None, profile: Literal["full", "quick"]) -> Shop:
     config, base = _config_of(folder)
     if config.preset == EMBEDDED:
         shop: Shop = CompleteJourney(config, profile)

@@ -12,6 +12,8 @@ import polars as pl
 from recsys_core.errors import ShopError
 from recsys_core.ingestion.config import ShopConfig
 
+FEW = 5  # so many unreadable records stop nothing
+
 
 @dataclass(frozen=True)
 class DayDrop:
@@ -28,10 +30,26 @@ class DayDrop:
     rejects: pl.DataFrame
 
 
+@dataclass(frozen=True)
+class FileLedger:
+    """What became of one file's records: delivered = loaded + set_aside. `example` is the first that could not be read."""
+
+    delivered: int
+    loaded: int
+    set_aside: int
+    example: str = ""
+
+    @property
+    def share(self) -> float:
+        """What was set aside among what was delivered."""
+        return self.set_aside / self.delivered if self.delivered else 0.0
+
+
 class Shop(ABC):
     """Where raw tables come from. Opening one reads names and headers only."""
 
     config: ShopConfig
+    ledger: dict[str, FileLedger]  # by file name, of the files that were read so far
 
     @abstractmethod
     def days(self) -> list[date]:
@@ -77,6 +95,18 @@ class Shop(ABC):
                 first day is yielded; on reaching the day for a fault inside a file.
         """
         return self._read_events([day for day in self.days() if (first or day) <= day <= (last or day)])
+
+    def check_ledger(self) -> None:
+        """See that no file read so far has too much set aside.
+
+        Raises:
+            ShopError: a larger share than `max_set_aside` of a file's records could not be read.
+        """
+        for name, file in self.ledger.items():
+            if file.share > self.config.max_set_aside and file.set_aside >= FEW:
+                raise ShopError(name, f"{file.set_aside:,} of {file.delivered:,} records cannot be read ({file.share:.1%}), "
+                                f"e.g. {file.example}", "deliver the file again, or raise max_set_aside "
+                                f"({self.config.max_set_aside:g}) in shop.yaml")
 
     @property
     def first_day(self) -> date:

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 RECORD_LINES = 500  # a quoted field may span this many lines; beyond it, its quote is taken as broken
 ESCAPED_QUOTE = re.compile(rb'[^,;\t|\n\\]\\"[^,;\t|\r\n"]')
 DOUBLED_QUOTE = re.compile(rb'[^,;\t|\n"\\]""[^,;\t|\r\n"]')
-PARSER_FAULTS = (pl.exceptions.PolarsError, pl.exceptions.PanicException)
+PARSER_FAULTS = (OSError, pl.exceptions.PolarsError, pl.exceptions.PanicException)
 
 
 def read_separated(data: bytes, path: Path, source: str, delimiter: str | None = None) -> Reading:

@@ -118,6 +118,7 @@ class CompleteJourney(Shop):
         for name in config.context:
             if name != STORE:
                 raise ShopError("the embedded shop", f"context names {name!r}", f"its events know only {STORE!r}")
+        self.ledger = {}
         self.quick = profile == "quick"
         self.config = _quick(config) if self.quick else config
 

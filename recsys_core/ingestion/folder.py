@@ -17,16 +17,14 @@ from recsys_core.ingestion.config import CONTRACT, ShopConfig
 from recsys_core.ingestion.contract import match_columns, read_moments, to_closed_table, to_events, to_items, to_users
 from recsys_core.ingestion.derive import derive_items, derive_users, derived_columns
 from recsys_core.ingestion.finding import find_drops, find_table
-from recsys_core.ingestion.meeting import meet
+from recsys_core.ingestion.ids import check_users_meet, shoppers_of, whole_ids, with_whole_ids
 from recsys_core.ingestion.offers import overlapping, to_promotions, to_shelves
 from recsys_core.ingestion.shop import DayDrop, FileLedger, Shop
 from recsys_core.ingestion.timestamps import local_day
-from recsys_core.ingestion.values import as_id
 from recsys_core.reading import Declared, columns_of, read_column, read_head, read_table, rejects_frame
 
 log = logging.getLogger(__name__)
 WORTH_A_WARNING = 0.01  # a larger share of a file's records set aside
-WHOLE_ID = r"^(0|[1-9]\d*)$"
 EARLIEST = date(1990, 1, 1)  # an events file's timestamps before this are faults, not days of the shop
 
 
@@ -183,55 +181,21 @@ class FolderShop(Shop):
     def users(self) -> pl.DataFrame | None:
         if self.files["users"]:
             users = to_users(self._read_whole("users"), self.config, str(self.files["users"][0]))
-            self._check_users_meet(users)
+            first = self.drops[min(self.drops)] if self.drops else self.event_files[0]
+            shoppers = shoppers_of(first, self.config, self.declared, self._fitted)
+            check_users_meet(shoppers, users["user_id"], first.name, str(self.files["users"][0]))
             return users
         if self.config.users_from_events:
             return derive_users(self._raw_event_rows(), self.config)
         return None
 
-    def _check_users_meet(self, users: pl.DataFrame) -> None:
-        """The first events' shoppers are in the users table; a shop may know only some of them.
-
-        Raises:
-            ShopError: most of them would be, were their ids written as there.
-        """
-        first = self.drops[min(self.drops)] if self.drops else self.event_files[0]
-        frame = read_head(first, self.declared)
-        matched = match_columns(frame.columns, "events", self.config, str(first)) if frame.width else {}
-        if "user_id" not in matched:
-            return
-        shoppers = as_id(self._fitted(frame, matched)[matched["user_id"]], self.config).str.strip_chars()
-        found = meet(shoppers, users["user_id"])
-        path = self.files["users"][0]
-        if found.share > 0.5 and found.cause:
-            raise ShopError(str(path), f"{found.share:.0%} of the shoppers in {first.name} are not in it, {found}",
-                            "write the ids of both files alike, as text")
-        if found.share > 0.5:
-            log.warning("%s: %.0f%% of the shoppers in %s are not in it, %s", path, 100 * found.share, first.name, found)
-
     @cached_property
     def _whole_ids(self) -> frozenset[str]:
-        """Which of item_id and user_id are plain integers in the table they belong to."""
-        found = []
-        for table, key, convert in (("items", "item_id", to_items), ("users", "user_id", to_users)):
-            if self.files[table]:
-                path = self.files[table][0]
-                ids = convert(read_head(path, self.declared), self.config, str(path))[key].drop_nulls()
-                if len(ids) and ids.str.strip_chars().str.contains(WHOLE_ID).all():
-                    found.append(key)
-        return frozenset(found)
+        return whole_ids(self.files, self.config, self.declared)
 
     def _fitted(self, frame: pl.DataFrame, matched: dict[str, str]) -> pl.DataFrame:
-        """Rows whose ids are integers where the table that they point to has integers and all of theirs end with .0."""
-        for key in ("item_id", "user_id"):
-            if key not in matched or frame.schema[matched[key]] != pl.String:
-                continue
-            ids = frame[matched[key]].drop_nulls()
-            if len(ids) and ids.str.ends_with(".0").any() and key in self._whole_ids:
-                theirs = matched[key]
-                log.info("%r of the events is read as whole numbers, as in the table it points to", theirs)
-                frame = frame.with_columns(pl.col(theirs).str.replace(r"^\s*(-?\d+)\.0\s*$", "$1"))
-        return frame
+        """Event rows with their ids written as in the tables that they point to, where that is certain."""
+        return with_whole_ids(frame, matched, lambda: self._whole_ids)
 
     @refuses
     def judgments(self) -> pl.DataFrame | None:

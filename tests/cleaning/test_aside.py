@@ -51,7 +51,7 @@ def test_guests_and_few_records_stop_nothing(change):
 
 def test_tables_that_do_not_meet_are_one_error():
     with pytest.raises(DataError, match=r"20 of 25 events of 2024-03-01 name an item_id that the catalogue lacks "
-                                        r"\(unknown_item\), e.g. '1', where the other table has '001' \(one side lost its leading"):
+                                        r"\(unknown_item\), e.g. '1', where the other table has '001' \(one side lost"):
         clean(day(*[{"item_id": "1"}] * 20, good=5), max_set_aside=1)
 
 

@@ -19,13 +19,14 @@ from recsys_core.ingestion.opening import open_shop
 EVENTS = b"user_id,timestamp,event_type,item_id,price\nu1,2024-02-01T10:00:00,view,001,1\nu2,2024-02-02 9:05,click,002,2,5\n"
 LINES = b'{"user_id": "u", "timestamp": 1706781600, "event_type": "view", "item_id": 1}\n'
 PIECES = st.sampled_from([b'"', b"\n", b",", b";", b"\r", b"\0", b"\xff", b"\xe9", b"{", b"[", b"}", b"\\", b"NaN", b"1e999",
-                          b"\xff\xfe", b"PAR1", b"PK\x03\x04", b"\x1f\x8b", b"2024-02-30", b"13/13/2024", b"99999999999999999999",
+                          b"\xff\xfe", b"PAR1", b"PK\x03\x04", b"\x1f\x8b", b"2024-02-30", b"13/13/2024", b"9" * 20,
                           b"item_id", b"-", b"1,5", b"\xef\xbb\xbf", b"sep=;\n", b"\xf0\x9f\x98\x80"])
 NAMES = st.sampled_from(["events.csv", "events.jsonl", "events.txt", "events/2024-02-01.csv", "events/2024-02-01.json",
-                         "events/2024-02-01.parquet", "events.csv.gz", "users.csv", "shelves.csv", "promotions.jsonl", "labels.tsv"])
+                         "events/2024-02-01.parquet", "events.csv.gz", "users.csv", "shelves.csv",
+                         "promotions.jsonl", "labels.tsv"])
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.dates() | st.text(max_size=8)
-    | st.sampled_from(["events.csv", "*", "[", "UTC", "user_id", "item_id", "view", "%Y", "%z%", "events", "price", "\0", "../.."]),
+    | st.sampled_from(["events.csv", "*", "[", "UTC", "user_id", "item_id", "view", "%Y", "%z%", "events", "price", "\0"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(
         st.sampled_from(["items", "events", "item_id", "user_id", "price", "x", "name", "kind", "where"]) | st.text(max_size=4),
         inner, max_size=3), max_leaves=6)
@@ -111,7 +112,8 @@ def test_any_type_in_any_column(tmp_path, dtype, column):
     ("lateness_days: 99999999999999999999", ["lateness_days"]), (b"name: \xff\xfe", ["broken YAML", "UTF-8"]),
     ("category_separator: |\n\n", ["category_separator"]), ("delimiter: ab", ["delimiter"]), ("encoding: klingon", ["encoding"]),
     ("encoding: zip", ["encoding"]), ("max_set_aside: 20", ["max_set_aside"]), ("decimal: x", ["decimal"]),
-    ("segments: [{name: auto, kind: new_users}]", ["'auto'", "requests"]), ("families: [{name: request, by: users.a}]", ["'request'"]),
+    ("segments: [{name: auto, kind: new_users}]", ["'auto'", "requests"]),
+    ("families: [{name: request, by: users.a}]", ["'request'"]),
     ("time_zone: posixrules", ["time_zone"]), ("preset: [a]", ["preset"]), ("null_words: NA", ["null_words"]),
 ])
 def test_odd_settings_are_named(tmp_path, text, words):

@@ -1,9 +1,9 @@
 from .conditions import split_condition
 from .config import FamilySpec, SegmentSpec, ShopConfig
 from .meeting import Meeting, meet
-from .opening import open_shop
+from .opening import open_settings, open_shop
 from .shop import Shop
 from .timestamps import pseudo_timestamps
 
-__all__ = ["FamilySpec", "Meeting", "SegmentSpec", "Shop", "ShopConfig", "meet", "open_shop", "pseudo_timestamps",
-           "split_condition"]
+__all__ = ["FamilySpec", "Meeting", "SegmentSpec", "Shop", "ShopConfig", "meet", "open_settings", "open_shop",
+           "pseudo_timestamps", "split_condition"]

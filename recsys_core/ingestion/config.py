@@ -62,6 +62,13 @@ class FamilySpec(BaseModel, frozen=True, extra="forbid"):
                     description="what tells its segments apart: context.<declared name> or users.<column>")
 
 
+class JoinSpec(BaseModel, frozen=True, extra="forbid"):
+    """A file whose columns the events lack."""
+
+    file: str = Field(min_length=1, description="its name in the data folder")
+    on: str = Field(min_length=1, description="the column that both files have; no two rows of the other file share its value")
+
+
 class ShopConfig(BaseModel, frozen=True, extra="forbid"):
     """Every field of `shop.yaml`; a preset is the same thing with some of them filled in.
 
@@ -74,6 +81,7 @@ class ShopConfig(BaseModel, frozen=True, extra="forbid"):
     data: str | None = Field(None, description="where the files lie, relative to shop.yaml, if elsewhere")
     files: dict[Table, str | list[str]] = Field(
         default_factory=dict, description="file names or glob patterns that differ from the contract's")
+    joins: tuple[JoinSpec, ...] = Field((), description="files whose columns the events lack, looked up in this order")
     day_drops: str = Field("events", description="folder of the YYYY-MM-DD.* drops; '.' is the data folder")
     columns: dict[Table, dict[str, str | list[str]]] = Field(
         default_factory=dict, description="per table: our column name → theirs")
@@ -190,7 +198,7 @@ def _as_shop_error(error: ValidationError, artefact: str) -> ShopError:
     place = [part for part in first["loc"] if part not in ("[key]", "str", "list[str]")]
     field, where = str(place[-1]), " → ".join(str(part) for part in place)
     if first["type"] == "extra_forbidden":
-        model = {"segments": SegmentSpec, "families": FamilySpec}.get(str(place[0]), ShopConfig)
+        model = {"segments": SegmentSpec, "families": FamilySpec, "joins": JoinSpec}.get(str(place[0]), ShopConfig)
         known = list(model.model_fields)
         return ShopError(artefact, f"unknown field {where!r}{nearest(field, known)}",
                          f"use only {', '.join(known)}")

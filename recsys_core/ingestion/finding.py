@@ -10,7 +10,7 @@ from pathlib import Path
 
 from recsys_core.errors import ShopError
 from recsys_core.ingestion.config import ShopConfig
-from recsys_core.reading import file_format, split_name
+from recsys_core.reading import Join, file_format, split_name
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +65,14 @@ def _by_name(root: Path, table: str) -> list[Path]:
     if len(found) == 1:
         log.info("%s is read as the %s table", found[0], table)
     return found
+
+
+def joins_of(root: Path, config: ShopConfig) -> tuple[Join, ...]:
+    """The files that `joins` names."""
+    for join in config.joins:
+        if not (root / join.file).is_file():
+            raise ShopError(str(root / join.file), "the file of a join is missing", "correct `joins` in shop.yaml")
+    return tuple(Join(root / join.file, join.on) for join in config.joins)
 
 
 def find_drops(root: Path, config: ShopConfig) -> dict[date, Path]:

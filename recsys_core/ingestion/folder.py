@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -16,7 +17,7 @@ from recsys_core.ingestion.boundary import refuses
 from recsys_core.ingestion.config import CONTRACT, ShopConfig
 from recsys_core.ingestion.contract import match_columns, read_moments, to_closed_table, to_events, to_items, to_users
 from recsys_core.ingestion.derive import derive_items, derive_users, derived_columns
-from recsys_core.ingestion.finding import find_drops, find_table
+from recsys_core.ingestion.finding import find_drops, find_table, joins_of
 from recsys_core.ingestion.ids import check_users_meet, shoppers_of, whole_ids, with_whole_ids
 from recsys_core.ingestion.offers import overlapping, to_promotions, to_shelves
 from recsys_core.ingestion.shop import DayDrop, FileLedger, Shop
@@ -45,6 +46,7 @@ class FolderShop(Shop):
             raise ShopError(str(self.root), "is not a folder", "correct `data` in shop.yaml")
         self.ledger = {}
         self.declared = Declared(config.delimiter, config.encoding)
+        self.of_events = replace(self.declared, joins=joins_of(self.root, config))
         self.files: dict[str, list[Path]] = {}
         taken: list[Path] = []
         for table in CONTRACT:
@@ -88,7 +90,7 @@ class FolderShop(Shop):
         for path in [self.drops[self.days()[0]], *paths] if self.drops and paths else paths:
             if path.stat().st_size == 0:
                 raise self._no_events(path)
-            found = columns_of(path, self.declared)
+            found = columns_of(path, self.of_events)
             if found is None:
                 continue
             match_columns(found, "events", self.config, str(path))
@@ -110,7 +112,7 @@ class FolderShop(Shop):
 
     @refuses
     def _read_events_file(self, path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
-        frame, rejects = self._read(path)
+        frame, rejects = self._read(path, self.of_events)
         if frame.is_empty():
             return pl.DataFrame(schema=schema.RAW_EVENTS), rejects
         matched = match_columns(frame.columns, "events", self.config, str(path))
@@ -136,9 +138,9 @@ class FolderShop(Shop):
         found: set[date | None] = set()
         self._check_headers(self.event_files)
         for path in self.event_files:
-            names = columns_of(path, self.declared)
+            names = columns_of(path, self.of_events)
             theirs = match_columns(names, "events", self.config, str(path))["timestamp"] if names else None
-            values = read_column(path, theirs, self.declared) if theirs else None
+            values = read_column(path, theirs, self.of_events) if theirs else None
             if values is None:
                 found |= set(self._events_of_files[0]["day"].unique())
                 break
@@ -182,7 +184,7 @@ class FolderShop(Shop):
         if self.files["users"]:
             users = to_users(self._read_whole("users"), self.config, str(self.files["users"][0]))
             first = self.drops[min(self.drops)] if self.drops else self.event_files[0]
-            shoppers = shoppers_of(first, self.config, self.declared, self._fitted)
+            shoppers = shoppers_of(first, self.config, self.of_events, self._fitted)
             check_users_meet(shoppers, users["user_id"], first.name, str(self.files["users"][0]))
             return users
         if self.config.users_from_events:
@@ -233,9 +235,9 @@ class FolderShop(Shop):
         self.check_ledger()
         return frame
 
-    def _read(self, path: Path) -> tuple[pl.DataFrame, pl.DataFrame]:
+    def _read(self, path: Path, declared: Declared | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
         """A file's rows and rejects; many rejects are told on the console."""
-        found = read_table(path, path.name, self.declared)
+        found = read_table(path, path.name, declared or self.declared)
         ledger = FileLedger(found.delivered, found.rows.height, found.rejects.height, _first(found.rejects))
         if ledger.set_aside and path.name not in self.ledger:
             log.log(logging.WARNING if ledger.share > WORTH_A_WARNING else logging.INFO, "%s: %d of %d records set aside "
@@ -248,7 +250,7 @@ class FolderShop(Shop):
         paths = [self.drops[day] for day in self.days()] if self.drops else self.event_files
         self._check_headers(paths)
         for path in paths:
-            frame, _ = self._read(path)
+            frame, _ = self._read(path, self.of_events)
             yield frame, match_columns(frame.columns, "events", self.config, str(path)), str(path)
 
     @refuses

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import polars as pl
 
@@ -37,9 +38,18 @@ def open_shop(folder: str | Path | None, profile: Literal["full", "quick"] = "fu
         return _open(folder, profile)
 
 
+def open_settings(settings: Mapping[str, Any], folder: Path) -> Shop:
+    """Open a folder as if its shop.yaml held `settings`; see `open_shop`."""
+    with refusing(str(folder)):
+        return _opened(make_config(settings, str(folder / SHOP_FILE)), folder, "full")
+
+
 def _open(folder: str | Path | None, profile: Literal["full", "quick"]) -> Shop:
-    config, base = _config_of(folder)
-    if config.preset == EMBEDDED:
+    return _opened(*_config_of(folder), profile)
+
+
+def _opened(config: ShopConfig, base: Path | None, profile: Literal["full", "quick"]) -> Shop:
+    if config.preset == EMBEDDED or base is None:
         shop: Shop = CompleteJourney(config, profile)
     else:
         shop = FolderShop(config, base)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -19,6 +19,7 @@ from recsys_core.errors import ShopError
 from recsys_core.reading.contents import PARQUET, is_parquet, read_bytes
 from recsys_core.reading.dialect import UNNAMED, read_dialect
 from recsys_core.reading.encoding import to_utf8
+from recsys_core.reading.joins import Join, look_up
 from recsys_core.reading.jsons import looks_like_json, read_json
 from recsys_core.reading.names import JSON_NAMES, PARQUET_NAMES, split_name
 from recsys_core.reading.rejects import Reading, rejects_frame
@@ -37,10 +38,17 @@ class Declared:
 
     Args:
         delimiter: between the fields of CSV files. encoding: of text files, a name that Python knows.
+        joins: other files whose columns belong to the rows.
     """
 
     delimiter: str | None = None
     encoding: str | None = None
+    joins: tuple[Join, ...] = ()
+
+    @property
+    def alone(self) -> Declared:
+        """The same for a file that is looked into by itself."""
+        return replace(self, joins=())
 
 
 def read_table(path: Path, source: str, declared: Declared | None = None) -> Reading:
@@ -54,6 +62,9 @@ def read_table(path: Path, source: str, declared: Declared | None = None) -> Rea
             that is not certain), or its records do not add up.
     """
     declared = declared or Declared()
+    if declared.joins:
+        reading = read_table(path, source, declared.alone)
+        return replace(reading, rows=_joined(reading.rows, path, declared))
     if is_parquet(path):
         rows = _parquet(path, lambda: pl.read_parquet(path, memory_map=False, glob=False))
         return Reading(rows, rejects_frame([]), _parquet(path, lambda: _row_count(path))).checked(str(path))
@@ -67,6 +78,8 @@ def read_table(path: Path, source: str, declared: Declared | None = None) -> Rea
 def read_head(path: Path, declared: Declared | None = None) -> pl.DataFrame:
     """The first rows of a file (all of a small one): enough to know its columns and types."""
     declared = declared or Declared()
+    if declared.joins:
+        return _joined(read_head(path, declared.alone), path, declared)
     if is_parquet(path):
         return _parquet(path, lambda: pl.scan_parquet(path, glob=False).head(1000).collect())
     data = read_bytes(path, HEAD_BYTES)
@@ -83,6 +96,8 @@ def read_head(path: Path, declared: Declared | None = None) -> pl.DataFrame:
 def read_column(path: Path, name: str, declared: Declared | None = None) -> pl.Series | None:
     """One column of a parquet or CSV file, None where only reading the whole file can give it."""
     declared = declared or Declared()
+    if declared.joins and name not in (columns_of(path, declared.alone) or ()):
+        return None
     if is_parquet(path):
         return _parquet(path, lambda: pl.read_parquet(path, columns=[name], memory_map=False, glob=False))[name]
     data = read_bytes(path)
@@ -95,6 +110,9 @@ def read_column(path: Path, name: str, declared: Declared | None = None) -> pl.S
 def columns_of(path: Path, declared: Declared | None = None) -> list[str] | None:
     """Column names without reading the rows; None for JSON, which has no header."""
     declared = declared or Declared()
+    if declared.joins:
+        found = [columns_of(one, declared.alone) for one in (path, *(join.path for join in declared.joins))]
+        return None if None in found else list(dict.fromkeys(name for names in found for name in names or ()))
     if is_parquet(path):
         with open(path, "rb") as handle:
             return list(_parquet(path, lambda: pl.read_parquet_schema(handle)))
@@ -107,6 +125,12 @@ def columns_of(path: Path, declared: Declared | None = None) -> list[str] | None
     if _is_json(data, path):
         return None
     return [name for name in read_dialect(data, path, declared.delimiter).names if not name.startswith(UNNAMED)]
+
+
+def _joined(rows: pl.DataFrame, path: Path, declared: Declared) -> pl.DataFrame:
+    for join in declared.joins:
+        rows = look_up(rows, read_table(join.path, join.path.name, declared.alone).rows, join, str(path))
+    return rows
 
 
 def _read_text(data: bytes, path: Path, source: str, declared: Declared) -> Reading:

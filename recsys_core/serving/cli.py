@@ -55,6 +55,8 @@ def make_parser() -> argparse.ArgumentParser:
     evaluate = commands.add_parser("evaluate", parents=[common, answer], help="metrics over test rows")
     evaluate.add_argument("--test", type=Path, required=True, help="Parquet with history (list) and target")
     evaluate.add_argument("--exclude-seen", action="store_true", help="leave out items of the history")
+    commands.add_parser("check-shop", help="what lies in a shop's folder, and a shop.yaml to start from") \
+        .add_argument("folder", type=Path)
     return parser
 
 
@@ -64,7 +66,7 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.reconfigure(errors="replace")  # a title must not end a command whose locale lacks its letters
     try:
         options = make_parser().parse_args(arguments)
-        options.bundle = options.bundle or default_bundle()
+        options.bundle = getattr(options, "bundle", None) or default_bundle()
         COMMANDS[options.command](options)
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -131,6 +133,13 @@ def evaluate(options: argparse.Namespace) -> None:
                                      options.shelf)))
 
 
+def check_shop(options: argparse.Namespace) -> None:
+    """Print what lies in a shop's folder."""
+    from recsys_core.inspection import inspect_shop
+
+    print(inspect_shop(options.folder))
+
+
 def _load(folder: Path) -> Bundle:
     from recsys_core.serving.bundle import Bundle
 
@@ -192,7 +201,7 @@ def _json(value: Any, **options: Any) -> str:
     return json.dumps(value, ensure_ascii=not everything, **options)
 
 
-COMMANDS = {"recommend": recommend, "search": search, "inspect": inspect, "evaluate": evaluate}
+COMMANDS = {"recommend": recommend, "search": search, "inspect": inspect, "evaluate": evaluate, "check-shop": check_shop}
 
 if __name__ == "__main__":
     sys.exit(main())

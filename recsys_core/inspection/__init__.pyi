@@ -1,0 +1,3 @@
+from .inspection import inspect_shop
+
+__all__ = ["inspect_shop"]

@@ -23,7 +23,7 @@ TOLD_BY = {  # reason → the column that shows it
     "missing_user": "source", "bot_burst": "user_id",
 }
 WORTH_A_WARNING = 0.01
-FEW = 5  # so many records stop nothing unless they are all there are
+FEW = 5  # fewer records stop nothing unless they are all that the run has
 STRANGERS = 0.5  # a larger share of unknown items means that two tables do not meet
 FIXES = {
     "unknown_item": "write the ids of items and events alike, as text, or map another column in shop.yaml",
@@ -45,12 +45,15 @@ class SetAside:
         self.records: Counter[str] = Counter()
         self.reasons: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.days: set[str] = set()
+        self.rows = self.lost = 0
         self.examples: dict[tuple[str, str], str] = {}
         self.strangers: dict[str, Meeting] = {}
 
     def add(self, day: str, rows: pl.DataFrame, quarantined: pl.DataFrame) -> None:
         """Count a day: the raw rows it was made of, and those of them that were set aside."""
         self.days.add(day)
+        self.rows += rows.height
+        self.lost += quarantined.filter(~pl.col("reason").is_in(USUAL)).height
         self._count(day, rows.height, quarantined)
         for (source,), part in rows.select("source").group_by("source"):
             if source != day:
@@ -75,13 +78,13 @@ class SetAside:
         """
         for day, meeting in self.strangers.items():
             count = self.reasons[day]["unknown_item"]
-            if count >= FEW or count == self.records[day]:
+            if count >= FEW or self.lost == self.rows:
                 raise DataError("clean_events", f"{count:,} of {self.records[day]:,} events of {day} name an item_id that the "
                                 f"catalogue lacks (unknown_item), {meeting}", FIXES["unknown_item"])
         shares = {place: self._counted(place).total() / records for place, records in self.records.items() if records}
         for place, share in sorted(shares.items(), key=lambda pair: -pair[1]):
             counted = self._counted(place).total()
-            if share > self.limit and (counted >= FEW or counted == self.records[place]):
+            if share > self.limit and (counted >= FEW or self.lost == self.rows):
                 top = self._counted(place).most_common(1)[0][0]
                 fix = FIXES.get(top, "deliver the records again")
                 raise DataError("clean_events", self._words(place, share, self._counted(place)),

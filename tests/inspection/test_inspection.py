@@ -6,7 +6,7 @@ import logging
 
 import pytest
 
-from benchmarks.door.layouts import FILES, understood
+from benchmarks.doors.layouts import FILES, understood
 from recsys_core.errors import ShopError
 from recsys_core.ingestion.opening import open_shop
 from recsys_core.inspection import inspect_shop

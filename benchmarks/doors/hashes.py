@@ -1,4 +1,4 @@
-"""Hashes of every table that a shop loads as: `python -m benchmarks.door.hashes SHOP …` prints them as JSON.
+"""Hashes of every table that a shop loads as: `python -m benchmarks.doors.hashes SHOP …` prints them as JSON.
 
 It runs on any commit of the project that has `open_shop` and `clean_days`, so that two commits can be compared. A shop
 is a folder; an empty name is the embedded one.

@@ -5,5 +5,7 @@ from .opening import open_settings, open_shop
 from .shop import Shop
 from .timestamps import pseudo_timestamps
 
-__all__ = ["FamilySpec", "Meeting", "SegmentSpec", "Shop", "ShopConfig", "meet", "open_settings", "open_shop",
-           "pseudo_timestamps", "split_condition"]
+__all__ = [
+    "FamilySpec", "Meeting", "SegmentSpec", "Shop", "ShopConfig", "meet", "open_settings", "open_shop", "pseudo_timestamps",
+    "split_condition",
+]

@@ -3,5 +3,6 @@ from .names import file_format, split_name
 from .rejects import rejects_frame
 from .tables import Declared, columns_of, read_column, read_head, read_table
 
-__all__ = ["Declared", "Join", "columns_of", "file_format", "read_column", "read_head", "read_table", "rejects_frame",
-           "split_name"]
+__all__ = [
+    "Declared", "Join", "columns_of", "file_format", "read_column", "read_head", "read_table", "rejects_frame", "split_name",
+]

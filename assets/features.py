@@ -23,15 +23,15 @@ class FeaturesConfig(FeatureConfig, dg.Config):
 
 @dg.multi_asset(
     outs={name: dg.AssetOut(io_manager_key="feature_tables", description=DESCRIPTIONS[name],
-                            kinds={"duckdb", "parquet"}) for name in FEATURE_TABLES},
-    group_name="features", pool="duckdb")
-def features(home: Home, config: FeaturesConfig, clean_events: dict[str, pl.LazyFrame],
-             clean_items: pl.LazyFrame, raw_users: pl.LazyFrame):
-    """Compute every table in memory and commit them to the feature store together."""
+                            kinds={"duckdb", "parquet"}, is_required=False) for name in FEATURE_TABLES},
+    group_name="features", pool="duckdb", can_subset=True)
+def features(context: dg.AssetExecutionContext, home: Home, config: FeaturesConfig,
+             clean_events: dict[str, pl.LazyFrame], clean_items: pl.LazyFrame, raw_users: pl.LazyFrame):
+    """Compute every table in memory and commit those that the run selects to the feature store together."""
     users = raw_users.collect()
     tables = build_features(
         home.path / "features" / "features.duckdb", pl.concat(clean_events.values()), clean_items.collect(),
         users if users.width > 1 else None, shop_config.segments, config,
-        shop_config.context)
+        shop_config.context, context.selected_output_names)
     for name, table in tables.items():
         yield dg.Output(table, name)

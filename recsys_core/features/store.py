@@ -8,7 +8,7 @@ transaction, and keeps its old content when anything fails.
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -42,8 +42,9 @@ class FeatureConfig(BaseModel, frozen=True, extra="forbid"):
 
 def build_features(database: Path, clean_events: pl.LazyFrame, clean_items: pl.DataFrame,
                    users: pl.DataFrame | None, segments: Sequence[SegmentSpec],
-                   config: FeatureConfig, context: Sequence[str] = ()) -> dict[str, pl.DataFrame]:
-    """Compute every table of `schema.FEATURE_TABLES` and replace them in the database at once.
+                   config: FeatureConfig, context: Sequence[str] = (), asked: Collection[str] = tuple(FEATURE_TABLES)
+                   ) -> dict[str, pl.DataFrame]:
+    """Compute every table of `schema.FEATURE_TABLES`, and replace those asked for in the database at once.
 
     Args:
         database: DuckDB file, made if missing.
@@ -53,6 +54,8 @@ def build_features(database: Path, clean_events: pl.LazyFrame, clean_items: pl.D
         segments: the shop's segments.
         config: outcome of an impression, memory and threads.
         context: the declared names that a segment's condition may speak of as context.<name>.
+        asked: the tables to replace and return; all are computed and checked together. The database and the snapshots of
+            the others stay as they are, both.
 
     Returns:
         Table name → frame with exactly the schema's columns, deterministically sorted.
@@ -80,6 +83,7 @@ def build_features(database: Path, clean_events: pl.LazyFrame, clean_items: pl.D
             tables[name] = _as_contract(name, table)
             log.info("%s: %d rows", name, tables[name].height)
     _check_counts(tables, counts)
+    tables = {name: table for name, table in tables.items() if name in asked}
     _commit(database, tables, config)
     return tables
 
@@ -166,7 +170,7 @@ def _check_counts(tables: dict[str, pl.DataFrame], counts: dict[str, int]) -> No
 
 
 def _commit(database: Path, tables: dict[str, pl.DataFrame], config: FeatureConfig) -> None:
-    """Replace all tables in one transaction."""
+    """Replace these tables in one transaction."""
     try:
         with duckdb.connect(str(database)) as connection:
             connection.execute(f"SET memory_limit = '{config.memory_limit}'; SET threads = {config.threads}; "

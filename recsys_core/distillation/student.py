@@ -69,7 +69,7 @@ class Student:
 
 def distil_student(teacher: TextEncoder, texts: Sequence[str], config: StudentConfig, seed: int,
                    cache: VectorCache | None = None) -> Student:
-    """Train a student of `teacher` on a shop's texts: cross-entropy + α·T²·KL + vector loss.
+    """Train a student of `teacher` on a shop's texts: cross-entropy + α·T²·KL + vector loss; too few texts leave the teacher.
 
     Args:
         teacher: the encoder to imitate; it is not changed.
@@ -78,13 +78,12 @@ def distil_student(teacher: TextEncoder, texts: Sequence[str], config: StudentCo
         cache: where the teacher's vectors of the texts may already be.
 
     Raises:
-        ModelError: if there are too few distinct texts, or the teacher has fewer layers than asked for.
+        ModelError: if the teacher has fewer layers than asked for.
     """
     rng = np.random.default_rng(seed)
     distinct = sorted({text for text in texts if text.strip()})
     if len(distinct) < 2 * BATCHES_PER_CHUNK:
-        raise ModelError("student", f"{len(distinct)} distinct texts are too few to learn from",
-                         "give the catalogue's texts")
+        return _own_student(teacher, distinct)
     held = min(config.held_out, len(distinct) // 8)
     order = rng.permutation(len(distinct))
     spans = _spans(distinct, order, max(held, int(config.query_share * len(distinct))), rng)
@@ -99,6 +98,16 @@ def distil_student(teacher: TextEncoder, texts: Sequence[str], config: StudentCo
     agreement = {name: probe.measure(student.encode(probe.texts)) for name, probe in probes.items()}
     log.info("student of %d layers: %s", config.layers, agreement)
     return Student(student, teacher.fingerprint, probes, agreement, curves)
+
+
+def _own_student(teacher: TextEncoder, texts: list[str]) -> Student:
+    """The teacher with all its layers, for a shop whose texts are too few to learn from; what is left to lose is int8."""
+    log.warning("%d distinct texts are too few to learn from: the student keeps all layers of the teacher", len(texts))
+    texts = texts or ["nothing"]
+    vectors = teacher.encode(texts)
+    probe = Probe(texts, vectors, vectors)
+    agreement = probe.measure(vectors)
+    return Student(teacher, teacher.fingerprint, {"text": probe, "query": probe}, {"text": agreement, "query": agreement}, [])
 
 
 def distillation_loss(student: torch.Tensor, teacher: torch.Tensor,

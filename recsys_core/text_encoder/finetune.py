@@ -78,7 +78,7 @@ class FinetuneResult:
 
 
 def finetune_encoder(encoder: TextEncoder, pairs: Pairs, config: FinetuneConfig, seed: int) -> FinetuneResult:
-    """Fine-tune by LoRA on `pairs`, keeping the step that ranks held-out pairs best, or none.
+    """Fine-tune by LoRA on `pairs`, keeping the step that ranks held-out pairs best, or none; too few pairs keep it as it is.
 
     Args:
         encoder: the pretrained encoder; it is not changed.
@@ -86,15 +86,15 @@ def finetune_encoder(encoder: TextEncoder, pairs: Pairs, config: FinetuneConfig,
         seed: of the split, the batches, the initial LoRA weights and the dropout.
 
     Raises:
-        ModelError: if there are too few pairs to train and judge on, or no layer to adapt.
+        ModelError: if there is no layer to adapt.
     """
     import torch
 
     rng = np.random.default_rng(seed)
     train, held = pairs.split(config.held_out, config.max_held_out, rng)
     if len(train) < 2 or not len(held):
-        raise ModelError("text encoder", f"{len(pairs)} pairs are too few to train and judge on",
-                         "give more days of events, or set max_steps: 0")
+        log.warning("%d pairs are too few to train and judge on: the pretrained weights are kept", len(pairs))
+        return FinetuneResult(encoder, None, [])
     distractors = rng.permutation(np.unique(train.positive))[:config.max_held_out]
     judge = HeldOut(held, distractors)
     with torch.random.fork_rng(devices=range(torch.cuda.device_count())):

@@ -102,9 +102,11 @@ def test_adapter_folder_loads_with_peft_and_equals_the_merged_encoder(folder, en
     assert np.abs(vectors - encoder.encode(texts)).max() > 1e-2
 
 
-def test_too_few_pairs_is_one_clear_error(encoder):
-    with pytest.raises(ModelError, match="2 pairs are too few"):
-        finetune_encoder(encoder, make(["red", "blue", "mug"], [0, 1], [1, 2]), CONFIG, seed=0)
+def test_too_few_pairs_keep_the_pretrained_encoder(encoder, caplog):
+    for pairs in (make(["red", "blue", "mug"], [0, 1], [1, 2]), make(["red"], [], [])):
+        result = finetune_encoder(encoder, pairs, CONFIG, seed=0)
+        assert (result.encoder, result.adapter, result.curves) == (encoder, None, [])
+    assert "2 pairs are too few" in caplog.text
 
 
 def test_info_nce_by_hand():

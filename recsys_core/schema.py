@@ -27,7 +27,7 @@ EVENT_TYPES = (IMPRESSION, VIEW, CLICK, CART, PURCHASE, SEARCH, RATING, REVIEW)
 # A positive event says the shopper wanted the item; an impression only says it was shown.
 POSITIVE_EVENTS = (VIEW, CLICK, CART, PURCHASE, RATING, REVIEW)
 
-RAW_EVENTS = {
+RAW_EVENTS: Columns = {
     "event_id": pl.String, "user_id": pl.String, "timestamp": UTC, "event_type": pl.String,
     "item_id": pl.String, "query": pl.String, "session_id": pl.String, "price": pl.Float64,
     "quantity": pl.Float64, "rating": pl.Float64, "review": pl.String,
@@ -35,26 +35,26 @@ RAW_EVENTS = {
     "position": pl.Int32, "propensity": pl.Float64,
     "source": pl.String,  # the drop the row came from, so that every row can be traced
 }
-RAW_ITEMS = {
+RAW_ITEMS: Columns = {
     "item_id": pl.String, "title": pl.String, "description": pl.String, "brand": pl.String,
     "category": pl.String,  # a path, levels joined by CATEGORY_SEPARATOR
     "price": pl.Float64,
 }  # plus any other column of the shop, kept as it is for predicates and filters
 CATEGORY_SEPARATOR = " > "
 # What a shop offers, apart from what shoppers did. Days are local and inclusive; null leaves that side open.
-RAW_SHELVES = {"shelf": pl.String, "item_id": pl.String, "first_day": pl.Date, "last_day": pl.Date}
-RAW_PROMOTIONS = {
+RAW_SHELVES: Columns = {"shelf": pl.String, "item_id": pl.String, "first_day": pl.Date, "last_day": pl.Date}
+RAW_PROMOTIONS: Columns = {
     "item_id": pl.String, "first_day": pl.Date, "last_day": pl.Date, "placement": pl.String,
     "context": pl.String,  # as that of events; null: everywhere
 }
 PROMOTED = "promoted"  # the placement of a promotion that names none
 
-CLEAN_EVENTS = {**RAW_EVENTS, "day": pl.Date}
-CLEAN_ITEMS = {**RAW_ITEMS, "text": pl.String}  # text: what the encoder reads
-QUARANTINED_EVENTS = {**RAW_EVENTS, "day": pl.Date, "reason": pl.String}
+CLEAN_EVENTS: Columns = {**RAW_EVENTS, "day": pl.Date}
+CLEAN_ITEMS: Columns = {**RAW_ITEMS, "text": pl.String}  # text: what the encoder reads
+QUARANTINED_EVENTS: Columns = {**RAW_EVENTS, "day": pl.Date, "reason": pl.String}
 
-JUDGMENTS = {"query": pl.String, "item_id": pl.String, "gain": pl.Float64}
-LABELS = {
+JUDGMENTS: Columns = {"query": pl.String, "item_id": pl.String, "gain": pl.Float64}
+LABELS: Columns = {
     "task": pl.String, "text": pl.String, "item_id": pl.String, "query": pl.String,
     "label": pl.String, "split": pl.String, "span": pl.String,
 }

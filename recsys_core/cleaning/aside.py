@@ -89,10 +89,10 @@ class SetAside:
                 fix = FIXES.get(top, "deliver the records again")
                 raise DataError("clean_events", self._words(place, share, self._counted(place)),
                                 f"{fix}, or raise max_set_aside ({self.limit:g}) in shop.yaml")
-        days = [place for place in shares if self.reasons[place].total() > WORTH_A_WARNING * self.records[place]]
+        days = [day for day in self.days if self.reasons[day].total() > WORTH_A_WARNING * self.records[day]]
         if days:
             worst = max(days, key=lambda place: self.reasons[place].total() / self.records[place])
-            more = f"; {len(days) - 1} other days or files have more than {WORTH_A_WARNING:.0%}" if len(days) > 1 else ""
+            more = f"; {len(days) - 1} other days have more than {WORTH_A_WARNING:.0%}" if len(days) > 1 else ""
             log.warning("%s%s", self._words(worst, self.reasons[worst].total() / self.records[worst], self.reasons[worst]), more)
 
     def _counted(self, place: str) -> Counter[str]:

@@ -9,7 +9,7 @@ alone or in a year's run.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
 
 import polars as pl
@@ -27,6 +27,7 @@ def clean_days(raw: Mapping[str, pl.LazyFrame], days: Sequence[str], known_items
             `config.lateness_days` before and after them. Days without a drop are absent.
         days: the days to make (ISO); those without a drop are left out.
         known_items: String, the ids of the clean catalogue.
+        config: thresholds and time zone.
 
     Yields:
         (day, its cleaned events).
@@ -52,7 +53,8 @@ def clean_days(raw: Mapping[str, pl.LazyFrame], days: Sequence[str], known_items
     aside.check()
 
 
-def _by_target(rows: pl.DataFrame, drop: date, drops: Sequence[date], config: CleaningConfig):
+def _by_target(rows: pl.DataFrame, drop: date, drops: Sequence[date], config: CleaningConfig
+               ) -> Iterable[tuple[tuple[date], pl.DataFrame]]:
     """Split a drop's rows by the day they are made with."""
     local = pl.col("timestamp").dt.convert_time_zone(config.time_zone).dt.date()
     open_days = [drop - timedelta(days=back) for back in range(config.lateness_days + 1)]
@@ -60,4 +62,4 @@ def _by_target(rows: pl.DataFrame, drop: date, drops: Sequence[date], config: Cl
     target = local.replace_strict(made_with, default=drop, return_dtype=pl.Date)
     parts = rows.with_columns(target.alias("_day")).partition_by(
         "_day", as_dict=True, include_key=False, maintain_order=True)
-    return parts.items()
+    return [((day,), part) for (day,), part in parts.items()]

@@ -58,8 +58,13 @@ class CleaningConfig(BaseModel, frozen=True, extra="forbid"):
 
 @dataclass(frozen=True)
 class CleanedEvents:
-    """Args: events: `schema.CLEAN_EVENTS`. quarantined: `schema.QUARANTINED_EVENTS`.
-    duplicates: exact copies that were counted once."""
+    """A day in two parts, and how many rows were copies.
+
+    Args:
+        events: `schema.CLEAN_EVENTS`.
+        quarantined: `schema.QUARANTINED_EVENTS`.
+        duplicates: exact copies that were counted once.
+    """
 
     events: pl.DataFrame
     quarantined: pl.DataFrame

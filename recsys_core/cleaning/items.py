@@ -81,7 +81,9 @@ def compose_text(title: str, description: str | None, brand: str | None, categor
     """Join what is known of an item, leaving out what its title already says.
 
     Args:
-        title: never empty. description: only its first 200 characters, cut at a word, are used.
+        title: never empty.
+        description: only its first 200 characters, cut at a word, are used.
+        brand: left out where the title names it.
         category: levels joined by `schema.CATEGORY_SEPARATOR`.
 
     >>> compose_text("Ground beef 80% lean", None, "Private", "MEAT > BEEF")

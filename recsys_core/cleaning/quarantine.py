@@ -33,7 +33,8 @@ def row_reasons(known_items: pl.Series, max_query_characters: int, max_amount: f
 
     Args:
         known_items: String, the ids of the clean catalogue.
-        max_query_characters: longest query kept. max_amount: largest price or quantity believed.
+        max_query_characters: longest query kept.
+        max_amount: largest price or quantity believed.
         lateness_days: days before the drop that are still open.
         drop_day: local day of the drop; None skips the tests `future` and `late`.
     """

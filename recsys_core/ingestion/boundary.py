@@ -11,7 +11,9 @@ import polars as pl
 
 from recsys_core.errors import RecsysError, ShopError
 
-Given, Result, Owner = ParamSpec("Given"), TypeVar("Result"), TypeVar("Owner")
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+Owner = TypeVar("Owner")
 
 
 @contextmanager
@@ -35,4 +37,4 @@ def refuses(method: Callable[Concatenate[Owner, Given], Result]) -> Callable[Con
         with refusing(str(getattr(self, "root", "the shop"))):
             return method(self, *args, **kwargs)
 
-    return inside
+    return inside  # type: ignore[return-value]  # `self` by name, as methods have it

@@ -41,7 +41,8 @@ def split_condition(where: str, segment: str = "", artefact: str = "shop.yaml") 
 
     Args:
         where: one SQL condition; every column is written with its table.
-        segment, artefact: its name and file, for errors.
+        segment: its name and file, for errors.
+        artefact: its name and file, for errors.
 
     Raises:
         ShopError: a part that no request can know, that mixes items with anything else, or that names a column
@@ -50,7 +51,8 @@ def split_condition(where: str, segment: str = "", artefact: str = "shop.yaml") 
     >>> split_condition("users.age > 30 AND items.department = 'DELI' AND context.store = '367'")
     Condition(asked="(users.age > 30) AND (context.store = '367')", candidates="(items.department = 'DELI')")
     """
-    asked, candidates = [], []
+    asked: list[str] = []
+    candidates: list[str] = []
     for text, part in _parts(where, segment, artefact):
         tables = {_table_of(names, text, segment, artefact) for names in _columns(part, text, segment, artefact)}
         if "items" in tables and len(tables) > 1:
@@ -65,7 +67,7 @@ def _parts(where: str, segment: str, artefact: str) -> list[tuple[str, dict[str,
     """The condition's top-level AND parts as text and as DuckDB's syntax tree; "true" has none."""
     with duckdb.connect(":memory:") as connection:
         query = f"SELECT 1 WHERE ({where}\n)"  # the line break ends a trailing SQL comment
-        tree = json.loads(connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [query]).fetchone()[0])
+        tree = json.loads(_answer(connection, "SELECT json_serialize_sql(?::VARCHAR)", query))
         if tree["error"] or len(tree["statements"]) != 1:
             raise _refused(artefact, segment, f"where {where!r} does not parse "
                            f"({tree.get('error_message', 'more than one statement')})", "write one SQL condition")
@@ -75,10 +77,16 @@ def _parts(where: str, segment: str, artefact: str) -> list[tuple[str, dict[str,
         found = []
         for child in children:
             node["where_clause"] = child
-            written = connection.execute("SELECT json_deserialize_sql(?::JSON)", [json.dumps(tree)]).fetchone()[0]
+            written = _answer(connection, "SELECT json_deserialize_sql(?::JSON)", json.dumps(tree))
             text = written.split(" WHERE ", 1)[1]
             found.append((text if text.startswith("(") else f"({text})", child))
     return [] if where.strip().lower() == "true" else found
+
+
+def _answer(connection: duckdb.DuckDBPyConnection, query: str, given: str) -> str:
+    """The one text that a query of one parameter gives."""
+    row = connection.execute(query, [given]).fetchone()
+    return str(row[0]) if row else ""
 
 
 def _columns(tree: Any, text: str, segment: str, artefact: str) -> Iterator[Sequence[str]]:

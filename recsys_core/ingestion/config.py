@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Validati
 
 from recsys_core import schema
 from recsys_core.errors import ShopError
-from recsys_core.ingestion.settings import read_yaml
+from recsys_core.reading import read_yaml
 
 SHOP_FILE = "shop.yaml"
 Table = Literal["items", "events", "users", "judgments", "labels", "shelves", "promotions"]
@@ -198,8 +198,8 @@ def _as_shop_error(error: ValidationError, artefact: str) -> ShopError:
     place = [part for part in first["loc"] if part not in ("[key]", "str", "list[str]")]
     field, where = str(place[-1]), " → ".join(str(part) for part in place)
     if first["type"] == "extra_forbidden":
-        model = {"segments": SegmentSpec, "families": FamilySpec, "joins": JoinSpec}.get(str(place[0]), ShopConfig)
-        known = list(model.model_fields)
+        models: dict[str, type[BaseModel]] = {"segments": SegmentSpec, "families": FamilySpec, "joins": JoinSpec}
+        known = list(models.get(str(place[0]), ShopConfig).model_fields)
         return ShopError(artefact, f"unknown field {where!r}{nearest(field, known)}",
                          f"use only {', '.join(known)}")
     given = first.get("input")
@@ -265,7 +265,7 @@ def _check_context(config: ShopConfig, artefact: str) -> None:
 
 def _check_names(config: ShopConfig, artefact: str) -> None:
     """Names are unique among segments and families, no word of a request, and the order knows no others."""
-    names = [one.name for one in (*config.segments, *config.families)]
+    names = [*(one.name for one in config.segments), *(one.name for one in config.families)]
     for name in names:
         if name in RESERVED:
             raise ShopError(artefact, f"a segment or family is called {name!r}, a word that requests use",

@@ -29,7 +29,9 @@ def match_columns(found: list[str], table: str, config: ShopConfig, artefact: st
     """Which of the shop's columns plays which part.
 
     Args:
-        found: the file's column names. table: "items", "events", …; artefact: the file.
+        found: the file's column names.
+        table: "items", "events", …;
+        artefact: the file.
 
     Returns:
         our name → theirs, for every contract column and declared context name the file has.
@@ -37,7 +39,8 @@ def match_columns(found: list[str], table: str, config: ShopConfig, artefact: st
     Raises:
         ShopError: a required or an explicitly mapped column is missing.
     """
-    mapping, matched = config.columns.get(table, {}), {}
+    mapping = {str(name): columns for name, columns in config.columns.items()}.get(table, {})
+    matched: dict[str, str] = {}
     required = (*REQUIRED[table], *(config.context if table == "events" else ()))
     for ours in dict.fromkeys([*contract_columns(table, config), *mapping]):
         theirs = mapping.get(ours, [ours])
@@ -66,7 +69,9 @@ def to_events(frame: pl.DataFrame, config: ShopConfig, source: str, artefact: st
     without an id get a hash of their content, so that an exact repeat has the same id.
 
     Args:
-        frame: the rows as read. source: what `source` should say. artefact: the file, for errors.
+        frame: the rows as read.
+        source: what `source` should say.
+        artefact: the file, for errors.
 
     Raises:
         ShopError: a missing or retyped column.
@@ -243,7 +248,7 @@ def _plain(values: pl.Series) -> pl.Series:
     text = as_text(values, " ")
     if text.null_count() == len(text):
         return text
-    if text.str.contains(INTEGER).all() and text.str.len_chars().max() < 16:
+    if text.str.contains(INTEGER).all() and (text.str.len_chars() < 16).all():
         return text.cast(pl.Int64)
     return text.cast(pl.Float64) if text.str.contains(DECIMAL).all() else text
 

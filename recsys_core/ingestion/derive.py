@@ -21,7 +21,8 @@ def derive_items(files: EventRows, config: ShopConfig) -> pl.DataFrame:
     positive one. Without a title column the title is the last category level and the brand.
 
     Args:
-        files: event files as delivered. config: says which columns, by `items_from_events`.
+        files: event files as delivered.
+        config: says which columns, by `items_from_events`.
     """
     wanted = {name: theirs for name, theirs in config.items_from_events.items() if name != "item_id"}  # it is the key
     values = _derive(files, "item_id", wanted, config)
@@ -42,10 +43,10 @@ def derive_users(files: EventRows, config: ShopConfig) -> pl.DataFrame:
     return _derive(files, "user_id", wanted, config)
 
 
-def derived_columns(config: ShopConfig) -> dict[str, dict[str, pl.DataType]]:
+def derived_columns(config: ShopConfig) -> dict[str, schema.Columns]:
     """The columns that derived items and users tables have, by dtype."""
-    items = {**schema.RAW_ITEMS, "text": pl.String()}
-    return {"items": items | {name: pl.String() for name in config.items_from_events if name not in items},
+    items: schema.Columns = {**schema.RAW_ITEMS, "text": pl.String()}
+    return {"items": {**{name: pl.String() for name in config.items_from_events if name not in items}, **items},
             "users": {name: pl.String() for name in dict.fromkeys(("user_id", *config.users_from_events))}}
 
 

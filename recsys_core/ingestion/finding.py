@@ -24,12 +24,13 @@ def find_table(root: Path, table: str, config: ShopConfig, taken: Iterable[Path]
     """A table's file (or files, where `files` names a pattern and several are fine).
 
     Args:
-        root: the folder of the data. taken: files of other tables.
+        root: the folder of the data.
+        taken: files of other tables.
 
     Raises:
         ShopError: a declared file is missing, or it is not clear which file is meant.
     """
-    declared = config.files.get(table)
+    declared = {str(name): pattern for name, pattern in config.files.items()}.get(table)
     found = _declared(root, declared, set(taken)) if declared else _by_name(root, table)
     if isinstance(declared, str) and not found:
         raise ShopError(str(root / declared), "the file is missing or of no known format",

@@ -33,7 +33,8 @@ class FolderShop(Shop):
     """Files on disk under the contract's names, or under those that `shop.yaml` gives.
 
     Args:
-        config: the shop's configuration. base: the folder of shop.yaml.
+        config: the shop's configuration.
+        base: the folder of shop.yaml.
 
     Raises:
         ShopError: a file is missing or ambiguous.
@@ -145,9 +146,8 @@ class FolderShop(Shop):
                 found |= set(self._events_of_files[0]["day"].unique())
                 break
             moments = read_moments(values, self.config, str(path))
-            days = pl.DataFrame({"timestamp": moments}).select(self._plausible_day().unique())
-            found |= set(days.to_series())
-        days = sorted(found - {None})
+            found |= set(pl.DataFrame({"timestamp": moments}).select(self._plausible_day().unique()).to_series())
+        days = sorted(day for day in found if day is not None)
         if not days:
             raise ShopError(str(self.event_files[0]), "not one timestamp is plausible",
                             "deliver timestamps as ISO 8601 or epoch seconds, or set timestamp_format")
@@ -254,7 +254,7 @@ class FolderShop(Shop):
             yield frame, match_columns(frame.columns, "events", self.config, str(path)), str(path)
 
     @refuses
-    def table_columns(self) -> dict[str, dict[str, pl.DataType]]:
+    def table_columns(self) -> dict[str, schema.Columns]:
         columns = derived_columns(self.config)
         for table, convert in (("items", to_items), ("users", to_users)):
             if self.files[table]:

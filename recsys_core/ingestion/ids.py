@@ -39,7 +39,9 @@ def with_whole_ids(frame: pl.DataFrame, matched: dict[str, str], whole: Callable
     """Event rows as text whose `17.0` is `17` where the table that it points to has integers.
 
     Args:
-        frame: rows as read. matched: our column → theirs. whole: gives the keys that are integers, asked only if needed.
+        frame: rows as read.
+        matched: our column → theirs.
+        whole: gives the keys that are integers, asked only if needed.
     """
     for key in ("item_id", "user_id"):
         theirs = matched.get(key, "")

@@ -24,8 +24,11 @@ class Meeting:
     """Ids that are asked for beside those that are known.
 
     Args:
-        asked: rows with an id. strangers: how many of them name an id that is not known.
-        stranger, known: an example of each, of the same thing where the cause tells. cause: why they differ, "" if unclear.
+        asked: rows with an id.
+        strangers: how many of them name an id that is not known.
+        stranger: an example of each, of the same thing where the cause tells.
+        known: an example of each, of the same thing where the cause tells.
+        cause: why they differ, "" if unclear.
     """
 
     asked: int
@@ -48,7 +51,8 @@ def meet(asked: pl.Series, known: pl.Series) -> Meeting:
     """Look every id up.
 
     Args:
-        asked: String, one id a row, null where a row has none. known: String, the other table's ids.
+        asked: String, one id a row, null where a row has none.
+        known: String, the other table's ids.
 
     >>> print(meet(pl.Series(["1", "2", "2"]), pl.Series(["001", "002"])))
     e.g. '1', where the other table has '001' (one side lost its leading zeros)

@@ -18,7 +18,8 @@ def to_shelves(frame: pl.DataFrame, config: ShopConfig, artefact: str) -> pl.Dat
     """Rows of a shelves file as `schema.RAW_SHELVES`; items outside the catalogue may be among them.
 
     Args:
-        frame: the rows as read. artefact: the file, for errors.
+        frame: the rows as read.
+        artefact: the file, for errors.
 
     Raises:
         ShopError: a missing column, shelf or item, an unreadable day, a first day after the last.
@@ -48,7 +49,7 @@ def overlapping(rows: pl.DataFrame, first: date, last: date) -> pl.DataFrame:
 def _required(values: pl.Series, name: str, config: ShopConfig, artefact: str) -> pl.Series:
     text = (as_id(values, config) if name == "item_id" else as_text(values)).str.strip_chars().replace("", None)
     if text.null_count():
-        raise ShopError(artefact, f"row {text.is_null().arg_max() + 1} has no {name}", "fill it in, or drop the row")
+        raise ShopError(artefact, f"row {text.is_null().arg_true()[0] + 1} has no {name}", "fill it in, or drop the row")
     return text
 
 
@@ -58,7 +59,7 @@ def _days(frame: pl.DataFrame, matched: dict[str, str], config: ShopConfig, arte
                    else pl.repeat(None, frame.height, dtype=pl.Date, eager=True)
                    for name in ("first_day", "last_day"))
     if (wrong := (first > last).fill_null(False)).any():
-        row = wrong.arg_max()
+        row = wrong.arg_true()[0]
         raise ShopError(artefact, f"row {row + 1} begins on {first[row]}, after its last_day {last[row]}", "swap them")
     return [first.alias("first_day"), last.alias("last_day")]
 
@@ -73,7 +74,7 @@ def _read_days(values: pl.Series, name: str, config: ShopConfig, artefact: str) 
         day = pl.coalesce(pl.col("value").str.strip_chars().str.to_date("%Y-%m-%d", strict=False), day)
     days = frame.select(day).to_series()
     if (unread := days.is_null() & values.is_not_null()).any():
-        row = unread.arg_max()
+        row = unread.arg_true()[0]
         raise ShopError(artefact, f"row {row + 1}: {name} {str(values[row])[:40]!r} is no day", "write YYYY-MM-DD, "
                         "or leave it empty if that side is open")
     return days

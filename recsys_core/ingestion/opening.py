@@ -54,8 +54,9 @@ def _opened(config: ShopConfig, base: Path | None, profile: Literal["full", "qui
     else:
         shop = FolderShop(config, base)
     artefact = f"the preset {EMBEDDED}" if base is None else str(base / SHOP_FILE)
-    tables = {"events": {name: dtype for name, dtype in schema.CLEAN_EVENTS.items() if name != "context"},
-              "context": dict.fromkeys(shop.config.context, pl.String())} | shop.table_columns()
+    tables: dict[str, schema.Columns] = {
+        "events": {name: dtype for name, dtype in schema.CLEAN_EVENTS.items() if name != "context"},
+        "context": dict.fromkeys(shop.config.context, pl.String()), **shop.table_columns()}
     validate_segments(shop.config.segments, tables, artefact)
     validate_families(shop.config.families, tables, artefact)
     return shop

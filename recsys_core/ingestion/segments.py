@@ -6,14 +6,16 @@ from collections.abc import Mapping, Sequence
 
 import duckdb
 import polars as pl
+from polars.datatypes import DataTypeClass
 
+from recsys_core import schema
 from recsys_core.errors import ShopError
 from recsys_core.ingestion.conditions import KNOWN_EVENT_COLUMNS, split_condition
 from recsys_core.ingestion.config import FamilySpec, SegmentSpec, nearest
 
 USERS = "LEFT JOIN users ON users.user_id = events.user_id"
 ITEMS = "LEFT JOIN items ON items.item_id = events.item_id"
-Columns = Mapping[str, Mapping[str, pl.DataType]]
+Columns = Mapping[str, schema.Columns]
 
 
 def validate_segments(segments: Sequence[SegmentSpec], tables: Columns, artefact: str) -> None:
@@ -61,7 +63,9 @@ def validate_families(families: Sequence[FamilySpec], tables: Columns, artefact:
     """See that what tells a family's segments apart is there.
 
     Args:
-        families: the shop's families. tables: as for `validate_segments`. artefact: the file an error should name.
+        families: the shop's families.
+        tables: as for `validate_segments`.
+        artefact: the file an error should name.
 
     Raises:
         ShopError: `by` names no declared context and no column of users.
@@ -81,7 +85,7 @@ def _quoted(column: str) -> str:
     return f'"{escaped}"'
 
 
-def _sql_type(dtype: pl.DataType) -> str:
+def _sql_type(dtype: pl.DataType | DataTypeClass) -> str:
     if dtype.is_integer():
         return "BIGINT"
     if dtype.is_numeric():

@@ -9,6 +9,7 @@ from datetime import date
 
 import polars as pl
 
+from recsys_core import schema
 from recsys_core.errors import ShopError
 from recsys_core.ingestion.config import ShopConfig
 
@@ -84,7 +85,7 @@ class Shop(ABC):
         """`schema.RAW_PROMOTIONS` that overlap the local days first … last; None where the shop has none."""
 
     @abstractmethod
-    def table_columns(self) -> dict[str, dict[str, pl.DataType]]:
+    def table_columns(self) -> dict[str, schema.Columns]:
         """Columns of "items" and "users" by name and dtype, for predicates; cheap."""
 
     def events(self, first: date | None = None, last: date | None = None) -> Iterator[DayDrop]:

@@ -39,8 +39,8 @@ def parse_timestamps(values: pl.Series, time_zone: str, text_format: str | None 
         text_format: a strptime format for text that is not ISO. A zone in the text is believed.
 
     Raises:
-        AmbiguousDates: most values are dates in which day and month cannot be told apart.
-        ValueError: `text_format` is no format.
+        ValueError: `text_format` is no format, or (as `AmbiguousDates`) most values are dates in which day and month
+            cannot be told apart.
 
     >>> parse_timestamps(pl.Series(["2017-07-01 08:00:00", "2017-07-01T08:00Z"]), "Europe/London").to_list()
     ... # doctest: +NORMALIZE_WHITESPACE
@@ -80,7 +80,8 @@ def pseudo_timestamps(users: pl.Series, positions: pl.Series | None) -> pl.Serie
     second before; null marks the oldest events of a user who has too many for one day.
 
     Args:
-        users: a user per event. positions: what a user's events are ordered by (ties, and None:
+        users: a user per event.
+        positions: what a user's events are ordered by (ties, and None:
             the order of the rows).
     """
     end = datetime.combine(date.fromisoformat(PSEUDO_DAY), datetime.min.time()) + timedelta(days=1)

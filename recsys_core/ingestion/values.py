@@ -6,6 +6,7 @@ import ast
 import json
 import logging
 import re
+from collections.abc import Callable
 
 import polars as pl
 
@@ -176,7 +177,7 @@ def _joined(value: str, separator: str) -> str:
     if parts is None:
         return value
     if parts and isinstance(parts[0], list | tuple):
-        parts = parts[0]
+        parts = list(parts[0])
     return separator.join(str(part).strip() for part in parts if part not in (None, ""))
 
 
@@ -184,7 +185,8 @@ def _parts(value: str) -> list[object] | None:
     """The elements of a list in text, None if it is none."""
     if NUMPY_LIST.match(value):
         return list(re.findall(r"'([^']*)'", value))
-    for read in (json.loads, ast.literal_eval):
+    readers: tuple[Callable[[str], object], ...] = (json.loads, ast.literal_eval)
+    for read in readers:
         try:
             parts = read(value)
         except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):

@@ -30,8 +30,12 @@ class ShopInspection:
     """What a folder holds.
 
     Args:
-        folder: the shop. files: one line for each file. findings: what was seen, one sentence each. settings: the
-            proposed fields of shop.yaml, {} where the folder opens as it is. error: why it does not open, "" if it does.
+        folder: the shop.
+        files: one line for each file.
+        findings: what was seen, one sentence each.
+        settings: the
+            proposed fields of shop.yaml, {} where the folder opens as it is.
+        error: why it does not open, "" if it does.
         large: a file is too large to be read whole in a minute.
     """
 
@@ -187,7 +191,7 @@ def _describe(shop: Shop, found: ShopInspection) -> None:
                               + ", ".join(f"{count:,} {name}" for name, count in counts.iter_rows()) + ".")
         prices = events["price"].drop_nulls().drop_nans()
         if len(prices):
-            found.findings.append(f"Prices from {prices.min():g} to {prices.max():g}, as in {prices.head(3).to_list()}.")
+            found.findings.append(f"Prices from {min(prices):g} to {max(prices):g}, as in {prices.head(3).to_list()}.")
         if drop.rejects.height:
             line, reason = drop.rejects.select("line", "reason").row(0)
             found.findings.append(f"{drop.rejects.height:,} lines cannot be read, e.g. line {line}: {reason}.")

@@ -17,7 +17,13 @@ KEYS = ("user_id", "item_id", "timestamp", "position")
 
 @dataclass(frozen=True)
 class Sample:
-    """The beginning of a file. Args: path: the file. rows: as read. folder: of day drops, "" if it is none."""
+    """The beginning of a file.
+
+    Args:
+        path: the file.
+        rows: as read.
+        folder: of day drops, "" if it is none.
+    """
 
     path: Path
     rows: pl.DataFrame
@@ -29,7 +35,9 @@ class Proposal:
     """Fields for `shop.yaml`, the files behind the tables, and what the owner should know.
 
     Args:
-        settings: fields of shop.yaml. tables: table → its sample. notes: one sentence each.
+        settings: fields of shop.yaml.
+        tables: table → its sample.
+        notes: one sentence each.
     """
 
     settings: dict[str, Any] = field(default_factory=dict)
@@ -67,7 +75,7 @@ def propose(samples: Sequence[Sample]) -> Proposal:
 
 def _events_among(samples: Sequence[Sample]) -> tuple[Sample | None, list[tuple[Sample, str]]]:
     """The file of events, and the files with on which column the shopper is found."""
-    scored = []
+    scored: list[tuple[int, Sample, list[tuple[Sample, str]]]] = []
     for sample in samples:
         matched = match(sample.rows.columns, EVENT_COLUMNS)
         thing = "item_id" in matched or "query" in matched

@@ -38,7 +38,8 @@ def read_bytes(path: Path, limit: int = -1) -> bytes:
     """What is inside a file, unpacked.
 
     Args:
-        path: the file. limit: at most so many bytes; -1: all.
+        path: the file.
+        limit: at most so many bytes; -1: all.
 
     Raises:
         ShopError: the file cannot be opened or unpacked, or is of a kind that is not read.

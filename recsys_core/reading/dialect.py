@@ -21,8 +21,15 @@ UNNAMED = "\0unnamed"  # how a column without a name is kept until it is dropped
 
 @dataclass(frozen=True)
 class Dialect:
-    """Args: names: of the columns, in order; those that start with `UNNAMED` have none. separator: between fields.
-    quote: what encloses fields, None if nothing does. body: where the rows begin. header_lines: lines before the body."""
+    """How one file is written.
+
+    Args:
+        names: of the columns, in order; those that start with `UNNAMED` have none.
+        separator: between fields.
+        quote: what encloses fields, None if nothing does.
+        body: where the rows begin.
+        header_lines: lines before the body.
+    """
 
     names: tuple[str, ...]
     separator: str
@@ -35,7 +42,9 @@ def read_dialect(data: bytes, path: Path, delimiter: str | None = None) -> Diale
     """What the first lines of a table say about the rest.
 
     Args:
-        data: the table as UTF-8, or its beginning. path: the file. delimiter: what the shop declares, if it does.
+        data: the table as UTF-8, or its beginning.
+        path: the file.
+        delimiter: what the shop declares, if it does.
 
     Raises:
         ShopError: no readable header, or a name that appears twice.
@@ -101,8 +110,8 @@ def _names(data: bytes, start: int, separator: str, quote: str | None, path: Pat
         lines = lines[:1]
     try:
         text = b"\n".join(lines).decode().rstrip("\r")
-        quoting = csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
-        rows = csv.reader([part + "\n" for part in text.split("\n")], delimiter=separator, quoting=quoting)
+        parts = [part + "\n" for part in text.split("\n")]
+        rows = csv.reader(parts, delimiter=separator) if quote else csv.reader(parts, delimiter=separator, quoting=csv.QUOTE_NONE)
         names = [name.strip() for name in next(rows, [])]
     except (UnicodeDecodeError, csv.Error, TypeError):
         names = []

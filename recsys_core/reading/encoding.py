@@ -30,7 +30,9 @@ def to_utf8(data: bytes, path: Path, encoding: str | None = None) -> bytes:
     Lines that are not UTF-8 among others that are stay as they are; the readers set them aside.
 
     Args:
-        data: the text as delivered. path: the file, for errors. encoding: what the shop declares, if it does.
+        data: the text as delivered.
+        path: the file, for errors.
+        encoding: what the shop declares, if it does.
 
     Raises:
         ShopError: the text is in another encoding and which is not certain, or the declared one does not fit.

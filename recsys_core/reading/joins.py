@@ -12,7 +12,12 @@ from recsys_core.errors import ShopError
 
 @dataclass(frozen=True)
 class Join:
-    """Args: path: the other file. on: the column that both files have."""
+    """A look-up in another file.
+
+    Args:
+        path: the other file.
+        on: the column that both files have.
+    """
 
     path: Path
     on: str
@@ -22,7 +27,9 @@ def look_up(rows: pl.DataFrame, other: pl.DataFrame, join: Join, artefact: str) 
     """Rows with the other file's columns beside their own; a row without a match has nulls there.
 
     Args:
-        rows: as read. other: the other file as read. artefact: the file of `rows`, for errors.
+        rows: as read.
+        other: the other file as read.
+        artefact: the file of `rows`, for errors.
 
     Raises:
         ShopError: a file lacks the key, or the other file has it twice.

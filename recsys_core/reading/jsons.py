@@ -32,7 +32,9 @@ def read_json(data: bytes, path: Path, source: str) -> Reading:
     """Read JSON objects as rows of text.
 
     Args:
-        data: UTF-8. path: the file. source: the name that rejects carry.
+        data: UTF-8.
+        path: the file.
+        source: the name that rejects carry.
 
     Raises:
         ShopError: one JSON text too large to be read as a whole.

@@ -16,8 +16,10 @@ KNOWN = ("parquet", "csv", "csv.gz", "jsonl", "jsonl.gz", "tsv", "tsv.gz")  # th
 class Name(NamedTuple):
     """A file name in parts: `2024-03-01.CSV.gz` is ("2024-03-01", "csv", "gz").
 
-    Args:
-        stem: what stands before the known endings. kind: the format named, "" if none is. packed: the compression named.
+    Attributes:
+        stem: what stands before the known endings.
+        kind: the format named, "" if none is.
+        packed: the compression named.
     """
 
     stem: str

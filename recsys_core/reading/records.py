@@ -18,7 +18,12 @@ Positions = npt.NDArray[np.int64]
 
 
 class Record(NamedTuple):
-    """Args: fields: what a text holds. is_open: its last field is quoted and does not end in the text."""
+    """A split record.
+
+    Attributes:
+        fields: what a text holds.
+        is_open: its last field is quoted and does not end in the text.
+    """
 
     fields: list[str]
     is_open: bool
@@ -28,7 +33,10 @@ def split_record(text: str, separator: str, quote: str | None, escape: bool = Fa
     """Split one record, lines of a quoted field included; a quote that ends no field is a character like others.
 
     Args:
-        text: the record without its line end. separator, quote: of the table. escape: a backslash escapes a quote.
+        text: the record without its line end.
+        separator: of the table.
+        quote: of the table.
+        escape: a backslash escapes a quote.
 
     >>> split_record('7,5" pipe,"a, ""b"" c"', ",", '"')
     Record(fields=['7', '5" pipe', 'a, "b" c'], is_open=False)

@@ -29,7 +29,9 @@ def read_separated(data: bytes, path: Path, source: str, delimiter: str | None =
     """Read a table of separated fields.
 
     Args:
-        data: UTF-8, lines ended by line feeds. path: the file. source: the name that rejects carry.
+        data: UTF-8, lines ended by line feeds.
+        path: the file.
+        source: the name that rejects carry.
         delimiter: the separator, if the shop declares it.
 
     Raises:

@@ -37,7 +37,8 @@ class Declared:
     """What a shop declares about its text files, where it cannot be told from them.
 
     Args:
-        delimiter: between the fields of CSV files. encoding: of text files, a name that Python knows.
+        delimiter: between the fields of CSV files.
+        encoding: of text files, a name that Python knows.
         joins: other files whose columns belong to the rows.
     """
 
@@ -55,7 +56,9 @@ def read_table(path: Path, source: str, declared: Declared | None = None) -> Rea
     """Read one file.
 
     Args:
-        path: the file. source: the name that rejects carry. declared: what the shop says about its files.
+        path: the file.
+        source: the name that rejects carry.
+        declared: what the shop says about its files.
 
     Raises:
         ShopError: the file cannot be read at all (not its format, truncated, no or duplicate header, of an encoding

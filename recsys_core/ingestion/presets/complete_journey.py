@@ -194,11 +194,11 @@ class CompleteJourney(Shop):
         return pl.scan_parquet(self.folder / "transactions.parquet", glob=False).group_by("week").agg(
             day.min().alias("first_day"), day.max().alias("last_day")).sort("week").collect()
 
-    def table_columns(self) -> dict[str, dict[str, pl.DataType]]:
-        extra = dict.fromkeys(("department", "package_size", "manufacturer_id"), pl.String())
+    def table_columns(self) -> dict[str, schema.Columns]:
+        extra: schema.Columns = dict.fromkeys(("department", "package_size", "manufacturer_id"), pl.String())
         users = pl.scan_parquet(self.folder / "demographics.parquet", glob=False).collect_schema()
-        return {"items": schema.CLEAN_ITEMS | extra,
-                "users": {"user_id": pl.String()} | {n: t for n, t in users.items() if n != "household_id"}}
+        return {"items": {**schema.CLEAN_ITEMS, **extra},
+                "users": {"user_id": pl.String(), **{n: t for n, t in users.items() if n != "household_id"}}}
 
     def _between(self, first: date, last: date) -> pl.DataFrame:
         """RAW_EVENTS plus `day`, sorted by timestamp, event type and event_id."""
@@ -240,7 +240,7 @@ class CompleteJourney(Shop):
 
 def _quick(config: ShopConfig) -> ShopConfig:
     segments = tuple(s for s in config.segments if s.name in QUICK_SEGMENTS) or config.segments
-    names = {one.name for one in (*segments, *config.families)}
+    names = {*(one.name for one in segments), *(one.name for one in config.families)}
     return config.model_copy(update={
         "first_day": max(QUICK_FIRST_DAY, config.first_day or QUICK_FIRST_DAY), "segments": segments,
         "segment_order": tuple(name for name in config.segment_order if name in names)})

@@ -20,7 +20,7 @@ import polars as pl
 from recsys_core.ingestion import open_shop
 
 ROOT = Path(__file__).resolve().parents[2]
-ROUNDS = 3
+ROUNDS = 2
 
 
 def rows_per_second(name: str) -> float:
@@ -62,7 +62,7 @@ def earlier_checkout(commit: str) -> Iterator[Path | None]:
 
 
 def interleaved(before: Path, shop: str, rounds: int = ROUNDS) -> tuple[float, float]:
-    """Median rows per second before and now, measured in turns in processes of their own."""
+    """Middle rows per second before and now, measured in turns in processes of their own."""
     found: dict[Path, list[float]] = {before: [], ROOT: []}
     for at in range(rounds):
         for place in (before, ROOT) if at % 2 == 0 else (ROOT, before):

@@ -146,12 +146,18 @@ def has_regular_quotes(body: bytes, separator: str, quote: str | None) -> bool:
 
 def _swallows_records(body: bytes, quotes: Positions, separator: str, quote: str) -> bool:
     """Some quoted stretch spans lines that look like records of this table."""
-    ends = np.flatnonzero(np.frombuffer(body, np.uint8) == LINE)
+    raw = np.frombuffer(body, np.uint8)
+    ends = np.flatnonzero(raw == LINE)
     inside = np.searchsorted(quotes, ends) % 2 == 1
     if not inside.any():
         return False
     bounds = ends[~inside]
-    for at in np.unique(np.searchsorted(bounds, ends[inside])):  # records that hold a line end
+    first = body[:int(bounds[0]) if len(bounds) else len(body)].decode("utf-8", "replace")
+    fewest = len(split_record(first, separator, quote).fields) - 1
+    # Only a line with as many separators as a record has can look like one: most texts over several lines hold none such.
+    separators = np.searchsorted(np.flatnonzero(raw == ord(separator)), np.concatenate([[0], ends, [len(body)]]))
+    suspects = ends[inside & (np.diff(separators)[1:] >= fewest)]
+    for at in np.unique(np.searchsorted(bounds, suspects)):
         start = 0 if at == 0 else int(bounds[at - 1]) + 1
         stop = int(bounds[at]) if at < len(bounds) else len(body)
         if looks_swallowed(body[start:stop].decode("utf-8", "replace").rstrip("\r"), separator, quote):

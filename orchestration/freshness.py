@@ -44,7 +44,7 @@ class Stage:
 
 
 STAGES = {
-    DAYS: Stage((), ("ingestion", "cleaning"),
+    DAYS: Stage((), ("reading", "ingestion", "cleaning"),
                 ("raw/raw_items.parquet", "raw/raw_users.parquet", "raw/raw_shelves.parquet",
                  "raw/raw_promotions.parquet", "clean/clean_items.parquet")),
     BASE: Stage(("clean/clean_events", "clean/clean_items.parquet", "raw/raw_users.parquet", "raw/raw_promotions.parquet"),
@@ -164,7 +164,8 @@ class Freshness:
 def drop_files(shop: Shop, day: date) -> list[Path]:
     """The files a day's events come from; none for the embedded shop, whose data never changes."""
     drops = getattr(shop, "drops", {})
-    return [drops[day]] if day in drops else getattr(shop, "event_files", [])
+    events = [drops[day]] if day in drops else getattr(shop, "event_files", [])
+    return [*events, *getattr(shop, "joined_files", [])]
 
 
 def changed_at(paths: Iterable[Path]) -> float:

@@ -48,6 +48,7 @@ class FolderShop(Shop):
         self.ledger = {}
         self.declared = Declared(config.delimiter, config.encoding)
         self.of_events = replace(self.declared, joins=joins_of(self.root, config))
+        self.joined_files = [join.path for join in self.of_events.joins]
         self.files: dict[str, list[Path]] = {}
         taken: list[Path] = []
         for table in CONTRACT:

@@ -83,16 +83,18 @@ def read_dialect(data: bytes, path: Path, delimiter: str | None = None) -> Diale
 
 
 def _separator(sample: list[str], usual: str) -> str:
-    """The usual one unless another splits the header and agrees better with the rows."""
+    """The usual one unless another splits the header and agrees better with the rows, or splits both into more fields."""
     if not sample:
         return usual
-    scores = {}
+    scores, exact = {}, {}
     for candidate in dict.fromkeys((usual, *SEPARATORS)):
         width = len(split_record(sample[0], candidate, '"').fields)
         widths = [len(split_record(line.rstrip("\r"), candidate, '"').fields) for line in sample[1:]]
         agree = sum(found in (width, width + 1) for found in widths)
         scores[candidate] = (width > 1, agree >= 0.5 * len(widths), width if width > 1 else 0)
-    if scores[usual][0] and scores[usual][1]:
+        if width > 1 and widths and all(found == width for found in widths):
+            exact[candidate] = width
+    if scores[usual][0] and scores[usual][1] and max(exact.values(), default=0) <= scores[usual][2]:
         return usual
     best = max(scores, key=lambda candidate: (scores[candidate], candidate == usual))
     return best if scores[best][0] and (scores[best][1] or not scores[usual][0]) else usual

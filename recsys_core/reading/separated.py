@@ -151,6 +151,9 @@ class _Lines:
                 if len(fields) == width and not looks_swallowed(whole, separator, quote):
                     return fields, used, ""
                 break
+        alone = text.split(separator)
+        if len(alone) == width and text.count(quote) % 2 == 0:
+            return alone, 1, ""  # `"7" pipe`: a text that begins with a quoted word
         return None, 1, "unbalanced quotes"
 
 

@@ -35,7 +35,7 @@ def read(tmp_path, data, name="x.csv", **declared):
     ('1,"5 pipe\n2,x\n3,"6 pipe\n', ["x"], 2),
     ('1,"a\nb, c"\n2,x\n', ["a\nb, c", "x"], 0),                            # a text of two lines stays one
     ('1,"a\n\n\nb"\n2,6" x\n', ["a\n\n\nb", '6" x'], 0),
-    ('1,"a\nb"\n2,"c\nd', ["a\nb"], 2),
+    ('1,"a\nb"\n2,"c\nd', ["a\nb"], 2), ('1,"7" pipe\n2,"x" y "z" w\n', ['"7" pipe', '"x" y "z" w'], 0),
     (r'1,"5\" pipe"' + "\n2,x\n", ['5" pipe', "x"], 0),
     (r'1,"5\" pipe, red"' + "\n2,x\n", ['5" pipe, red', "x"], 0),
     (r'1,"C:\dir\"' + "\n2,x\n", ["C:\\dir\\", "x"], 0),
@@ -70,6 +70,12 @@ def test_spellings_of_one_table(tmp_path, name, data):
     assert found.rows.columns == ["id", "title", "price"] and found.rows.rows() == ROWS
     assert columns_of(tmp_path / name) == ["id", "title", "price"]
     assert read_head(tmp_path / name).rows() == ROWS
+
+
+def test_a_separator_that_splits_more_wins_where_every_row_agrees(tmp_path):
+    found = read(tmp_path, "id;title;note, long\n1;a, b;x\n2;c, d;y\n")
+    assert found.rows.columns == ["id", "title", "note, long"] and found.rows["title"].to_list() == ["a, b", "c, d"]
+    assert read(tmp_path, "id,tags\n1,a;b;c\n2,d\n").rows["tags"].to_list() == ["a;b;c", "d"]
 
 
 def test_archives(tmp_path):

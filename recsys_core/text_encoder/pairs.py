@@ -18,7 +18,6 @@ import polars as pl
 import scipy.sparse as sp
 from pydantic import BaseModel, Field
 
-from recsys_core.errors import DataError
 from recsys_core.interactions import Interactions
 from recsys_core.schema import CATEGORY_SEPARATOR
 
@@ -108,8 +107,8 @@ def make_pairs(interactions: Interactions, items: pl.DataFrame, before: int, con
         before: seconds since the epoch; only earlier events are used.
         queries: search clicks or judged matches, columns query and item_id, already cut to what was known at `before`.
 
-    Raises:
-        DataError: if nothing of any kind can be paired.
+    Returns:
+        the pairs; none where no user came back, and no category, brand or query names an item.
     """
     texts, text_of_item = np.unique(items["text"].fill_null("").to_numpy().astype(object),
                                     return_inverse=True)
@@ -122,11 +121,7 @@ def make_pairs(interactions: Interactions, items: pl.DataFrame, before: int, con
         parts.append(_named(asked, text_of_item, config.query, 2, rng))
     for name, part in zip(PAIR_KINDS, parts, strict=False):
         log.info("%s: %d training pairs of %d known", name, len(part.positive), len(part.known_positive))
-    pairs = _join(texts.tolist(), parts)
-    if not len(pairs):
-        raise DataError("training pairs", "no user came back, and no category, brand or query names an item",
-                        "give more days of events, or items with categories")
-    return pairs
+    return _join(texts.tolist(), parts)
 
 
 @dataclass(frozen=True)

@@ -341,3 +341,12 @@ def test_adapting_to_a_page_orders_the_page(bundle, caplog):
 def test_a_page_without_shots_stays_with_the_base(bundle, taken, page, reason):
     adapter = bundle.adapt([{"item_id": item} for item in taken], page=page)
     assert reason in bundle.recommend([], adapter=adapter)[0].fallback
+
+
+def test_times_without_a_zone_are_new_york_s(bundle):
+    """The tiny shop's zone; 10:00 there is 15:00 UTC."""
+    history = [{"item_id": "k0", "timestamp": datetime(2024, 3, 5, 10)}]
+    assert bundle.recommend(history, at="2024-03-05T15:00:00Z").fallback is None
+    assert "lie after the request" in bundle.recommend(history, at="2024-03-05T14:59:00Z").fallback
+    assert "lie after the request" in bundle.recommend(history, at="2024-03-05T09:59:00").fallback
+    assert bundle.recommend(["k0"], segment="easter", at="2024-04-01T23:59:00").fallback is None  # its last local evening

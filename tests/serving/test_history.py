@@ -1,6 +1,8 @@
 from datetime import UTC, date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from recsys_core.errors import RequestError
@@ -52,12 +54,31 @@ def test_the_same_shopper_looks_the_same_as_in_training():
         assert getattr(found, name).dtype == getattr(wanted, name).dtype, name
 
 
+def test_a_time_without_a_zone_is_the_shops_as_in_its_files():
+    berlin = ZoneInfo("Europe/Berlin")
+
+    def utc(text: str) -> str:
+        found = {to_seconds(value, berlin) for value in (text, datetime.fromisoformat(text), np.datetime64(text))}
+        return datetime.fromtimestamp(found.pop(), UTC).strftime("%d %H:%M") if len(found) == 1 else str(found)
+
+    assert (utc("2024-07-01T10:00"), utc("2024-01-01T10:00")) == ("01 08:00", "01 09:00")
+    assert utc("2024-10-27T02:30") == "27 00:30"  # happens twice: the earlier
+    assert utc("2024-03-31T02:30") == "31 01:30"  # never happens: 03:30, as far after the change
+    assert to_seconds(date(2024, 7, 1), berlin) == to_seconds("2024-06-30T22:00Z")
+    assert to_seconds("2024-07-01T10:00+00:00", berlin) == to_seconds("2024-07-01T10:00Z")
+
+
 def test_times_in_many_forms():
     moment = datetime(2024, 3, 1, 12, tzinfo=UTC)
     for value in (moment, moment.replace(tzinfo=None), "2024-03-01T12:00:00", "2024-03-01T13:00:00+01:00",
                   moment.timestamp(), int(moment.timestamp())):
         assert to_seconds(value) == moment.timestamp()
     assert to_seconds(date(2024, 3, 1)) == moment.timestamp() - 43_200
+    for value in (np.datetime64("2024-03-01T12:00"), " 2024-03-01T12:00 ", pd.Timestamp(moment), np.int64(moment.timestamp())):
+        assert to_seconds(value) == moment.timestamp()
+    for value in (True, None, np.datetime64("NaT"), pd.NaT, datetime.min, datetime.max, date.max, -1e11, 1 << 400):
+        with pytest.raises(RequestError):
+            to_seconds(value)
     for value in ("", "soon", float("nan"), float("inf"), [], 1e20):
         with pytest.raises(RequestError):
             to_seconds(value)

@@ -143,10 +143,10 @@ class FolderShop(Shop):
             names = columns_of(path, self.of_events)
             theirs = match_columns(names, "events", self.config, str(path))["timestamp"] if names else None
             values = read_column(path, theirs, self.of_events) if theirs else None
-            if values is None:
-                found |= set(self._events_of_files[0]["day"].unique())
+            moments = None if values is None else read_moments(values, self.config, str(path))
+            if values is None or moments is None or moments.null_count() > values.null_count():
+                found |= set(self._events_of_files[0]["day"].unique())  # a broken row may hold anything in that column
                 break
-            moments = read_moments(values, self.config, str(path))
             found |= set(pl.DataFrame({"timestamp": moments}).select(self._plausible_day().unique()).to_series())
         days = sorted(day for day in found if day is not None)
         if not days:

@@ -77,3 +77,9 @@ def test_many_rejects_are_told(tmp_path, caplog):
     shop = open_shop(small_shop(tmp_path, {"events/2024-01-01.csv": "\n".join([HEADER, *rows])}))
     assert next(shop.events()).rejects.height == 1
     assert "1 of 10 records set aside (10.0%), e.g. line 11: 1 fields instead of 4: 'broken'" in caplog.text
+
+
+def test_a_broken_row_does_not_change_how_a_column_is_read(tmp_path):
+    rows = ["u,1,20240201,view", "a,b,c,d,e,f", "u,1,20240202,view"]
+    shop = open_shop(small_shop(tmp_path, {"events.csv": "\n".join([HEADER, *rows])}))
+    assert shop.days() == [date(2024, 2, 1), date(2024, 2, 2)]

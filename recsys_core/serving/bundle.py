@@ -152,6 +152,8 @@ class Bundle:
             for row, values in enumerate(block, start):
                 top = top_rows(values, k, self.parts.ties)
                 ids[row, :len(top)], scores[row, :len(top)] = names[top], values[top]
+        if k and (empty := int((ids[:, 0] == PAD_ITEM).sum())):
+            log.warning("%d of %d rows have nothing to answer with; recommend says why", empty, len(ids))
         return ids.astype(str), scores
 
     def score_batches(self, histories: Sequence[Sequence[Event] | None], segment: str | None = None,

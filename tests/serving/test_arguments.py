@@ -179,6 +179,11 @@ def test_an_empty_answer_says_why(bundle, caplog, given, reason):
     assert bundle.recommend(["k0"]).fallback is None
 
 
+def test_empty_rows_of_a_batch_are_counted(bundle, caplog):
+    names, _ = bundle.recommend_batch([["k0", "g3"], ["t0"]], k=3, shelf="window", exclude_seen=True)
+    assert names[0].tolist() == [""] * 3 and "1 of 2 rows have nothing to answer with" in caplog.text
+
+
 def test_one_time_too_few_is_said(bundle):
     history = [{"item_id": "k0", "timestamp": "2024-03-01T10:00:00"}, {"item_id": "t0"}]
     assert bundle.recommend(history, at="2024-01-01").fallback == "times ignored: 1 of 2 events has none"

@@ -9,10 +9,13 @@ from __future__ import annotations
 import logging
 import os
 from collections import Counter
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from benchmarks.doors import asking
 from benchmarks.doors.cases import cases_right
+from benchmarks.doors.chain import planted_home
 from benchmarks.doors.faults import number_of_faults
 from benchmarks.doors.fuzzing import foreign_exceptions
 from benchmarks.doors.hashes import shop_hashes
@@ -21,6 +24,7 @@ from benchmarks.doors.layouts import layouts_understood
 from benchmarks.doors.speed import earlier_checkout, interleaved, large_shop
 from benchmarks.record import ROOT, Bar, show, versions, write_results
 from recsys_core.artefacts import read_json
+from recsys_core.serving import Bundle
 
 log = logging.getLogger(__name__)
 
@@ -34,11 +38,14 @@ def main() -> None:
     log.setLevel(logging.INFO)
     bars: list[Bar] = []
     tables: dict[str, Rows] = {}
-    for measure in (_dirty, _fuzzed, _layouts, _cases, _hashes, _speed):
-        log.info("measuring%s", measure.__name__.replace("_", " "))
-        found, shown = measure()
-        bars += found
-        tables |= shown
+    with TemporaryDirectory() as place:
+        log.info("a planted shop goes through the chain")
+        home = planted_home(Path(place))
+        for measure in (_dirty, partial(_fuzzed, home), _layouts, partial(_cases, home), _hashes, _speed):
+            log.info("measuring %s", getattr(measure, "func", measure).__name__.strip("_"))
+            found, shown = measure()
+            bars += found
+            tables |= shown
     path = write_results(NAME, bars, seed=SEED, settings={"shops": SHOPS, "inputs": INPUTS, "rows": ROWS, "before": BEFORE},
                          peers=versions(["polars", "duckdb"]), tables=tables)
     print(show(path))
@@ -58,10 +65,12 @@ def _examples(found: list[Outcome]) -> list[str]:
     return [f"{'+'.join(one.faults)}: {one.wrong[0]}" for one in found if one.wrong][:3]
 
 
-def _fuzzed() -> tuple[list[Bar], dict[str, Rows]]:
+def _fuzzed(home: Path) -> tuple[list[Bar], dict[str, Rows]]:
     foreign, loaded, wrapped = foreign_exceptions(INPUTS, SEED)
-    note = f"{loaded} of {INPUTS} damaged shops load, {wrapped} refused by the last resort; {'; '.join(foreign[:3]) or 'none'}"
-    return [Bar("door.foreign_exceptions_loading", float(len(foreign)), "==", 0, n=INPUTS, note=note)], {}
+    asked, answered = asking.foreign_exceptions(Bundle.load(home / "bundle"), INPUTS, SEED)
+    note = (f"{loaded} of {INPUTS} damaged shops load, {wrapped} refused by the last resort; {answered} of {INPUTS} requests are "
+            f"answered; {'; '.join((foreign + asked)[:3]) or 'none'}")
+    return [Bar("door.foreign_exceptions", float(len(foreign) + len(asked)), "==", 0, n=2 * INPUTS, note=note)], {}
 
 
 def _layouts() -> tuple[list[Bar], dict[str, Rows]]:
@@ -71,8 +80,8 @@ def _layouts() -> tuple[list[Bar], dict[str, Rows]]:
         "Layouts": [{"layout": name, "wrong": wrong[:100] or None} for name, wrong in found.items()]}
 
 
-def _cases() -> tuple[list[Bar], dict[str, Rows]]:
-    found = cases_right()
+def _cases(home: Path) -> tuple[list[Bar], dict[str, Rows]]:
+    found = cases_right(home)
     if not found:
         return [Bar("door.cases_right", None, "==", 0, note="CASES names no folder of cases")], {}
     right = sum(not wrong for wrong in found.values())

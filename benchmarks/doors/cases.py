@@ -14,6 +14,7 @@ from tempfile import TemporaryDirectory
 
 import polars as pl
 
+from benchmarks.doors.serving_cases import serving_checks
 from recsys_core.cleaning import CleaningConfig, clean_days, clean_items
 from recsys_core.errors import RecsysError
 from recsys_core.ingestion import open_shop
@@ -111,17 +112,19 @@ READING: dict[str, Check] = {
     "63-decimal-comma-mixed": lambda folder: _is(open_shop(folder).items()["price"].to_list(), [12.5, 8.0, 1299.0, 12.5]),
     "69-inch-mark-smallest": lambda folder: _is(open_shop(folder).items()["title"].to_list(), ['5" pipe', '6" pipe', "plain"]),
 }
-# Those that serving and orchestration decide; the key is the folder's name.
-SERVING: dict[str, Check] = {}
 
 
-def cases_right() -> dict[str, str]:
-    """Case → "" or what is wrong, of every case that the folder named by CASES holds and this module knows."""
+def cases_right(home: Path) -> dict[str, str]:
+    """Case → "" or what is wrong, of every case that the folder named by CASES holds and that is known here.
+
+    Args:
+        home: of a finished cycle, see `serving_cases`.
+    """
     root = os.environ.get("CASES")
     if not root:
         return {}
     found = {}
-    for name, check in {**READING, **SERVING}.items():
+    for name, check in {**READING, **serving_checks(home)}.items():
         source = Path(root) / name
         if not source.is_dir():
             continue

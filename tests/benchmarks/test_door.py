@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from benchmarks.doors.cases import READING, SERVING, cases_right
+from benchmarks.doors.cases import READING, cases_right
 from benchmarks.doors.faults import PARTS, dirty_shop, number_of_faults
 from benchmarks.doors.fuzzing import foreign_exceptions
 from benchmarks.doors.holding import outcomes
+from benchmarks.doors.serving_cases import SERVING
 
 
 def test_planted_dirt_is_read_right_or_set_aside():
@@ -25,7 +26,7 @@ def test_damaged_shops_raise_only_errors_of_ours():
 
 def test_cases_lie_where_the_environment_says(tmp_path, monkeypatch):
     monkeypatch.delenv("CASES", raising=False)
-    assert cases_right() == {}
+    assert cases_right(tmp_path) == {}
     monkeypatch.setenv("CASES", str(tmp_path))
     (tmp_path / "18-semicolon").mkdir()
-    assert "no events file" in cases_right()["18-semicolon"] and not set(READING) & set(SERVING)
+    assert "no events file" in cases_right(tmp_path)["18-semicolon"] and not set(READING) & set(SERVING)

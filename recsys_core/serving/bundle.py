@@ -46,6 +46,8 @@ class Bundle:
     def load(cls, folder: str | Path) -> Bundle:
         """Verify a bundle's files, then read them.
 
+        A child process answers with what its parent loaded. It cannot load once its parent has used Polars: load first.
+
         Raises:
             BundleError: no folder; missing, extra, changed, truncated or pickled files; another format.
             AdapterError: an adapter made for another base.

@@ -26,7 +26,6 @@ COMMA_DECIMAL = r"^-?(?:\d*,(?:\d{1,2}|\d{4,})|0\d*,\d+|\d{4,},\d{3}|\d{1,3}(?:\
 POINT_DECIMAL = r"^-?(?:\d*\.(?:\d{1,2}|\d{4,})|0\d*\.\d+|\d{4,}\.\d{3}|\d{1,3}(?:,\d{3})+\.\d+|\d{1,3}(?:,\d{3}){2,})$"
 EITHER = r"^-?[1-9]\d{0,2}[.,]\d{3}$"  # 12,500 is twelve and a half to some and twelve thousand to others
 RANGE = r"^\d+(?:[.,]\d+)?\s*(?:-|–|—|to|bis)\s*[$€£¥]?\s*\d+(?:[.,]\d+)?$"
-INTEGRAL_FLOAT = r"^-?\d+\.0+$"
 NUMERIC = r"^-?\d+(\.0+)?$"
 NUMPY_LIST = re.compile(r"^\[\s*'[^']*'(?:\s+'[^']*')+\s*\]$")
 

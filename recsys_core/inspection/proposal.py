@@ -12,8 +12,6 @@ import polars as pl
 from recsys_core.inspection.roles import DERIVED, EVENT_COLUMNS, ITEM_COLUMNS, event_type_of, match
 from recsys_core.schema import EVENT_TYPES
 
-KEYS = ("user_id", "item_id", "timestamp", "position")
-
 
 @dataclass(frozen=True)
 class Sample:

@@ -5,7 +5,6 @@ Shapes: N items, M distinct item texts, d vector dimensions, E events, n queries
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -59,11 +58,6 @@ class Catalogue:
         return texts
 
     @cached_property
-    def text_keys(self) -> np.ndarray:
-        """int64 [M]: `text_key` of every text."""
-        return np.array([text_key(text) for text in self.texts], np.int64)
-
-    @cached_property
     def groups(self) -> list[tuple[str, np.ndarray, list[str]]]:
         """What items have in common: each level of the category path (its whole prefix), and the brand.
 
@@ -91,15 +85,6 @@ class Catalogue:
         """"<level>|<value>" → (position in `groups`, the value's code)."""
         return {f"{name}|{value}": (level, code) for level, (name, _, values) in enumerate(self.groups)
                 for code, value in enumerate(values)}
-
-
-def text_key(text: str) -> int:
-    """A stable signed 64-bit key of a text (first 8 bytes of its SHA-256).
-
-    >>> text_key("milk")
-    -756613325623188088
-    """
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "little", signed=True)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 
 from recsys_core.adaptation.adapter import Adapter, check_lock
 from recsys_core.errors import AdapterError
-from recsys_core.interactions.arrays import Catalogue, text_key
+from recsys_core.interactions.arrays import Catalogue
 from tests.adaptation.planted import LOCK, make_catalogue, word_vectors
 
 SHOP = make_catalogue()
@@ -150,7 +150,6 @@ def test_a_level_speaks_for_its_other_values_but_not_for_items_without_one():
     assert some.parts(later)["segment_groups"].tolist() == [1, -2, -2, 0]
 
 
-def test_the_catalogue_keeps_its_texts_and_keys_in_row_order():
+def test_the_catalogue_keeps_its_texts_in_row_order():
     assert SHOP.texts == SHOP.items["text"].unique().sort().to_list()
-    assert SHOP.text_keys.tolist() == [text_key(text) for text in SHOP.texts]
     assert SHOP.group_codes["brand|zen"] == (1, 1)

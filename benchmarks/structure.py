@@ -9,9 +9,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "recsys_core"
-FLOORS = ("errors", "artefacts", "schema", "words", "reading", "ingestion", "cleaning", "inspection", "features", "interactions",
-          "metrics", "text_encoder", "base_model", "adaptation", "promotions", "evaluation", "report", "serving", "distillation",
-          "deployment")
+FLOORS = (
+    "errors", "artefacts", "schema", "words",
+    "reading", "ingestion", "cleaning", "inspection", "features", "interactions",
+    "metrics",
+    "text_encoder", "base_model", "adaptation", "promotions",
+    "evaluation", "report",
+    "serving",
+    "distillation", "deployment",
+    "cli",
+)
 HOUSES = ("recsys_core", "expectations", "assets", "orchestration")  # from the ground up
 
 

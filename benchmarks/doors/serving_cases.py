@@ -81,7 +81,7 @@ def _evaluate(rows: pl.DataFrame, *words: str) -> Check:
     def check(folder: Path, home: Path) -> str:
         with TemporaryDirectory() as place:
             rows.write_parquet(Path(place, "test.parquet"))
-            done = run("-m", "recsys_core.serving.cli", "evaluate", "--bundle", str(home / "bundle"), "--test",
+            done = run("-m", "recsys_core.cli.main", "evaluate", "--bundle", str(home / "bundle"), "--test",
                        str(Path(place, "test.parquet")))
         missing = [word for word in words if word not in done.stderr]
         return _line(done.stderr, done.returncode) or (f"{done.stderr!r} lacks {missing}" if missing else done.stdout[:100])
@@ -147,7 +147,7 @@ def _forks(folder: Path, home: Path) -> str:
 
 
 def _stdout(folder: Path, home: Path) -> str:
-    ask = ("-m", "recsys_core.serving.cli", "recommend", "--bundle", str(home / "bundle"), "-k", "60")
+    ask = ("-m", "recsys_core.cli.main", "recommend", "--bundle", str(home / "bundle"), "-k", "60")
     plain = run(*ask, PYTHONIOENCODING="ascii")
     closed = run("-c", CLOSED, *ask)
     return (plain.stderr or "" if plain.returncode else "") or (closed.stderr if closed.returncode else "")

@@ -1,8 +1,9 @@
 from .adapt import REQUEST_CONFIG
 from .answers import Recommendation
 from .bundle import Bundle
+from .evaluate import evaluate_bundle
 from .files import CLICK, GOLDEN, ITEMS, PROMOTIONS, RANKER, SEGMENTS, SHELVES, STUDENT, USERS, VECTORS, family_folder, open_parts
-from .golden import record_golden
+from .golden import record_golden, self_test
 from .lexical import build_lexical
 from .routing import Route
 from .search import SearchConfig
@@ -14,5 +15,5 @@ __all__ = [
     "CLICK", "FORMAT", "GOLDEN", "ITEMS", "MANIFEST", "NEW_ARRIVALS", "PROMOTIONS", "RANKER", "REQUEST_CONFIG", "SEGMENTS",
     "SHELF_COLUMNS", "SHELVES", "STUDENT", "STUDENT_FORMAT", "STUDENT_MODEL", "STUDENT_SETTINGS", "STUDENT_TOKENIZER",
     "USERS", "VECTORS", "Bundle", "OnnxEncoder", "Recommendation", "Route", "SearchConfig", "build_lexical", "check_kind",
-    "family_folder", "list_files", "open_parts", "record_golden",
+    "evaluate_bundle", "family_folder", "list_files", "open_parts", "record_golden", "self_test",
 ]

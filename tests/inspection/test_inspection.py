@@ -7,10 +7,10 @@ import logging
 import pytest
 
 from benchmarks.doors.layouts import FILES, understood
+from recsys_core.cli.main import main
 from recsys_core.errors import ShopError
 from recsys_core.ingestion.opening import open_shop
 from recsys_core.inspection import inspect_shop
-from recsys_core.serving.cli import main
 from tests.ingestion.test_shop import GOOD, HEADER, small_shop
 
 

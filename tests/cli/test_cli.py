@@ -8,7 +8,7 @@ import sys
 import polars as pl
 import pytest
 
-from recsys_core.serving.cli import main
+from recsys_core.cli.main import main
 from tests.serving.tiny import use_word_encoder
 
 
@@ -98,7 +98,7 @@ def test_filters_on_text_are_read_as_text(bundle_folder, capsys, wanted):
 
 def recsys(bundle_folder, *arguments: str, encoding: str = "utf-8", reader: str = "cat") -> subprocess.CompletedProcess:
     """The command in a shell of its own, its output piped to a reader."""
-    script = ("from tests.serving import tiny; import pytest, sys; from recsys_core.serving.cli import main\n"
+    script = ("from tests.serving import tiny; import pytest, sys; from recsys_core.cli.main import main\n"
               "tiny.use_word_encoder(pytest.MonkeyPatch()); sys.exit(main(sys.argv[1:]))")
     command = shlex.join([sys.executable, "-c", script, arguments[0], "--bundle", str(bundle_folder), *arguments[1:]])
     return subprocess.run(["bash", "-o", "pipefail", "-c", f"{command} | {reader}"], capture_output=True, text=True,

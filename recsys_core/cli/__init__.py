@@ -1,0 +1,1 @@
+"""`recsys`: the command line, one module per kind of command."""

@@ -27,11 +27,14 @@ def evaluate_bundle(bundle: Bundle, test: pl.DataFrame, k: int = 10, segment: st
     """Rank the whole catalogue for every row and average; ties count at their expected rank.
 
     Args:
+        bundle: what is measured.
         test: `history` (list of item ids, or of dicts with item_id, event_type, timestamp; oldest first) and `target` (an
             id or a list of ids). A target that the catalogue does not hold, or that is excluded as seen, is a miss; how
             many ids are unknown is logged as a warning.
+        k: where the lists end.
         segment: as in `Bundle.recommend`, for every row. Requests are made now: a scene that has ended, like a segment
             that was refused, is measured as what is served, the base (with a warning).
+        exclude_seen: leave out the items of each history.
         context: as in `Bundle.recommend`, for every row.
         shelf: as in `Bundle.recommend`, for every row.
 

@@ -61,6 +61,9 @@ def record_golden(bundle: Bundle) -> list[dict[str, Any]]:
 def self_test(bundle: Bundle) -> list[str]:
     """Ask every golden request again.
 
+    Args:
+        bundle: with its golden.json.
+
     Returns:
         one phrase per request that is answered differently; empty: all is well.
     """

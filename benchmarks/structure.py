@@ -15,6 +15,7 @@ FLOORS = (
     "metrics",
     "text_encoder", "base_model", "adaptation", "promotions",
     "evaluation", "report",
+    "experiments",
     "serving",
     "distillation", "deployment",
     "cli",

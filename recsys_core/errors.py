@@ -43,3 +43,7 @@ class BundleError(RecsysError):
 
 class RequestError(RecsysError):
     """A request cannot be answered as asked: an empty query, a column that does not exist, a bad time."""
+
+
+class ExperimentError(RecsysError):
+    """An experiment's declaration or its logs make no sense."""

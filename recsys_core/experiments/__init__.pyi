@@ -1,4 +1,5 @@
 from .assignment import Assignment, Experiments
 from .interleaving import interleave
+from .report import report_experiment
 
-__all__ = ["Assignment", "Experiments", "interleave"]
+__all__ = ["Assignment", "Experiments", "interleave", "report_experiment"]

@@ -12,7 +12,7 @@ CORE = ROOT / "recsys_core"
 FLOORS = (
     "errors", "artefacts", "schema", "words",
     "reading", "ingestion", "cleaning", "inspection", "features", "interactions",
-    "metrics",
+    "metrics", "retrieval",
     "text_encoder", "base_model", "adaptation", "promotions",
     "evaluation", "report",
     "experiments",

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import polars as pl
 
 from recsys_core.base_model.sparse import Sparse
 from recsys_core.interactions import SECONDS_PER_DAY, Catalogue, Histories
@@ -107,8 +106,9 @@ def group_codes(catalogue: Catalogue, column: str) -> np.ndarray:
     """int32 [N]: the item's group by a column of the items table; 0 is "not known"."""
     if column not in catalogue.items.columns:
         return np.zeros(len(catalogue), np.int32)
-    values = catalogue.items[column].cast(pl.String)
-    return values.rank("dense").fill_null(0).to_numpy().astype(np.int32)
+    values = catalogue.items[column].to_list()
+    code_of = {value: code for code, value in enumerate(sorted({value for value in values if value is not None}, key=str), 1)}
+    return np.array([code_of.get(value, 0) for value in values], np.int32)
 
 
 class Evidence:

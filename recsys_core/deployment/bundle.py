@@ -23,6 +23,7 @@ from recsys_core.deployment.manifest import write_manifest
 from recsys_core.errors import BundleError
 from recsys_core.interactions import KNOTS, Catalogue, audience_of
 from recsys_core.promotions import PromotionWeights
+from recsys_core.retrieval import build_lexical
 from recsys_core.schema import POSITIVE_EVENTS
 from recsys_core.serving import (
     CLICK,
@@ -39,7 +40,6 @@ from recsys_core.serving import (
     Bundle,
     Route,
     SearchConfig,
-    build_lexical,
     family_folder,
     open_parts,
     record_golden,

@@ -64,20 +64,22 @@ class Catalogue:
         Per level (name, codes int32 [N] with −1 where the item has none, the sorted values), coarse
         levels first; levels with fewer than two values are left out.
         """
-        levels: list[tuple[str, pl.Series]] = []
-        paths = self.items["category"].str.split(CATEGORY_SEPARATOR)
-        deepest = int(paths.list.len().drop_nulls().to_numpy().max(initial=0))
-        for level in range(1, min(deepest, MAX_CATEGORY_LEVELS) + 1):
-            prefix = pl.when(pl.col("path").list.len() >= level).then(
-                pl.col("path").list.head(level).list.join(CATEGORY_SEPARATOR))
-            levels.append((f"category_{level}", paths.to_frame("path").select(prefix).to_series()))
+        # Plain Python over the distinct values: a forked worker that learns of new items makes the groups again.
+        paths = {path: path.split(CATEGORY_SEPARATOR) for path in set(self.items["category"].to_list()) if path is not None}
+        deepest = min(max(map(len, paths.values()), default=0), MAX_CATEGORY_LEVELS)
+        levels: list[tuple[str, str, dict[str, str]]] = [
+            (f"category_{level}", "category", {path: CATEGORY_SEPARATOR.join(parts[:level])
+                                               for path, parts in paths.items() if len(parts) >= level})
+            for level in range(1, deepest + 1)]
+        brands = {brand: brand for brand in self.items["brand"].to_list() if brand is not None}
         found = []
-        for name, column in [*levels, ("brand", self.items["brand"])]:
-            values = column.drop_nulls().unique().sort()
-            rows = pl.DataFrame({"value": values, "code": np.arange(len(values), dtype=np.int32)})
-            codes = column.to_frame("value").join(rows, on="value", how="left", maintain_order="left")
+        for name, column, value_of in [*levels, ("brand", "brand", brands)]:
+            values = sorted(set(value_of.values()))
             if len(values) > 1:
-                found.append((name, codes["code"].fill_null(-1).to_numpy(), values.to_list()))
+                code_of = {value: code for code, value in enumerate(values)}
+                known = {text: code_of[value] for text, value in value_of.items()}
+                codes = [known.get(text, -1) for text in self.items[column].to_list()]
+                found.append((name, np.array(codes, np.int32), values))
         return found
 
     @cached_property

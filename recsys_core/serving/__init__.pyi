@@ -4,7 +4,6 @@ from .bundle import Bundle
 from .evaluate import evaluate_bundle
 from .files import CLICK, GOLDEN, ITEMS, PROMOTIONS, RANKER, SEGMENTS, SHELVES, STUDENT, USERS, VECTORS, family_folder, open_parts
 from .golden import record_golden, self_test
-from .lexical import build_lexical
 from .routing import Route
 from .search import SearchConfig
 from .shelves import NEW_ARRIVALS, SHELF_COLUMNS
@@ -14,6 +13,6 @@ from .verification import FORMAT, MANIFEST, check_kind, list_files
 __all__ = [
     "CLICK", "FORMAT", "GOLDEN", "ITEMS", "MANIFEST", "NEW_ARRIVALS", "PROMOTIONS", "RANKER", "REQUEST_CONFIG", "SEGMENTS",
     "SHELF_COLUMNS", "SHELVES", "STUDENT", "STUDENT_FORMAT", "STUDENT_MODEL", "STUDENT_SETTINGS", "STUDENT_TOKENIZER",
-    "USERS", "VECTORS", "Bundle", "OnnxEncoder", "Recommendation", "Route", "SearchConfig", "build_lexical", "check_kind",
+    "USERS", "VECTORS", "Bundle", "OnnxEncoder", "Recommendation", "Route", "SearchConfig", "check_kind",
     "evaluate_bundle", "family_folder", "list_files", "open_parts", "record_golden", "self_test",
 ]

@@ -17,6 +17,7 @@ import numpy as np
 from recsys_core.adaptation import Adapter
 from recsys_core.interactions import Catalogue
 from recsys_core.metrics import top_rows
+from recsys_core.retrieval import best_items
 from recsys_core.schema import PAD_ITEM, PAD_SCORE
 from recsys_core.serving.adapt import adapt_to_clicks, adapt_to_page, taken_rows
 from recsys_core.serving.answers import Recommendation, Recommendations
@@ -25,7 +26,7 @@ from recsys_core.serving.click import click_odds
 from recsys_core.serving.files import BundleParts, read_parts
 from recsys_core.serving.history import join_histories
 from recsys_core.serving.request import Event, Request, understand
-from recsys_core.serving.scores import add_offsets, exclude, history_scores, search_parts, total
+from recsys_core.serving.scores import add_offsets, exclude, history_scores, match
 
 if TYPE_CHECKING:
     import polars as pl
@@ -130,7 +131,7 @@ class Bundle:
         rows = self._best(scores, request, k, seen)
         reasons = dict(zip(self.parts.ranker.part_names, weighed.explain(rows[None])[0].T, strict=True))
         reasons |= {name: part[rows] for name, part in request.offsets.items()}
-        return self._answers(rows, scores, reasons, request, notes)
+        return self._answers(rows, scores[rows], reasons, request, notes)
 
     def recommend_batch(self, histories: Sequence[Sequence[Event] | None], k: int = 10, segment: str | None = None,
                         exclude_seen: bool = False, context: Mapping[str, Any] | None = None, shelf: str | None = None
@@ -194,11 +195,10 @@ class Bundle:
         k = read_k(k)
         request = understand(self.parts, history, user_id=user_id, at=at, segment=segment,
                              candidates=candidates, filters=filters, adapter=adapter, context=context, shelf=shelf)
-        parts, note = search_parts(self.parts, query, request)
-        scores = total(parts)
-        rows = self._best(scores, request, k)
-        reasons = {name: part[rows] for name, part in parts.items()}
-        return self._answers(rows, scores, reasons, request, (note,) if note else ())
+        found = match(self.parts, query, request)
+        rows, scores = best_items(found.texts, None, found.standing, self.parts.items_of, k, self.parts.ties, request.allowed)
+        reasons = found.reasons(rows, self.catalogue.text_of_item[rows])
+        return self._answers(rows, scores, reasons, request, (found.note,) if found.note else ())
 
     def click_probability(self, items: Sequence[str], history: Sequence[Event] | None = None,
                           query: str | None = None, user_id: str | None = None, at: Any = None,
@@ -222,8 +222,11 @@ class Bundle:
         rows = np.array([self.catalogue.row_of.get(item, -1) for item in ids], np.int64)
         if self.parts.click is not None and query is None:
             return click_odds(self.parts.click, self.parts, request, ids, rows).tolist()
-        scores = history_scores(self.parts, [request])[0] if query is None \
-            else total(search_parts(self.parts, query, request)[0])
+        if query is None:
+            scores = history_scores(self.parts, [request])[0]
+        else:
+            found = match(self.parts, query, request)
+            scores = found.texts[self.catalogue.text_of_item] + found.standing.items
         shares = np.exp((scores - scores.max()).astype(np.float64))
         shares /= shares.sum()
         return np.where(rows >= 0, shares[rows], 1.0 / len(shares)).tolist()
@@ -267,8 +270,9 @@ class Bundle:
         fallback = "; ".join(request.notes + notes) or None
         if not len(rows):
             log.warning("nothing to answer with: %s", fallback)
-        names = self.catalogue.item_ids
-        return Recommendations([Recommendation(names[row], float(scores[row]),
-                                               {name: float(part[at]) for name, part in reasons.items() if part[at]},
-                                               request.segment, fallback)
-                                for at, row in enumerate(rows)], fallback)
+        names, by_part = self.catalogue.item_ids, list(reasons)
+        columns = zip(*(part.tolist() for part in reasons.values()), strict=True) if reasons else ((),) * len(rows)
+        return Recommendations([
+            Recommendation(names[row], score, {name: value for name, value in zip(by_part, values, strict=True) if value},
+                           request.segment, fallback)
+            for row, score, values in zip(rows.tolist(), scores.tolist(), columns, strict=True)], fallback)

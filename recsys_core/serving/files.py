@@ -22,11 +22,12 @@ from pydantic import ValidationError
 from recsys_core.adaptation import Adapter, Prior, prepare
 from recsys_core.artefacts import read_json
 from recsys_core.errors import BundleError
-from recsys_core.interactions import Catalogue
+from recsys_core.interactions import KNOTS, Catalogue
 from recsys_core.metrics import tie_ranks
+from recsys_core.retrieval import ItemsOfTexts, LexicalIndex
 from recsys_core.serving.arguments import show
 from recsys_core.serving.filters import ItemColumns
-from recsys_core.serving.lexical import LexicalIndex
+from recsys_core.serving.offsets import Offsets, scaled
 from recsys_core.serving.routing import Route, Router
 from recsys_core.serving.search import EncodesQueries, SearchConfig
 from recsys_core.serving.shelves import Shelves
@@ -48,7 +49,7 @@ STUDENT = "student"
 FAMILIES = "families"
 CLICK = "click"
 PROMOTIONS = "promotions"
-LOGITS_KEPT = 64_000_000  # floats of the members' logits that stay in memory
+LOGITS_KEPT = 4_000_000  # floats of the members' logits that stay in memory, and of the requests'; every worker has its own
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,16 @@ class BundleParts:
         return self.router.local_day(self.ranker.counts.newest)
 
     @cached_property
+    def items_of(self) -> ItemsOfTexts:
+        """Which items share a text."""
+        return ItemsOfTexts(self.catalogue.text_of_item, len(self.catalogue.vectors))
+
+    @cached_property
+    def search_popularity(self) -> np.ndarray:
+        """float32 [N]: popularity's part of a search."""
+        return np.float32(self.search.popularity) * self.log_share
+
+    @cached_property
     def member(self) -> Callable[[str, str], tuple[Adapter, dict[str, np.ndarray]]]:
         """(segment, member) → its adapter and the named logits, each float32 [N], unscaled; those asked for last are kept."""
         def read(segment: str, member: str) -> tuple[Adapter, dict[str, np.ndarray]]:
@@ -122,6 +133,23 @@ class BundleParts:
             return adapter, parts
 
         return lru_cache(max(8, LOGITS_KEPT // max(3 * len(self.catalogue), 1)))(read)
+
+    @cached_property
+    def offsets(self) -> Callable[[str | None, str, int, tuple[tuple[str, str], ...], date], Offsets]:
+        """(segment or None, member, known steps, context, day) → what is added to the base; those asked for last are kept."""
+        def add_up(segment: str | None, member: str, steps: int, context: tuple[tuple[str, str], ...], day: date) -> Offsets:
+            named = {}
+            if segment is not None:
+                adapter, logits = self.member(segment, member)
+                named = scaled(logits, adapter.weight(steps))
+            if self.promotions is not None:
+                named |= self.promotions.offsets(dict(context), day, steps)
+            return Offsets(named)
+
+        kept = lru_cache(max(4, LOGITS_KEPT // max(8 * len(self.catalogue), 1)))(add_up)
+        if self.promotions is None:  # then neither context nor day changes anything
+            return lambda segment, member, steps, context, day: kept(segment, member, min(steps, KNOTS[-1]), (), date.min)
+        return lambda segment, member, steps, context, day: kept(segment, member, min(steps, KNOTS[-1]), context, day)
 
 
 def family_folder(segment: str) -> str:
@@ -165,7 +193,6 @@ def _read_verified(folder: Path, manifest: dict[str, Any]) -> BundleParts:
 
     arrays = load_file(str(folder / VECTORS))
     catalogue = Catalogue(pl.read_parquet(folder / ITEMS, glob=False), arrays["text_of_item"], arrays["vectors"])
-    catalogue.group_codes  # noqa: B018  made here, by Polars, whose threads are gone in a forked worker
     users = pl.read_parquet(folder / USERS, glob=False) if (folder / USERS).exists() else None
     routes = [Route(**route) for route in read_json(folder / SEGMENTS)]
     click = None

@@ -16,6 +16,7 @@ from recsys_core.errors import RequestError
 from recsys_core.serving.arguments import as_text, is_missing, read_id, read_list, read_mapping, read_scalar, show
 from recsys_core.serving.files import BundleParts
 from recsys_core.serving.history import History, parse_history, to_seconds
+from recsys_core.serving.offsets import Offsets, scaled
 from recsys_core.serving.routing import Situation
 from recsys_core.serving.selection import allowed_rows
 
@@ -30,8 +31,7 @@ class Request:
         now: seconds since the epoch, None where the caller gave no time.
         allowed: bool [N], None for every item.
         segment: whose adapter takes part.
-        offsets: named logits on top of the base's, float32 [N]: the adapter's, as far as it is trusted with so much
-            history, and the promotions'.
+        offsets: what is added to the base's logits.
         notes: what was asked for and not given, and what was ignored.
     """
 
@@ -39,7 +39,7 @@ class Request:
     now: int | None
     allowed: np.ndarray | None
     segment: str | None
-    offsets: dict[str, np.ndarray]
+    offsets: Offsets
     notes: tuple[str, ...]
 
 
@@ -63,12 +63,13 @@ def understand(parts: BundleParts, history: Any, *, user_id: Any = None, user: A
         limits.append("no item on the shelf is left by candidates and filters")
     elif allowed is not None and not allowed.any() and not limits:
         limits.append("no candidate matches the filters")
-    notes = [*past.ignored, *limits, strange, bare]
+    notes, place = [*past.ignored, *limits, strange, bare], tuple(sorted(known.items()))
     chosen: str | None
     name, segment = _read_user_id(user_id), read_id(segment, "segment")
     attributes = {key: read_scalar(value, f"user, {key!r}") for key, value in read_mapping(user, "user").items()}
     if adapter is not None:
-        chosen, offsets = _given_adapter(parts, adapter, past.steps, notes)
+        chosen, logits = _given_adapter(parts, adapter, past.steps, notes)
+        offsets = Offsets({**logits, **parts.offsets(None, "", past.steps, place, today)})
     else:
         asks = segment is not None and parts.router.reads_users(segment)
         attributes, unknown = _attributes(parts.users if asks else None, name, attributes)
@@ -76,12 +77,7 @@ def understand(parts: BundleParts, history: Any, *, user_id: Any = None, user: A
                               known, name)
         chosen, member, refusal = parts.router.resolve(segment, situation)
         notes += [unknown, refusal]
-        offsets = {}
-        if chosen is not None:
-            member_adapter, logits = parts.member(chosen, member)
-            offsets = _scaled(logits, member_adapter.weight(past.steps))
-    if parts.promotions is not None:
-        offsets = offsets | parts.promotions.offsets(known, today, past.steps)
+        offsets = parts.offsets(chosen, member, past.steps, place, today)
     return Request(past, None if now is None else int(now), shelved, chosen, offsets, tuple(note for note in notes if note))
 
 
@@ -99,7 +95,7 @@ def _given_adapter(parts: BundleParts, adapter: Any, steps: int, notes: list[str
     if not isinstance(adapter, Adapter):
         raise RequestError("adapter", f"{show(adapter)} is none", "pass what Bundle.adapt returned")
     check_lock(f"adapter {adapter.segment}", adapter.lock, parts.manifest["lock"])
-    offsets = _scaled(adapter.parts(parts.catalogue), adapter.weight(steps))
+    offsets = scaled(adapter.parts(parts.catalogue), adapter.weight(steps))
     if not any(part.any() for part in offsets.values()):
         notes.append(f"the adapter changes nothing ({adapter.settings.get('reason', 'it is zero')})")
     return adapter.segment, offsets
@@ -121,10 +117,6 @@ def _on_shelf(parts: BundleParts, shelf: str | None, today: date, allowed: np.nd
         return allowed, None
     here, note = parts.shelves.allowed(shelf, today)
     return (allowed if here is None else here if allowed is None else allowed & here), note
-
-
-def _scaled(logits: dict[str, np.ndarray], weight: float) -> dict[str, np.ndarray]:
-    return logits if weight == 1 else {name: np.float32(weight) * part for name, part in logits.items()}
 
 
 def _read_user_id(user_id: Any) -> str | None:

@@ -1,11 +1,13 @@
-"""What a request adds up to: named parts, float32 [N] each, and their sum."""
+"""What a request adds up to: named parts, and their sum."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
+from recsys_core.retrieval import Standing
 from recsys_core.schema import PAD_SCORE
 from recsys_core.serving.files import BundleParts
 from recsys_core.serving.history import join_histories
@@ -21,15 +23,42 @@ def history_scores(parts: BundleParts, requests: Sequence[Request]) -> np.ndarra
     return scores
 
 
-def search_parts(parts: BundleParts, query: str, request: Request) -> tuple[dict[str, np.ndarray], str | None]:
-    """The named logits of a query, and a phrase where no word of it is in the catalogue."""
+@dataclass(frozen=True)
+class Matched:
+    """What a query adds up to: float32 [M] per text, and float32 [N] per item what stands without it.
+
+    Args:
+        by_text: the query's named parts.
+        by_item: all other named parts.
+        texts: the sum of `by_text`.
+        standing: the sum of `by_item`.
+        note: a phrase where no word of the query is in the catalogue.
+    """
+
+    by_text: dict[str, np.ndarray]
+    by_item: dict[str, np.ndarray]
+    texts: np.ndarray
+    standing: Standing
+    note: str | None
+
+    def reasons(self, rows: np.ndarray, texts: np.ndarray) -> dict[str, np.ndarray]:
+        """Every named part of some items, which have these texts."""
+        return {name: part[texts] for name, part in self.by_text.items()} \
+            | {name: part[rows] for name, part in self.by_item.items()}
+
+
+def match(parts: BundleParts, query: str, request: Request) -> Matched:
+    """Score a query."""
     query = clean_query(query)
     encoder = parts.encoder if parts.search.text else None
-    found, note = query_parts(query, parts.catalogue, parts.log_share, encoder, parts.lexical, parts.search)
+    by_text, note = query_parts(query, parts.catalogue.vectors, encoder, parts.lexical, parts.search)
+    by_item = {"popularity": parts.search_popularity, **request.offsets}
+    standing = request.offsets.standing(parts.search_popularity, parts.items_of)
     if len(request.history.items):
-        taste = parts.ranker.score(join_histories([request.history]), request.now)[0]
-        found["taste"] = taste_part(taste, parts.search)
-    return found | request.offsets, note
+        taste = taste_part(parts.ranker.score(join_histories([request.history]), request.now)[0], parts.search)
+        by_item["taste"] = taste
+        standing = Standing.of(standing.items + taste, parts.items_of)
+    return Matched(by_text, by_item, total(by_text, len(parts.catalogue.vectors)), standing, note)
 
 
 def add_offsets(scores: np.ndarray, request: Request) -> np.ndarray:
@@ -47,9 +76,9 @@ def exclude(scores: np.ndarray, request: Request, seen: bool) -> None:
         scores[request.history.items] = PAD_SCORE
 
 
-def total(parts: dict[str, np.ndarray]) -> np.ndarray:
-    """The sum of named parts, float32 [N], in a new array."""
-    found = np.zeros(len(next(iter(parts.values()))), np.float32)
+def total(parts: dict[str, np.ndarray], size: int) -> np.ndarray:
+    """The sum of named parts, float32 [size]."""
+    found = np.zeros(size, np.float32)
     for part in parts.values():
         found += part
     return found

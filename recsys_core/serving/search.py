@@ -12,8 +12,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from recsys_core.errors import RequestError
-from recsys_core.interactions import Catalogue
-from recsys_core.serving.lexical import LexicalIndex
+from recsys_core.retrieval import LexicalIndex
 
 MAX_QUERY = 512
 TASTE_LIMIT = 5.0  # standard deviations; one favourite must not drown the query
@@ -55,25 +54,26 @@ def clean_query(query: str) -> str:
     return text
 
 
-def query_parts(query: str, catalogue: Catalogue, log_share: np.ndarray, encoder: EncodesQueries | None,
-                lexical: LexicalIndex, config: SearchConfig) -> tuple[dict[str, np.ndarray], str | None]:
-    """Score every item for a clean query.
+def query_parts(query: str, vectors: np.ndarray, encoder: EncodesQueries | None, lexical: LexicalIndex,
+                config: SearchConfig) -> tuple[dict[str, np.ndarray], str | None]:
+    """Score every distinct text for a clean query.
 
     Args:
-        log_share: float32 [N], log popularity, 0 for the least popular item.
+        query: see `clean_query`.
+        vectors: float32 [M, d], of the texts.
         encoder: None leaves meaning out, where it cannot read the shop's script.
+        lexical: of the same texts.
+        config: the parts' weights.
 
     Returns:
-        named parts float32 [N], and a phrase where no word of the query is in the catalogue.
+        named parts float32 [M], and a phrase where no word of the query is in the catalogue.
     """
     parts = {}
     if encoder is not None:
-        text = np.float32(config.text) * (catalogue.vectors @ encoder.encode([query])[0])
-        parts["text"] = text[catalogue.text_of_item]
+        parts["text"] = vectors @ (np.float32(config.text) * encoder.encode([query])[0])
     words = lexical.scores(query)
     if words is not None:
-        parts["words"] = (np.float32(config.words) * words)[catalogue.text_of_item]
-    parts["popularity"] = np.float32(config.popularity) * log_share
+        parts["words"] = np.float32(config.words) * words
     left = "by meaning" if encoder is not None else "without it"
     return parts, None if words is not None else f"no word of the query is in the catalogue: ranked {left}"
 

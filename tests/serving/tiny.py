@@ -26,7 +26,7 @@ from recsys_core.base_model.fit import fit_ranker
 from recsys_core.base_model.ranker import RankerConfig
 from recsys_core.deployment.bundle import BundleConfig
 from recsys_core.interactions.arrays import Catalogue, make_interactions, make_queries
-from recsys_core.serving.lexical import tokenize
+from recsys_core.words import tokenize
 
 LOCK = {"encoder": "e" * 64, "tokenizer": "t" * 64, "features": "f" * 64}
 TITLES = {

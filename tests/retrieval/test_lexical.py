@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from recsys_core.serving.lexical import K1, B, LexicalIndex, build_lexical, tokenize
+from recsys_core.retrieval.lexical import K1, B, LexicalIndex, build_lexical
+from recsys_core.words import tokenize
 
 TEXTS = ["red mug", "blue mug mug", "green tea pot", "緑茶の急須"]
 

@@ -1,0 +1,5 @@
+"""Finding texts for a query, by words and by meaning, and the best items among them."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -19,12 +19,13 @@ def bundle(context: dg.AssetExecutionContext, home: Home, base_model, text_encod
            segment_adapter: dict[str, Path], evaluation_report, interactions: pl.LazyFrame,
            segment_events: pl.LazyFrame, raw_users: pl.LazyFrame, raw_shelves: pl.LazyFrame,
            raw_promotions: pl.LazyFrame):
-    """Everything serving needs, verified and self-tested: refitted through the newest day, promoted families in."""
+    """Everything serving needs, verified, self-tested and signed: refitted through the newest day, promoted families in."""
     folder, users = home.staging("bundle") / "bundle", raw_users.collect()
     manifest = build_bundle(
         folder, study=make_study(base_model, interactions, segment_events, raw_users), student=student,
         adapters=segment_adapter, results=Results.model_validate(read_json(evaluation_report / "metrics.json")), shop=shop_config,
         users=users if users.width > 1 else None, shelves=raw_shelves.collect(), promotions=raw_promotions.collect(),
+        signing_key=home.key(),
         lineage={"encoder": TextEncoderArtefact(text_encoder).about["model"],
                  "cycle": context.run.tags.get("recsys/cycle", context.run_id)})
     context.add_output_metadata({"files": len(manifest["files"]), "items": manifest["items"],

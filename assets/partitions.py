@@ -1,7 +1,7 @@
 """Where the chain works and how it is cut: the shop's days, and its segments and families.
 
 Read once when the code location loads, from `RECSYS_SHOP` (a shop folder; unset: the embedded shop),
-`RECSYS_HOME` (where everything is written; default `./var`) and `RECSYS_PROFILE` (full or quick).
+`RECSYS_HOME` (where everything is written; default `./var`), `RECSYS_PROFILE` (full or quick) and `RECSYS_SIGNING_KEY`.
 Loading writes nothing. It must open the shop: Dagster asks for every partition's name when it imports the assets. So a fault
 of the shop is raised here, while modules are imported, and `orchestration.command` tells it.
 """
@@ -21,6 +21,7 @@ import dagster as dg
 
 from recsys_core.errors import RecsysError
 from recsys_core.ingestion import Shop, open_shop
+from recsys_core.signatures import own_key
 
 # Dagster cuts a run by one contiguous range of partitions. A run over several stretches carries
 # the range that spans them and, in this tag, the keys it really asks for (see `requested`).
@@ -36,15 +37,17 @@ class Home(dg.ConfigurableResource):
     Args:
         folder: RECSYS_HOME, absolute. shop: the shop folder, or None for the embedded shop.
         profile: `full`, or `quick` for the slice that CI runs.
+        signing_key: PEM file of the private key that signs bundles; None: the home's own.
     """
 
     folder: str
     shop: str | None = None
     profile: Literal["full", "quick"] = "full"
+    signing_key: str | None = None
 
     @classmethod
     def from_environment(cls) -> Home:
-        """Read RECSYS_HOME, RECSYS_SHOP and RECSYS_PROFILE.
+        """Read RECSYS_HOME, RECSYS_SHOP, RECSYS_PROFILE and RECSYS_SIGNING_KEY.
 
         Raises:
             RecsysError: a profile that does not exist.
@@ -54,7 +57,8 @@ class Home(dg.ConfigurableResource):
             raise RecsysError("RECSYS_PROFILE", f"{profile!r} is no profile", "use full or quick")
         return cls(folder=str(Path(os.environ.get("RECSYS_HOME") or "var").resolve()),
                    shop=os.environ.get("RECSYS_SHOP") or None,
-                   profile=profile)  # type: ignore[arg-type]
+                   profile=profile,  # type: ignore[arg-type]
+                   signing_key=os.environ.get("RECSYS_SIGNING_KEY") or None)
 
     @property
     def path(self) -> Path:
@@ -76,6 +80,10 @@ class Home(dg.ConfigurableResource):
     def vectors(self) -> Path:
         """Text vectors by encoder and text: a cache, safe to delete."""
         return self.path / "cache" / "vectors"
+
+    def key(self) -> Path:
+        """The private key that signs bundles; the home's own is made in `keys/` when it is first asked for."""
+        return Path(self.signing_key) if self.signing_key else own_key(self.path / "keys")
 
     def staging(self, name: str) -> Path:
         """A new empty folder inside RECSYS_HOME, to build an artefact in before it is published."""

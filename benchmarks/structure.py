@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "recsys_core"
 FLOORS = (
-    "errors", "artefacts", "schema", "words",
+    "errors", "artefacts", "signatures", "schema", "words",
     "reading", "ingestion", "cleaning", "inspection", "features", "interactions",
     "metrics", "retrieval",
     "text_encoder", "base_model", "adaptation", "promotions",

@@ -24,7 +24,8 @@ LICENCES = {"code": "this project's own", "encoder": "that of the pretrained mod
 
 def build_bundle(folder: Path, *, study: Study, student: Path, adapters: Mapping[str, Path], results: Results,
                  shop: ShopConfig, users: pl.DataFrame | None, lineage: Mapping[str, str],
-                 shelves: pl.DataFrame | None = None, promotions: pl.DataFrame | None = None) -> dict:
+                 shelves: pl.DataFrame | None = None, promotions: pl.DataFrame | None = None,
+                 signing_key: Path | None = None) -> dict:
     """Write the bundle of what is refitted through the newest day, with the promoted segments and families.
 
     Args:
@@ -38,6 +39,7 @@ def build_bundle(folder: Path, *, study: Study, student: Path, adapters: Mapping
         lineage: what the caller knows of where this comes from (cycle, encoder).
         shelves: `schema.RAW_SHELVES`.
         promotions: `schema.RAW_PROMOTIONS`; they ship where they serve anybody.
+        signing_key: PEM file of the private key that signs the bundle; None leaves it unsigned.
 
     Returns:
         the manifest.
@@ -58,7 +60,7 @@ def build_bundle(folder: Path, *, study: Study, student: Path, adapters: Mapping
                             time_zone=shop.time_zone, segment_order=shop.segment_order, context=shop.context,
                             default_event_type=_usual_event(study)),
         click_folder=click if click.is_dir() else None, users=users,
-        promotions=_weighted(base, promotions),
+        promotions=_weighted(base, promotions), signing_key=signing_key,
         shelves=make_shelves(shelves, study.events, base.catalogue, shop.time_zone))
 
 

@@ -44,6 +44,7 @@ from recsys_core.serving import (
     open_parts,
     record_golden,
 )
+from recsys_core.signatures import sign_folder
 
 log = logging.getLogger(__name__)
 
@@ -64,7 +65,7 @@ def write_bundle(folder: Path, *, catalogue: Catalogue, ranker_folder: Path, stu
                  metrics: dict[str, Any], lineage: dict[str, Any], licences: dict[str, str],
                  windows: dict[str, Any], config: BundleConfig, click_folder: Path | None = None,
                  users: pl.DataFrame | None = None, shelves: pl.DataFrame | None = None,
-                 promotions: PromotionWeights | None = None) -> dict[str, Any]:
+                 promotions: PromotionWeights | None = None, signing_key: Path | None = None) -> dict[str, Any]:
     """Write a bundle into `folder`, replacing what is there only when the new one answers.
 
     Args:
@@ -82,6 +83,7 @@ def write_bundle(folder: Path, *, catalogue: Catalogue, ranker_folder: Path, stu
         users: user_id and attributes; only those a promoted segment asks for are kept.
         shelves: `serving.shelves.SHELF_COLUMNS`; only items of the catalogue are kept.
         promotions: what is promoted and what it counts; None: nothing, or it was not worth keeping.
+        signing_key: PEM file of the private key that signs it; None leaves it unsigned.
 
     Returns:
         the manifest.
@@ -111,6 +113,8 @@ def write_bundle(folder: Path, *, catalogue: Catalogue, ranker_folder: Path, stu
             "search": config.search.model_dump()}
         write_json(staging / GOLDEN, record_golden(Bundle(open_parts(staging, about))))
         manifest = write_manifest(staging, about)
+        if signing_key is not None:
+            sign_folder(staging, signing_key)
         log.info("bundle: %d items, %d families, %d shelves, %.1f MB", len(catalogue), len(shipped), len(shelved),
                  sum(entry["size"] for entry in manifest["files"].values()) / 1e6)
     return manifest

@@ -8,11 +8,11 @@ from .routing import Route
 from .search import SearchConfig
 from .shelves import NEW_ARRIVALS, SHELF_COLUMNS
 from .text import STUDENT_FORMAT, STUDENT_MODEL, STUDENT_SETTINGS, STUDENT_TOKENIZER, OnnxEncoder
-from .verification import FORMAT, MANIFEST, check_kind, list_files
+from .verification import FORMAT, MANIFEST, TRUSTED_KEY, check_kind, list_files, verify_bundle
 
 __all__ = [
     "CLICK", "FORMAT", "GOLDEN", "ITEMS", "MANIFEST", "NEW_ARRIVALS", "PROMOTIONS", "RANKER", "REQUEST_CONFIG", "SEGMENTS",
     "SHELF_COLUMNS", "SHELVES", "STUDENT", "STUDENT_FORMAT", "STUDENT_MODEL", "STUDENT_SETTINGS", "STUDENT_TOKENIZER",
-    "USERS", "VECTORS", "Bundle", "OnnxEncoder", "Recommendation", "Route", "SearchConfig", "check_kind",
-    "evaluate_bundle", "family_folder", "list_files", "open_parts", "record_golden", "self_test",
+    "TRUSTED_KEY", "USERS", "VECTORS", "Bundle", "OnnxEncoder", "Recommendation", "Route", "SearchConfig", "check_kind",
+    "evaluate_bundle", "family_folder", "list_files", "open_parts", "record_golden", "self_test", "verify_bundle",
 ]

@@ -44,20 +44,26 @@ class Bundle:
         self.parts = parts
 
     @classmethod
-    def load(cls, folder: str | Path) -> Bundle:
+    def load(cls, folder: str | Path, key: str | Path | None = None) -> Bundle:
         """Verify a bundle's files, then read them.
 
         A child process answers with what its parent loaded. It cannot load once its parent has used Polars: load first.
 
+        Args:
+            folder: the bundle.
+            key: PEM file of the public key that must have signed it; None: the one that the variable RECSYS_TRUSTED_KEY
+                names, and where it names none, an unsigned bundle will do.
+
         Raises:
-            BundleError: no folder; missing, extra, changed, truncated or pickled files; another format.
+            BundleError: no folder; missing, extra, changed, truncated or pickled files; another format; not signed with
+                the key.
             AdapterError: an adapter made for another base.
 
         Examples:
             >>> Bundle.load(folder).manifest["lineage"]["shop"]
             'tiny'
         """
-        return cls(read_parts(folder))
+        return cls(read_parts(folder, key))
 
     @property
     def manifest(self) -> dict[str, Any]:

@@ -1,12 +1,13 @@
 """The files of a bundle, by name, and how each is read once the manifest has vouched for it.
 
-manifest.json, items.parquet, vectors.safetensors, lexical.safetensors, vocabulary.parquet, segments.json, golden.json,
-shelves.parquet, ranker/, student/, families/<promoted segment or family>/, and where a shop has them click/,
-promotions/ and users.parquet.
+manifest.json, model.sig where it is signed, README.md, items.parquet, vectors.safetensors, lexical.safetensors,
+vocabulary.parquet, segments.json, golden.json, shelves.parquet, ranker/, student/, families/<promoted segment or family>/,
+and where a shop has them click/, promotions/ and users.parquet.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
@@ -31,7 +32,7 @@ from recsys_core.serving.offsets import Offsets, scaled
 from recsys_core.serving.routing import Route, Router
 from recsys_core.serving.search import EncodesQueries, SearchConfig
 from recsys_core.serving.shelves import Shelves
-from recsys_core.serving.verification import REMAKE, verify_bundle
+from recsys_core.serving.verification import REMAKE, TRUSTED_KEY, verify_bundle
 
 if TYPE_CHECKING:
     from recsys_core.adaptation import Family
@@ -157,20 +158,23 @@ def family_folder(segment: str) -> str:
     return f"{FAMILIES}/{segment}"
 
 
-def read_parts(folder: Any) -> BundleParts:
+def read_parts(folder: Any, key: Any = None) -> BundleParts:
     """Verify a bundle and read it.
 
     Args:
         folder: its path.
+        key: path of the public key that must have signed it; None: that of RECSYS_TRUSTED_KEY, where it is set.
 
     Raises:
         BundleError: no path; it does not verify, or what it holds does not fit together.
         AdapterError: an adapter made for another base.
     """
-    if not isinstance(folder, str | PathLike) or isinstance(fspath(folder), bytes) or not str(folder):
-        raise BundleError("bundle", f"{show(folder)} is no path", "give the folder of a bundle")
+    key = key if key is not None else os.environ.get(TRUSTED_KEY) or None
+    for value, fix in ((folder, "give the folder of a bundle"), (key or folder, "give the file of a public key")):
+        if not isinstance(value, str | PathLike) or isinstance(fspath(value), bytes) or not str(value):
+            raise BundleError("bundle", f"{show(value)} is no path", fix)
     try:
-        manifest = verify_bundle(Path(folder))
+        manifest = verify_bundle(Path(folder), None if key is None else Path(key))
     except (OSError, ValueError) as error:  # a name too long, a null byte, a folder that may not be read
         raise BundleError(show(folder), f"cannot be read ({error})", "give the folder of a bundle") from None
     return open_parts(Path(folder), manifest)

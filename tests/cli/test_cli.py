@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 
 from recsys_core.cli.main import main
+from recsys_core.signatures import PUBLIC_KEY, own_key
 from tests.serving.tiny import use_word_encoder
 
 
@@ -123,3 +124,19 @@ def test_the_default_bundle_is_where_the_chain_leaves_it(bundle_folder, tmp_path
     assert str(tmp_path / "bundle") in capsys.readouterr().err
     shutil.copytree(bundle_folder, tmp_path / "bundle")
     assert main(["recommend", "--history", "k0"]) == 0
+
+
+def test_verify_and_sign_say_what_was_checked(bundle_folder, tmp_path, capsys, monkeypatch):
+    folder, private = shutil.copytree(bundle_folder, tmp_path / "bundle"), own_key(tmp_path)
+    public = str(private.with_name(PUBLIC_KEY))
+    assert main(["verify", "--bundle", str(folder)]) == 0
+    assert "by SHA-256" in (said := capsys.readouterr().out) and "signature  none" in said
+    assert main(["sign", "--bundle", str(folder), "--key", str(private)]) == 0
+    assert main(["verify", "--bundle", str(folder)]) == 0
+    assert "was not checked" in capsys.readouterr().out
+    assert main(["verify", "--bundle", str(folder), "--key", public]) == 0
+    assert "covers all of them and the manifest" in capsys.readouterr().out
+    (folder / "extra.json").write_text("{}")
+    monkeypatch.setenv("RECSYS_TRUSTED_KEY", public)
+    assert main(["verify", "--bundle", str(folder)]) == 1
+    assert "extra.json is not in the manifest" in capsys.readouterr().err

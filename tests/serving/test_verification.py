@@ -1,13 +1,16 @@
+import hashlib
 import json
+import os
 import pickle
 import shutil
 
 import pytest
 
 from recsys_core.errors import BundleError
-from recsys_core.serving import Bundle
+from recsys_core.serving import Bundle, verification
 from recsys_core.serving import files as bundle_files
-from recsys_core.serving.verification import MANIFEST, check_kind, verify_bundle
+from recsys_core.serving.verification import MANIFEST, TRUSTED_KEY, check_kind, verify_bundle
+from recsys_core.signatures import PUBLIC_KEY, SIGNATURE, own_key, sign_folder
 
 
 @pytest.fixture
@@ -15,9 +18,16 @@ def copy(bundle_folder, tmp_path):
     return shutil.copytree(bundle_folder, tmp_path / "copy")
 
 
-def refusal(folder) -> str:
+@pytest.fixture
+def signed(copy, tmp_path):
+    """A signed bundle and the public key of whoever signed it."""
+    sign_folder(copy, own_key(tmp_path / "keys"))
+    return copy, tmp_path / "keys" / PUBLIC_KEY
+
+
+def refusal(folder, key=None) -> str:
     with pytest.raises(BundleError) as caught:
-        verify_bundle(folder)
+        verify_bundle(folder, key)
     return str(caught.value)
 
 
@@ -47,6 +57,19 @@ def test_links_are_refused(copy, tmp_path):
     (tmp_path / "elsewhere.json").write_text("{}")
     (copy / "link.json").symlink_to(tmp_path / "elsewhere.json")
     assert "link.json is a link" in refusal(copy)
+
+
+def test_a_pipe_is_refused_and_not_waited_for(copy):
+    os.mkfifo(copy / "pipe.json")
+    assert "pipe.json is no regular file" in refusal(copy)
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize("name", ["a.json", "a.parquet", "a.onnx", "a.safetensors", "a.faiss", SIGNATURE])
+def test_no_protocol_of_pickle_passes_for_what_is_parsed(tmp_path, name, protocol):
+    (tmp_path / name).write_bytes(pickle.dumps([{"a": 1}, "b", 2.5], protocol))
+    with pytest.raises(BundleError, match="is a pickle"):
+        check_kind(tmp_path / name, name)
 
 
 @pytest.mark.parametrize("name", ["a.pkl", "a.pt", "a.bin", "a.joblib", "a.json", "a.txt", "a.parquet"])
@@ -79,3 +102,60 @@ def test_no_manifest_a_broken_one_and_another_format(copy, tmp_path):
         assert "cannot be read" in refusal(copy)
     (copy / MANIFEST).write_text(json.dumps({**manifest, "format": 99}))
     assert "has format 99" in refusal(copy)
+
+
+def test_a_signed_bundle_loads_with_the_key_and_without(bundle, signed, monkeypatch):
+    folder, key = signed
+    assert Bundle.load(folder, key=key).recommend(["k0"])[0].item_id == Bundle.load(folder).recommend(["k0"])[0].item_id
+    monkeypatch.setenv(TRUSTED_KEY, str(key))
+    assert Bundle.load(folder).manifest == bundle.manifest
+
+
+def test_a_trusted_key_refuses_the_unsigned_and_what_somebody_else_signed(copy, tmp_path, monkeypatch):
+    key = own_key(tmp_path / "keys").with_name(PUBLIC_KEY)
+    assert "model.sig is missing: the bundle is not signed" in refusal(copy, key)
+    monkeypatch.setenv(TRUSTED_KEY, str(key))
+    monkeypatch.setattr(bundle_files, "_read_verified", lambda *_: pytest.fail("deserialised"))
+    with pytest.raises(BundleError, match=r"model\.sig is missing"):
+        Bundle.load(copy)
+    sign_folder(copy, own_key(tmp_path / "other"))
+    with pytest.raises(BundleError, match="another key made it"):
+        Bundle.load(copy)
+    with pytest.raises(BundleError, match=r"nowhere\.pem"):
+        Bundle.load(copy, key=tmp_path / "nowhere.pem")
+
+
+def test_whoever_rewrites_the_hashes_is_found_by_the_signature(signed, monkeypatch):
+    """The case that hashes cannot tell: file and manifest changed together. The manifest is not even parsed."""
+    folder, key = signed
+    (folder / "shelves.parquet").write_bytes(b"PAR1 of somebody else")
+    manifest = json.loads((folder / MANIFEST).read_text())
+    for name in ("golden.json", "shelves.parquet"):
+        content = (folder / name).read_bytes()
+        manifest["files"][name] = {"size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    assert verify_bundle(folder)["items"] == 20  # hashes alone believe it
+    monkeypatch.setattr(verification, "_read_manifest", lambda *_: pytest.fail("parsed"))
+    assert "manifest.json is not the one that was signed" in refusal(folder, key)
+
+
+def test_a_file_that_the_signature_knows_otherwise_is_named(signed, tmp_path):
+    folder, key = signed
+    (folder / "items.parquet").unlink()
+    assert "items.parquet is missing" in refusal(folder, key)
+    (folder / "notes.txt").write_text("unsigned")
+    assert "notes.txt is not in the manifest" in refusal(folder, key)
+    manifest = json.loads((folder / MANIFEST).read_text())
+    del manifest["files"]["items.parquet"]
+    (folder / MANIFEST).write_text(json.dumps(manifest))
+    (folder / "notes.txt").unlink()
+    sign_folder(folder, own_key(tmp_path / "keys"))
+    (folder / MANIFEST).write_text(json.dumps({**manifest, "files": {}}))
+    assert "manifest.json is not the one that was signed" in refusal(folder, key)
+
+
+def test_the_signature_must_list_what_the_manifest_lists(signed, tmp_path):
+    folder, key = signed
+    (folder / "notes.txt").write_text("unknown to the manifest")
+    sign_folder(folder, own_key(tmp_path / "keys"))
+    assert "notes.txt is not as it was signed" in refusal(folder, key)

@@ -14,7 +14,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 PY := .venv/bin/python
 INSTALLED := .venv/.installed
 
-.PHONY: demo shop test ui lint docs bench bench-peers clean
+.PHONY: demo shop serve test ui lint docs bench bench-peers clean
 .DEFAULT_GOAL := demo
 
 demo: $(INSTALLED)  ## the whole chain on the embedded shop, then what it found (PROFILE=quick: a slice)
@@ -35,6 +35,9 @@ lint: $(INSTALLED)
 
 docs: $(INSTALLED)  ## this documentation and the API as a site: RECSYS_HOME/site/index.html
 	@NO_MKDOCS_2_WARNING=1 $(PY) -m mkdocs build --strict --quiet --site-dir $(abspath $(RECSYS_HOME))/site
+
+serve: $(INSTALLED)  ## what the chain published, on http://127.0.0.1:8000 (SERVE="--port 8080 …")
+	@exec $(PY) -m recsys_core.cli.main serve $(SERVE)
 
 ui: $(INSTALLED)  ## Dagster on http://localhost:3000 with schedules and sensors (PORT=…)
 	@DAGSTER_HOME=$$($(PY) -m orchestration.instance) && export DAGSTER_HOME && $(PY) -m dagster dev -w workspace.yaml -h 127.0.0.1 -p $(PORT)

@@ -11,12 +11,13 @@ ROOT = Path(__file__).parents[1]
 CORE = ROOT / "recsys_core"
 FLOORS = (
     "errors", "artefacts", "signatures", "schema", "words",
-    "reading", "ingestion", "cleaning", "inspection", "features", "interactions",
+    "reading", "ingestion", "collection", "cleaning", "inspection", "features", "interactions",
     "metrics", "retrieval",
     "text_encoder", "base_model", "adaptation", "promotions",
     "evaluation", "report",
     "experiments",
     "serving",
+    "service",
     "distillation", "deployment",
     "cli",
 )

@@ -13,9 +13,9 @@ if TYPE_CHECKING:  # the runtime of a bundle is only loaded by the commands that
     from recsys_core.serving import Bundle
 
 
-def _default_bundle() -> Path:
-    """Where the chain leaves its bundle: $RECSYS_HOME/bundle, or var/bundle."""
-    return Path(os.environ.get("RECSYS_HOME") or "var") / "bundle"
+def home_folder() -> Path:
+    """Where the chain leaves what it makes: $RECSYS_HOME, or var."""
+    return Path(os.environ.get("RECSYS_HOME") or "var")
 
 
 def add_bundle(parser: argparse.ArgumentParser) -> None:
@@ -25,7 +25,7 @@ def add_bundle(parser: argparse.ArgumentParser) -> None:
 
 def bundle_folder(options: argparse.Namespace) -> Path:
     """The folder that --bundle names, or the chain's."""
-    return options.bundle or _default_bundle()
+    return options.bundle or home_folder() / "bundle"
 
 
 def load_bundle(options: argparse.Namespace) -> Bundle:

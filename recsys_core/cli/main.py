@@ -8,10 +8,11 @@ import os
 import sys
 from typing import NoReturn
 
-from recsys_core.cli import ask, experiment, shop, verify
+from recsys_core.cli import ask, experiment, serve, shop, verify
 from recsys_core.errors import RecsysError, RequestError
 
-COMMANDS = (ask, experiment, shop, verify)  # each adds its commands to the parser; what a command needs is imported when it runs
+# Each adds its commands to the parser; what a command needs is imported when it runs.
+COMMANDS = (ask, experiment, serve, shop, verify)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,9 +1,11 @@
 from .adapt import REQUEST_CONFIG
-from .answers import Recommendation
+from .answers import Recommendation, Recommendations
 from .bundle import Bundle
 from .evaluate import evaluate_bundle
 from .files import CLICK, GOLDEN, ITEMS, PROMOTIONS, RANKER, SEGMENTS, SHELVES, STUDENT, USERS, VECTORS, family_folder, open_parts
 from .golden import record_golden, self_test
+from .history import to_seconds
+from .request import understand
 from .routing import Route
 from .search import SearchConfig
 from .shelves import NEW_ARRIVALS, SHELF_COLUMNS
@@ -13,6 +15,7 @@ from .verification import FORMAT, MANIFEST, TRUSTED_KEY, check_kind, list_files,
 __all__ = [
     "CLICK", "FORMAT", "GOLDEN", "ITEMS", "MANIFEST", "NEW_ARRIVALS", "PROMOTIONS", "RANKER", "REQUEST_CONFIG", "SEGMENTS",
     "SHELF_COLUMNS", "SHELVES", "STUDENT", "STUDENT_FORMAT", "STUDENT_MODEL", "STUDENT_SETTINGS", "STUDENT_TOKENIZER",
-    "TRUSTED_KEY", "USERS", "VECTORS", "Bundle", "OnnxEncoder", "Recommendation", "Route", "SearchConfig", "check_kind",
-    "evaluate_bundle", "family_folder", "list_files", "open_parts", "record_golden", "self_test", "verify_bundle",
+    "TRUSTED_KEY", "USERS", "VECTORS", "Bundle", "OnnxEncoder", "Recommendation", "Recommendations", "Route", "SearchConfig",
+    "check_kind", "evaluate_bundle", "family_folder", "list_files", "open_parts", "record_golden", "self_test", "to_seconds",
+    "understand", "verify_bundle",
 ]

@@ -1,0 +1,212 @@
+"""One generation: a process that loads a bundle and never answers, and the workers it forks, which do.
+
+The parent keeps the bundle as it was loaded, so a worker that dies is forked again from the same memory, and no worker
+holds a copy of the vectors. The parent hears of its supervisor's end by the end of its standard input.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import logging
+import os
+import select
+import signal
+import socket
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, Field
+
+from recsys_core.errors import RecsysError
+from recsys_core.service.logs import LOGGER, start_logging
+from recsys_core.service.settings import ServiceSettings
+
+if TYPE_CHECKING:
+    from recsys_core.service.limits import TokenBuckets
+    from recsys_core.serving import Bundle
+
+log = logging.getLogger(LOGGER)
+READY, FAILED = b"r", b"x"
+QUICK_DEATH_S = 5.0  # a worker that dies sooner is replaced no faster than that
+
+
+class Order(BaseModel, frozen=True, extra="forbid"):
+    """What a supervisor tells a generation, as one line on its standard input."""
+
+    settings: ServiceSettings
+    sockets: tuple[int, ...] = Field(description="file descriptors that listen, one per worker")
+    ready: int = Field(description="file descriptor on which every worker says READY, or the parent FAILED and why")
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What the workers share."""
+
+    order: Order
+    bundle: Bundle
+    buckets: TokenBuckets
+
+
+def main() -> int:
+    """Load the bundle, keep the workers running until told to end; the exit status."""
+    order = Order.model_validate_json(sys.stdin.buffer.readline())
+    start_logging()
+    try:
+        loaded = _load(order)
+    except RecsysError as error:
+        os.write(order.ready, FAILED + str(error).encode())
+        return 1
+    return _Parent(loaded).run()
+
+
+def _load(order: Order) -> Loaded:
+    """Load the bundle, and what workers import meanwhile; see that it answers as it did where it was made.
+
+    Raises:
+        RecsysError: the bundle does not verify, load or answer as it should.
+    """
+    libraries = threading.Thread(target=lambda: __import__("recsys_core.service.app"))
+    libraries.start()
+    try:
+        from recsys_core.serving import Bundle, self_test
+
+        bundle = Bundle.load(order.settings.bundle)
+        faults = self_test(bundle)
+    finally:
+        libraries.join()
+    if faults:
+        raise RecsysError(str(order.settings.bundle), f"does not answer as when it was made ({'; '.join(faults)[:500]})",
+                          "publish the bundle again")
+    from recsys_core.service.limits import TokenBuckets
+
+    return Loaded(order, bundle, TokenBuckets(order.settings.requests_per_s, order.settings.burst))
+
+
+class _Parent:
+    """Forks workers, replaces those that die, and ends them when told to."""
+
+    def __init__(self, loaded: Loaded) -> None:
+        self.loaded = loaded
+        self.workers: dict[int, tuple[int, float]] = {}  # process → its place among the sockets, and when it began
+        self.ending: int | None = None  # the signal that was passed on
+        self.alive, self._alive_here = os.pipe()  # ends with this process
+        self._wake, self._waker = os.pipe()
+
+    def run(self) -> int:
+        gc.collect()
+        gc.freeze()  # a collection in a worker must not touch, and so copy, what was loaded
+        os.set_blocking(self._waker, False)
+        signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda got, _: self._end(got))
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        for place in range(self.loaded.order.settings.workers):
+            self._fork(place)
+        watched = [self._wake, sys.stdin.fileno()]
+        while True:
+            awake, _, _ = select.select(watched, [], [], 1.0)
+            if self._wake in awake:
+                os.read(self._wake, 4096)
+            if sys.stdin.fileno() in awake and not os.read(sys.stdin.fileno(), 4096):
+                watched.remove(sys.stdin.fileno())
+                self._end(signal.SIGTERM)
+            self._reap()
+            if self.ending is not None and not self.workers:
+                return 0
+
+    def _end(self, number: int) -> None:
+        self.ending = number
+        for process in self.workers:
+            os.kill(process, number)
+
+    def _reap(self) -> None:
+        while self.workers:
+            process, status = os.waitpid(-1, os.WNOHANG)
+            if not process:
+                return
+            _forget_gauges(process)
+            place, began = self.workers.pop(process)
+            if self.ending is None:
+                log.error("worker %d ended (%d) and is replaced", process, os.waitstatus_to_exitcode(status))
+                time.sleep(max(0.0, min(1.0, began + QUICK_DEATH_S - time.monotonic())))
+                self._fork(place)
+
+    def _fork(self, place: int) -> None:
+        process = os.fork()
+        if process:
+            self.workers[process] = place, time.monotonic()
+            return
+        status = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for handle in (self._alive_here, self._wake, self._waker):
+                os.close(handle)
+            _work(self.loaded, place, self.alive)
+            status = 0
+        except BaseException:
+            log.exception("worker cannot serve")
+        finally:
+            os._exit(status)  # nothing of the parent's may be torn down here
+
+
+def _forget_gauges(process: int) -> None:
+    from prometheus_client.multiprocess import mark_process_dead
+
+    mark_process_dead(process)  # type: ignore[no-untyped-call]
+
+
+def _work(loaded: Loaded, place: int, alive: int) -> None:
+    """Answer on one socket until told to end."""
+    import uvicorn
+
+    from recsys_core.service.app import create_app
+
+    class Worker(uvicorn.Server):
+        """A server that ends slowly: it accepts no more, and every answer closes its connection.
+
+        An idle connection may carry a request at the moment it is closed, and that request would be lost. So connections
+        are left to their next answer, or to the end of `drain_s`.
+        """
+
+        drains_since: float | None = None
+
+        def handle_exit(self, sig: int, frame: object) -> None:
+            if sig == signal.SIGINT:
+                self.should_exit = True
+            self.drain()
+
+        def drain(self) -> None:
+            if self.drains_since is None:
+                self.drains_since = time.monotonic()
+
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            asyncio.get_running_loop().add_reader(alive, self.drain)  # readable when the parent has ended
+            os.write(loaded.order.ready, READY)
+            os.close(loaded.order.ready)
+
+        async def on_tick(self, counter: int) -> bool:
+            ends = await super().on_tick(counter)
+            if self.drains_since is None or ends:
+                return ends
+            asyncio.get_running_loop().remove_reader(alive)
+            for server in self.servers:
+                server.close()
+            return not self.server_state.connections or time.monotonic() > self.drains_since + settings.drain_s
+
+    settings = loaded.order.settings
+    server: Worker
+    app = create_app(settings, loaded.bundle, loaded.buckets, lambda: server.drains_since is not None)
+    server = Worker(uvicorn.Config(
+        app, lifespan="off", log_config=None, access_log=False, server_header=False, proxy_headers=False, ws="none",
+        timeout_keep_alive=75, timeout_graceful_shutdown=int(settings.time_limit_s) + 1, backlog=2048))
+    server.run(sockets=[socket.socket(fileno=loaded.order.sockets[place])])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

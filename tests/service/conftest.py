@@ -1,0 +1,24 @@
+"""A client of the app over the tiny bundle, in this process."""
+
+import pytest
+from starlette.testclient import TestClient
+
+from recsys_core.service.app import create_app
+from recsys_core.service.limits import TokenBuckets
+from recsys_core.service.settings import ServiceSettings
+
+
+@pytest.fixture
+def make_client(bundle, tmp_path):
+    """A function from settings (and who answers, if not the tiny bundle) to a client."""
+    def make(answers=bundle, draining=lambda: False, **settings) -> TestClient:
+        settings = ServiceSettings(bundle=bundle.folder, collect=tmp_path / "collected", **settings)
+        app = create_app(settings, answers, TokenBuckets(settings.requests_per_s, settings.burst), draining)
+        return TestClient(app, base_url="http://localhost", raise_server_exceptions=False)
+
+    return make
+
+
+@pytest.fixture
+def client(make_client) -> TestClient:
+    return make_client()

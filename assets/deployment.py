@@ -1,15 +1,24 @@
 """What serving loads: the bundle, and the champion among the bundles."""
 
 import shutil
+from datetime import date
 from pathlib import Path
 
 import dagster as dg
 import polars as pl
+from pydantic import Field
 
 from assets.adaptation import make_study
 from assets.partitions import Home, shop_config
 from recsys_core.artefacts import read_json
-from recsys_core.deployment import BundleGateConfig, build_bundle, judge_bundle
+from recsys_core.deployment import (
+    BundleGateConfig,
+    DailyConfig,
+    build_bundle,
+    judge_bundle,
+    load_champion,
+    write_daily_lists,
+)
 from recsys_core.evaluation import EvaluationConfig, Results
 from recsys_core.text_encoder import TextEncoderArtefact
 
@@ -47,4 +56,22 @@ def champion(context: dg.AssetExecutionContext, home: Home, tracking: dg.Resourc
     source = bundle if verdict.passed else home.published("champion")
     if source.is_dir():
         shutil.copytree(source, folder, dirs_exist_ok=True)
+    return folder
+
+
+class DailyRecommendationsConfig(dg.Config):
+    """What people change about everybody's lists."""
+
+    k: int = Field(DailyConfig().k, description="items of a list")
+    since: str | None = Field(None, description="local day: ask again only for shoppers with events from then on; null: for all")
+
+
+@dg.asset(group_name="deployment", io_manager_key="folders", kinds={"parquet"})
+def daily_recommendations(context: dg.AssetExecutionContext, home: Home, config: DailyRecommendationsConfig, champion: Path,
+                          interactions: pl.LazyFrame):
+    """The champion's list for every shopper with a history, and which of them changed."""
+    folder = home.staging("daily_recommendations")
+    facts = write_daily_lists(folder, load_champion(champion), interactions, home.published("daily_recommendations"),
+                              DailyConfig(k=config.k), date.fromisoformat(config.since) if config.since else None)
+    context.add_output_metadata({name: facts[name] for name in ("users", "asked", "changed")})
     return folder

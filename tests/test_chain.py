@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 
 from recsys_core.artefacts import folder_hash
@@ -48,7 +49,8 @@ def test_every_stage_leaves_its_artefact(ran):
     _, home, *_ = ran
     for place in ("raw/raw_events", "clean/clean_events", "clean/quarantined_events", "features/features.duckdb",
                   "text_encoder", "base_model", "segment_adapter/toys", "segment_evaluation/toys", "student",
-                  "report/report.html", "bundle/manifest.json", "champion", "mlflow.db"):
+                  "report/report.html", "bundle/manifest.json", "champion", "daily_recommendations/lists.parquet",
+                  "mlflow.db"):
         assert (home / place).exists(), place
 
 
@@ -67,6 +69,14 @@ def test_the_bundle_recommends_and_searches(ran):
     assert bundle.recommend(["K00"], k=3, exclude_seen=True)[0].item_id != "K00"
     assert "train" in {item["item_id"]: item["title"] for item in bundle.catalogue.items.iter_rows(named=True)}[
         bundle.search("wooden train", k=1)[0].item_id].lower()
+
+
+def test_every_shopper_with_a_history_has_a_list_once_a_bundle_was_promoted(ran):
+    home = ran[1]
+    promoted = (home / "champion" / "manifest.json").exists()
+    shoppers = pl.read_parquet(home / "features" / "interactions.parquet")["user_id"].n_unique()
+    lists = pl.read_parquet(home / "daily_recommendations" / "lists.parquet")
+    assert lists["user_id"].n_unique() == (shoppers if promoted else 0)
 
 
 def test_a_second_cycle_finds_nothing_to_do(ran):

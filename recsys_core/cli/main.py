@@ -8,11 +8,10 @@ import os
 import sys
 from typing import NoReturn
 
-from recsys_core.cli import ask, experiment, serve, shop, verify
+from recsys_core.cli import ask, experiment, lists, serve, shop, verify
 from recsys_core.errors import RecsysError, RequestError
 
-# Each adds its commands to the parser; what a command needs is imported when it runs.
-COMMANDS = (ask, experiment, serve, shop, verify)
+COMMANDS = (ask, experiment, lists, serve, shop, verify)  # each adds its commands to the parser; what a command needs is imported when it runs
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,5 +1,6 @@
 from .build import build_bundle
-from .champion import judge_bundle
+from .champion import judge_bundle, load_champion
+from .daily import DailyConfig, write_daily_lists
 from .gates import BundleGateConfig
 
-__all__ = ["BundleGateConfig", "build_bundle", "judge_bundle"]
+__all__ = ["BundleGateConfig", "DailyConfig", "build_bundle", "judge_bundle", "load_champion", "write_daily_lists"]

@@ -1,0 +1,111 @@
+from datetime import UTC, date, datetime, timedelta
+
+import polars as pl
+import pytest
+
+from recsys_core.artefacts import read_json
+from recsys_core.cli.main import main
+from recsys_core.deployment.daily import ABOUT, CHANGED, LISTS, DailyConfig, write_daily_lists
+from recsys_core.serving import Bundle
+from tests.serving.tiny import tiny_events, use_word_encoder
+
+NEWEST = datetime(2024, 3, 5, 5, tzinfo=UTC)
+
+
+def events(*more: tuple[str, str, int]) -> pl.DataFrame:
+    """The tiny shop's, and (user, item, hours after its newest event)."""
+    rows = [{"event_id": f"m{n}", "user_id": user, "item_id": item, "timestamp": NEWEST + timedelta(hours=hours),
+             "event_type": "purchase", "session_id": "m"} for n, (user, item, hours) in enumerate(more)]
+    return pl.concat([tiny_events(), pl.DataFrame(rows, schema=tiny_events().schema)]).with_columns(
+        context=pl.lit(None, pl.String)).sort("user_id", "timestamp")
+
+
+@pytest.fixture
+def write(tmp_path, bundle):
+    """Write lists into a folder of their own, as of an earlier one."""
+    def run(name: str, frame: pl.DataFrame, previous: str = "nowhere", by: Bundle | None = bundle, **asked) -> dict:
+        (tmp_path / name).mkdir()
+        config = asked.pop("config", DailyConfig())
+        return write_daily_lists(tmp_path / name, by, frame.lazy(), tmp_path / previous, config, **asked)
+
+    return run
+
+
+def test_lists_are_what_the_bundle_answers(write, tmp_path, bundle):
+    facts = write("one", events())
+    lists = pl.read_parquet(tmp_path / "one" / LISTS)
+    assert facts["users"] == facts["asked"] == facts["changed"] == 30 and lists.height == 300
+    own = events().filter(pl.col("user_id") == "u07")
+    history = own.select("item_id", "event_type", "timestamp").to_dicts()
+    expected = bundle.recommend(history, 10, user_id="u07", at=NEWEST, segment="auto")
+    found = lists.filter(pl.col("user_id") == "u07")
+    assert found["item_id"].to_list() == [one.item_id for one in expected] and found["rank"].to_list() == list(range(1, 11))
+    assert found["score"].to_list() == pytest.approx([one.score for one in expected])
+    assert set(found["segment"]) == {expected[0].segment} and set(found["day"]) == {date(2024, 3, 5)}
+
+
+def test_the_same_inputs_give_the_same_bytes(write, tmp_path):
+    write("one", events())
+    write("two", events().sample(fraction=1, shuffle=True, seed=1))
+    assert (tmp_path / "one" / LISTS).read_bytes() == (tmp_path / "two" / LISTS).read_bytes()
+
+
+def test_since_asks_only_for_whom_something_is_new(write, tmp_path):
+    write("one", events())
+    newer = events(("u03", "k0", 30), ("stranger", "t0", 1))
+    facts = write("two", newer, "one", since=date(2024, 3, 6))
+    assert facts["asked"] == 2 and facts["users"] == 31  # the stranger's event is older than `since`, but has no list yet
+    changed = pl.read_parquet(tmp_path / "two" / CHANGED)
+    assert {"stranger"} <= set(changed["user_id"]) <= {"stranger", "u03"} and facts["changed"] == changed["user_id"].n_unique()
+    write("whole", newer, "one")
+    assert (tmp_path / "two" / LISTS).read_bytes() == (tmp_path / "whole" / LISTS).read_bytes()
+
+
+def test_a_list_that_stays_is_not_changed(write, tmp_path):
+    write("one", events())
+    assert write("two", events(), "one")["changed"] == 0
+    assert pl.read_parquet(tmp_path / "two" / CHANGED).is_empty() and pl.read_parquet(tmp_path / "two" / LISTS).height == 300
+
+
+def test_since_is_a_local_day_of_the_shop(write, bundle):
+    write("one", events())
+    moved = NEWEST + timedelta(hours=30)
+    local = moved.astimezone(bundle.parts.router.zone).date()
+    newer = events(("u03", "k0", 30))
+    assert write("two", newer, "one", since=local)["asked"] == 1
+    assert write("three", newer, "one", since=local + timedelta(days=1))["asked"] == 0
+
+
+@pytest.mark.parametrize("break_it", ["bundle", "config", "file"])
+def test_another_bundle_other_settings_or_a_broken_folder_ask_for_everybody(write, tmp_path, break_it):
+    write("one", events())
+    about = read_json(tmp_path / "one" / ABOUT)
+    if break_it == "bundle":
+        (tmp_path / "one" / ABOUT).write_text(str(about).replace("'", '"').replace("None", "null").replace(about["bundle"], "x"))
+    if break_it == "file":
+        (tmp_path / "one" / LISTS).write_bytes(b"PAR1")
+    config = DailyConfig(k=3) if break_it == "config" else DailyConfig()
+    facts = write("two", events(), "one", since=date(2030, 1, 1), config=config)
+    assert facts["asked"] == 30 and facts["since"] is None
+    assert facts["changed"] == (0 if break_it == "bundle" else 30)
+
+
+def test_nothing_promoted_is_no_list(write, tmp_path):
+    assert write("one", events(), by=None)["users"] == 0
+    assert pl.read_parquet(tmp_path / "one" / LISTS).columns == ["user_id", "rank", "item_id", "score", "segment", "day"]
+
+
+def test_the_command_writes_and_brings_up_to_date(bundle_folder, tmp_path, monkeypatch, capsys):
+    use_word_encoder(monkeypatch)
+    monkeypatch.setenv("RECSYS_HOME", str(tmp_path))
+    (tmp_path / "features").mkdir()
+    events().write_parquet(tmp_path / "features" / "interactions.parquet")
+    assert main(["recommend-all", "--bundle", str(bundle_folder), "-k", "4"]) == 0
+    assert "30 lists, 30 asked for, 30 changed" in capsys.readouterr().out
+    assert main(["recommend-all", "--bundle", str(bundle_folder), "-k", "4", "--since", "2024-03-05"]) == 0
+    said = capsys.readouterr().out
+    assert " 0 changed" in said and "30 asked for" not in said
+    assert pl.read_parquet(tmp_path / "daily_recommendations" / LISTS)["rank"].max() == 4
+    for wrong in (["--since", "yesterday"], ["--events", str(tmp_path / "no.parquet")], ["-k", "0"]):
+        assert main(["recommend-all", "--bundle", str(bundle_folder), *wrong]) == 1
+        assert "Fix:" in capsys.readouterr().err

@@ -11,7 +11,8 @@ from typing import NoReturn
 from recsys_core.cli import ask, experiment, lists, serve, shop, verify
 from recsys_core.errors import RecsysError, RequestError
 
-COMMANDS = (ask, experiment, lists, serve, shop, verify)  # each adds its commands to the parser; what a command needs is imported when it runs
+# Each adds its commands to the parser; what a command needs is imported when it runs.
+COMMANDS = (ask, experiment, lists, serve, shop, verify)
 
 
 class _Parser(argparse.ArgumentParser):

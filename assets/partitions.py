@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import dagster as dg
 
+from recsys_core.collection import CollectedShop
 from recsys_core.errors import RecsysError
 from recsys_core.ingestion import Shop, open_shop
 from recsys_core.signatures import own_key
@@ -65,8 +66,8 @@ class Home(dg.ConfigurableResource):
         return Path(self.folder)
 
     def open_shop(self) -> Shop:
-        """The shop all raw tables come from."""
-        return open_shop(self.shop, self.profile)
+        """The shop all raw tables come from, with what the service collected on its finished days."""
+        return CollectedShop(open_shop(self.shop, self.profile), self.path / "collected")
 
     def published(self, name: str) -> Path:
         """What an asset published last, for the assets that compare with an earlier night.

@@ -18,7 +18,6 @@ import dagster as dg
 
 from assets.partitions import Home, days, keys_of, segments
 from recsys_core.artefacts import file_hash, folder_hash
-from recsys_core.ingestion import Shop
 
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).parent.parent
@@ -44,7 +43,7 @@ class Stage:
 
 
 STAGES = {
-    DAYS: Stage((), ("reading", "ingestion", "cleaning"),
+    DAYS: Stage((), ("reading", "ingestion", "collection", "cleaning"),
                 ("raw/raw_items.parquet", "raw/raw_users.parquet", "raw/raw_shelves.parquet",
                  "raw/raw_promotions.parquet", "clean/clean_items.parquet")),
     BASE: Stage(("clean/clean_events", "clean/clean_items.parquet", "raw/raw_users.parquet", "raw/raw_promotions.parquet"),
@@ -89,11 +88,10 @@ class Freshness:
         here = {path.stem for path in (self.home.path / "clean" / "clean_events").glob("*.parquet")}
         delivered = shop.days()
         pending = {str(day) for day in delivered if str(day) not in here
-                   or made_at.get(str(day), 0.0) <= changed_at(drop_files(shop, day))}
+                   or made_at.get(str(day), 0.0) <= changed_at(shop.day_files(day))}
         pending |= (here - set(map(str, delivered))) & set(days.get_partition_keys())
         # The other tables are read again with every day; where only they changed, the newest day is.
-        files = getattr(shop, "files", {})
-        tables = changed_at(path for table in ("items", "users", "shelves", "promotions") for path in files.get(table, ()))
+        tables = changed_at(shop.table_files())
         read_at = max((record.create_timestamp.timestamp() for record in runs), default=0.0)
         if not pending and (self._missing(DAYS) or read_at <= tables):
             pending = {str(delivered[-1])}
@@ -102,7 +100,7 @@ class Freshness:
     def delivery(self, pending: Sequence[str]) -> str:
         """A short name for what these days hold now: the same drops give the same name."""
         shop = self.home.open_shop()
-        drops = {str(day): changed_at(drop_files(shop, day)) for day in shop.days() if str(day) in pending}
+        drops = {str(day): changed_at(shop.day_files(day)) for day in shop.days() if str(day) in pending}
         return _digest([pending, drops, self.inputs(DAYS)])[:8]
 
     def reopened(self, pending: Sequence[str]) -> list[str]:
@@ -159,13 +157,6 @@ class Freshness:
         tags = {name: value for name, value in wanted.items() if value}
         statuses = None if any_status else [dg.DagsterRunStatus.SUCCESS]
         return list(self.instance.get_run_records(dg.RunsFilter(tags=tags, statuses=statuses), limit=limit))
-
-
-def drop_files(shop: Shop, day: date) -> list[Path]:
-    """The files a day's events come from; none for the embedded shop, whose data never changes."""
-    drops = getattr(shop, "drops", {})
-    events = [drops[day]] if day in drops else getattr(shop, "event_files", [])
-    return [*events, *getattr(shop, "joined_files", [])]
 
 
 def changed_at(paths: Iterable[Path]) -> float:

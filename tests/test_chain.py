@@ -5,13 +5,20 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import date, datetime
+from functools import partial
 from pathlib import Path
 
 import polars as pl
 import pytest
+from starlette.testclient import TestClient
 
 from recsys_core.artefacts import folder_hash
+from recsys_core.collection import EventLog
 from recsys_core.evaluation.results import Results
+from recsys_core.service.app import create_app
+from recsys_core.service.limits import TokenBuckets
+from recsys_core.service.settings import ServiceSettings
 from recsys_core.serving import Bundle
 from tests.shops import planted_shop
 
@@ -95,3 +102,25 @@ def test_bytes_of_the_encoder_survive_the_night(ran):
     about = json.loads((ran[1] / "base_model" / "base.json").read_text())
     assert folder_hash(ran[1] / "text_encoder") and about["lock"]["encoder"]
     assert json.loads((ran[1] / "segment_adapter" / "toys" / "segment.json").read_text())["lock"] == about["lock"]
+
+
+def test_the_next_night_learns_what_the_service_collected(ran, monkeypatch):
+    """The loop is closed: a served list, a click on it and a purchase are tomorrow's interactions and exposures."""
+    shop, home, *_ = ran
+    evening = datetime.fromisoformat("2024-04-12T18:00:00+00:00").timestamp()
+    monkeypatch.setattr("recsys_core.service.app.EventLog", partial(EventLog, clock=lambda: evening))
+    settings = ServiceSettings(bundle=home / "bundle", collect=home / "collected")
+    client = TestClient(create_app(settings, Bundle.load(home / "bundle"), TokenBuckets(0, 1)), base_url="http://localhost")
+    shown = client.post("/v1/recommend", json={"user_id": "u000", "k": 5}).json()["items"]
+    liked = shown[1]["item_id"]
+    told = [{"user_id": "u000", "event_type": kind, "item_id": item, "timestamp": evening + after} for kind, item, after in (
+        ("click", liked, 20), ("purchase", liked, 60), ("click", "no such item", 30))]
+    answer = client.post("/v1/events", json={"events": [*told, {**told[1], "user_id": "a stranger"}]}).json()
+    assert answer["accepted"] == 4
+    cycle(shop, home)
+    taken = pl.read_parquet(home / "features" / "interactions.parquet").filter(pl.col("event_id").is_in(answer["event_ids"]))
+    assert sorted(taken.select("user_id", "event_type", "item_id").rows()) == [
+        ("a stranger", "purchase", liked), ("u000", "click", liked), ("u000", "purchase", liked)]
+    served = pl.read_parquet(home / "features" / "exposures.parquet").filter(pl.col("timestamp").dt.date() == date(2024, 4, 12))
+    assert served.sort("position").select("item_id", "position", "propensity", "label").rows() == [
+        (item["item_id"], place, 1.0, int(place == 2)) for place, item in enumerate(shown, 1)]

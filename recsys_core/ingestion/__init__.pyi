@@ -2,10 +2,10 @@ from .conditions import split_condition
 from .config import FamilySpec, SegmentSpec, ShopConfig
 from .meeting import Meeting, meet
 from .opening import open_settings, open_shop
-from .shop import Shop
+from .shop import DayDrop, FileLedger, Shop
 from .timestamps import pseudo_timestamps
 
 __all__ = [
-    "FamilySpec", "Meeting", "SegmentSpec", "Shop", "ShopConfig", "meet", "open_settings", "open_shop", "pseudo_timestamps",
-    "split_condition",
+    "DayDrop", "FamilySpec", "FileLedger", "Meeting", "SegmentSpec", "Shop", "ShopConfig", "meet", "open_settings", "open_shop",
+    "pseudo_timestamps", "split_condition",
 ]

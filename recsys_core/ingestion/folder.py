@@ -80,6 +80,12 @@ class FolderShop(Shop):
         first, last = self.config.first_day or date.min, self.config.last_day or date.max
         return [day for day in days if first <= day <= last]
 
+    def day_files(self, day: date) -> list[Path]:
+        return [*([self.drops[day]] if day in self.drops else self.event_files), *self.joined_files]
+
+    def table_files(self) -> list[Path]:
+        return [path for table in ("items", "users", "shelves", "promotions") for path in self.files[table]]
+
     def _read_events(self, days: list[date]) -> Iterator[DayDrop]:
         paths = [self.drops[day] for day in days] if self.drops else self.event_files
         self._check_headers(paths)

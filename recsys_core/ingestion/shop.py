@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
+from pathlib import Path
 
 import polars as pl
 
@@ -87,6 +88,14 @@ class Shop(ABC):
     @abstractmethod
     def table_columns(self) -> dict[str, schema.Columns]:
         """Columns of "items" and "users" by name and dtype, for predicates; cheap."""
+
+    def day_files(self, day: date) -> list[Path]:
+        """The files that a day's events come from; none where the data never changes."""
+        return []
+
+    def table_files(self) -> list[Path]:
+        """The files of the tables that describe items, users, shelves and promotions."""
+        return []
 
     def events(self, first: date | None = None, last: date | None = None) -> Iterator[DayDrop]:
         """Yield one `DayDrop` per day of first … last (both included) that has data, ascending.

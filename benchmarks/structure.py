@@ -16,7 +16,7 @@ FLOORS = (
     "text_encoder", "base_model", "adaptation", "promotions",
     "evaluation", "report",
     "experiments",
-    "serving",
+    "answering", "serving",
     "service",
     "distillation", "deployment",
     "cli",

@@ -19,6 +19,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from recsys_core.artefacts import read_json, staged_folder, write_json
+from recsys_core.base_model.attribution import Attribution, attribute
 from recsys_core.base_model.blend import (
     Situation,
     sample_candidates,
@@ -149,6 +150,17 @@ class Ranker:
         """The parts of n histories and what they weigh, worked out once for both scores and reasons; `now` as in `score`."""
         pieces = [piece for _, piece in self._evidence.pieces(histories, now)]
         return Weighed(pieces, self.weights_for(known_steps(histories)), len(self.catalogue))
+
+    def attribute(self, history: Histories, rows: np.ndarray, weighed: Weighed) -> Attribution:
+        """Which past items bring what of the scores of some items.
+
+        Args:
+            history: a single one.
+            rows: int [k], catalogue rows of these items.
+            weighed: what `weigh` returned for the history.
+        """
+        parts = np.stack([piece.at(0, rows) for piece in weighed.pieces], axis=1)
+        return attribute(self._evidence, history, rows, parts, weighed.weights[0], self.weights_for(np.zeros(1, np.int64))[0])
 
     def weights_for(self, steps: np.ndarray) -> np.ndarray:
         """The weight of every part at so many known steps: float32 [n, P]."""

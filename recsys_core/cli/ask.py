@@ -93,7 +93,7 @@ def evaluate(options: argparse.Namespace) -> None:
     """Print metrics as JSON."""
     import polars as pl
 
-    from recsys_core.serving import evaluate_bundle
+    from recsys_core.deployment import evaluate_bundle
 
     bundle = load_bundle(options)
     try:

@@ -1,6 +1,8 @@
 from .build import build_bundle
 from .champion import judge_bundle, load_champion
 from .daily import DailyConfig, write_daily_lists
+from .evaluate import evaluate_bundle
 from .gates import BundleGateConfig
 
-__all__ = ["BundleGateConfig", "DailyConfig", "build_bundle", "judge_bundle", "load_champion", "write_daily_lists"]
+__all__ = ["BundleGateConfig", "DailyConfig", "build_bundle", "evaluate_bundle", "judge_bundle", "load_champion",
+           "write_daily_lists"]

@@ -1,7 +1,7 @@
 from .adapt import REQUEST_CONFIG
 from .answers import Recommendation, Recommendations
+from .arguments import read_id, read_k
 from .bundle import Bundle
-from .evaluate import evaluate_bundle
 from .files import CLICK, GOLDEN, ITEMS, PROMOTIONS, RANKER, SEGMENTS, SHELVES, STUDENT, USERS, VECTORS, family_folder, open_parts
 from .golden import record_golden, self_test
 from .history import to_seconds
@@ -16,6 +16,6 @@ __all__ = [
     "CLICK", "FORMAT", "GOLDEN", "ITEMS", "MANIFEST", "NEW_ARRIVALS", "PROMOTIONS", "RANKER", "REQUEST_CONFIG", "SEGMENTS",
     "SHELF_COLUMNS", "SHELVES", "STUDENT", "STUDENT_FORMAT", "STUDENT_MODEL", "STUDENT_SETTINGS", "STUDENT_TOKENIZER",
     "TRUSTED_KEY", "USERS", "VECTORS", "Bundle", "OnnxEncoder", "Recommendation", "Recommendations", "Route", "SearchConfig",
-    "check_kind", "evaluate_bundle", "family_folder", "list_files", "open_parts", "record_golden", "self_test", "to_seconds",
+    "check_kind", "family_folder", "list_files", "open_parts", "read_id", "read_k", "record_golden", "self_test", "to_seconds",
     "understand", "verify_bundle",
 ]

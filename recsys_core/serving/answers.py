@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+
+from recsys_core.answering import Contribution
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,8 @@ class Recommendation:
         reasons: named parts that add up to the score.
         segment: whose adapter took part, None: the base.
         fallback: what the request asked for and did not get, and what was ignored; None: nothing.
+        contributions: what raises or lowers the score, largest first; they add up to it. Empty unless `explain`.
+        sentence: why the item is there, for people; None unless `explain`.
     """
 
     item_id: str
@@ -23,6 +27,8 @@ class Recommendation:
     reasons: dict[str, float]
     segment: str | None
     fallback: str | None
+    contributions: list[Contribution] = field(default_factory=list)
+    sentence: str | None = None
 
 
 class Recommendations(list[Recommendation]):

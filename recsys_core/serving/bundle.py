@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from recsys_core.adaptation import Adapter
-from recsys_core.interactions import Catalogue
+from recsys_core.answering import BoundRules
 from recsys_core.metrics import top_rows
 from recsys_core.retrieval import best_items
 from recsys_core.schema import PAD_ITEM, PAD_SCORE
@@ -23,10 +23,12 @@ from recsys_core.serving.adapt import adapt_to_clicks, adapt_to_page, taken_rows
 from recsys_core.serving.answers import Recommendation, Recommendations
 from recsys_core.serving.arguments import read_flag, read_ids, read_k, read_list
 from recsys_core.serving.click import click_odds
-from recsys_core.serving.files import BundleParts, read_parts
+from recsys_core.serving.explain import Told, explain_query, explain_ranking, read_language
+from recsys_core.serving.files import read_parts
 from recsys_core.serving.history import join_histories
-from recsys_core.serving.request import Event, Request, understand
+from recsys_core.serving.request import Event, Request, under_rules, understand
 from recsys_core.serving.scores import add_offsets, exclude, history_scores, match
+from recsys_core.serving.views import Views
 
 if TYPE_CHECKING:
     import polars as pl
@@ -37,11 +39,8 @@ NO_HISTORY = "no history: ranked by what others take"
 SCORES_AT_ONCE = 8_000_000  # floats of one batch chunk
 
 
-class Bundle:
+class Bundle(Views):
     """A published model; thread-safe, read-only. Make one with `Bundle.load`."""
-
-    def __init__(self, parts: BundleParts) -> None:
-        self.parts = parts
 
     @classmethod
     def load(cls, folder: str | Path, key: str | Path | None = None) -> Bundle:
@@ -65,34 +64,11 @@ class Bundle:
         """
         return cls(read_parts(folder, key))
 
-    @property
-    def manifest(self) -> dict[str, Any]:
-        """What the bundle says of itself: versions, lineage, windows, metrics, licences, files."""
-        return self.parts.manifest
-
-    @property
-    def catalogue(self) -> Catalogue:
-        return self.parts.catalogue
-
-    @property
-    def popularity(self) -> np.ndarray:
-        """float32 [N]: how often each item was taken in training."""
-        return self.parts.popularity
-
-    @property
-    def folder(self) -> Path:
-        return self.parts.folder
-
-    @property
-    def segments(self) -> dict[str, dict[str, Any]]:
-        """Every segment the shop declares, with its decision and the reason."""
-        return {name: route.model_dump(mode="json") for name, route in self.parts.router.routes.items()}
-
     def recommend(self, history: Sequence[Event] | None, k: int = 10, user_id: str | None = None,
                   user: Mapping[str, Any] | None = None, at: Any = None, segment: str | None = None,
                   candidates: Sequence[str] | None = None, filters: Mapping[str, Any] | None = None,
                   exclude_seen: bool = False, adapter: Adapter | None = None, context: Mapping[str, Any] | None = None,
-                  shelf: str | None = None) -> Recommendations:
+                  shelf: str | None = None, rules: BoundRules | None = None, explain: bool | str = False) -> Recommendations:
         """Rank the catalogue, or one shelf of it, for a shopper.
 
         Ids are text or numbers: spaces around text do not count, integral floats are integers. Lists may be tuples,
@@ -114,6 +90,8 @@ class Bundle:
             context: value of each name that the shop declares, such as {"store": "367"}: picks a family's member and what
                 is promoted.
             shelf: only its items of that day; "new-arrivals" is in every bundle. All restrictions hold together.
+            rules: business rules, from `bind_rules`.
+            explain: also answer contributions and a sentence, in English or, for a code such as "de", in that language.
 
         Returns:
             at most k, best first. Unknown ids are ignored and named in `fallback`, which an empty list has, too.
@@ -128,16 +106,18 @@ class Bundle:
             >>> bundle.recommend(["k0"], segment="deli")[0].segment
             'deli'
         """
-        k, seen = read_k(k), read_flag(exclude_seen, "exclude_seen")
+        k, seen, language = read_k(k), read_flag(exclude_seen, "exclude_seen"), read_language(explain)
         request = understand(self.parts, history, user_id=user_id, user=user, at=at, segment=segment,
                              candidates=candidates, filters=filters, adapter=adapter, context=context, shelf=shelf)
+        request = under_rules(request, rules)
         notes = () if len(request.history.items) else (NO_HISTORY,)
         weighed = self.parts.ranker.weigh(join_histories([request.history]), request.now)
         scores = add_offsets(weighed.score()[0], request)
-        rows = self._best(scores, request, k, seen)
+        rows, placed = self._best(scores, request, k, rules, seen)
         reasons = dict(zip(self.parts.ranker.part_names, weighed.explain(rows[None])[0].T, strict=True))
         reasons |= {name: part[rows] for name, part in request.offsets.items()}
-        return self._answers(rows, scores[rows], reasons, request, notes)
+        told = explain_ranking(self.parts, request, weighed, rows, placed, language) if language else None
+        return self._answers(rows, scores[rows], reasons, request, notes, told)
 
     def recommend_batch(self, histories: Sequence[Sequence[Event] | None], k: int = 10, segment: str | None = None,
                         exclude_seen: bool = False, context: Mapping[str, Any] | None = None, shelf: str | None = None
@@ -187,8 +167,8 @@ class Bundle:
     def search(self, query: str, k: int = 10, history: Sequence[Event] | None = None,
                user_id: str | None = None, at: Any = None, segment: str | None = None,
                candidates: Sequence[str] | None = None, filters: Mapping[str, Any] | None = None,
-               adapter: Adapter | None = None, context: Mapping[str, Any] | None = None, shelf: str | None = None
-               ) -> Recommendations:
+               adapter: Adapter | None = None, context: Mapping[str, Any] | None = None, shelf: str | None = None,
+               rules: BoundRules | None = None, explain: bool | str = False) -> Recommendations:
         """Rank the catalogue for a query, and for the shopper where a history is given; arguments as `recommend`.
 
         Raises:
@@ -198,13 +178,20 @@ class Bundle:
             >>> [answer.item_id for answer in bundle.search("glass teapot", k=2)]
             ['k2', 'k1']
         """
-        k = read_k(k)
+        k, language = read_k(k), read_language(explain)
         request = understand(self.parts, history, user_id=user_id, at=at, segment=segment,
                              candidates=candidates, filters=filters, adapter=adapter, context=context, shelf=shelf)
-        found = match(self.parts, query, request)
-        rows, scores = best_items(found.texts, None, found.standing, self.parts.items_of, k, self.parts.ties, request.allowed)
+        request = under_rules(request, rules)
+        found, placed = match(self.parts, query, request), dict[int, str]()
+        if rules is None:
+            rows, scores = best_items(found.texts, None, found.standing, self.parts.items_of, k, self.parts.ties, request.allowed)
+        else:
+            every = found.texts[self.catalogue.text_of_item] + found.standing.items
+            rows, placed = self._best(every, request, k, rules)
+            scores = every[rows]
         reasons = found.reasons(rows, self.catalogue.text_of_item[rows])
-        return self._answers(rows, scores, reasons, request, (found.note,) if found.note else ())
+        told = explain_query(self.parts, request, query, reasons, rows, placed, language) if language else None
+        return self._answers(rows, scores, reasons, request, (found.note,) if found.note else (), told)
 
     def click_probability(self, items: Sequence[str], history: Sequence[Event] | None = None,
                           query: str | None = None, user_id: str | None = None, at: Any = None,
@@ -264,21 +251,25 @@ class Bundle:
             return adapt_to_page(self.parts, page, taken)
         return adapt_to_clicks(self.parts, taken)
 
-    def _best(self, scores: np.ndarray, request: Request, k: int, seen: bool = False) -> np.ndarray:
-        """Rows of the answer; marks what may not be answered with −inf in `scores`."""
+    def _best(self, scores: np.ndarray, request: Request, k: int, rules: BoundRules | None, seen: bool = False
+              ) -> tuple[np.ndarray, dict[int, str]]:
+        """Rows of the answer, and which rule placed which; marks what may not be answered with −inf in `scores`."""
         exclude(scores, request, seen)
-        return top_rows(scores, k, self.parts.ties)
+        if rules is None:
+            return top_rows(scores, k, self.parts.ties), {}
+        return rules.choose(lambda most: top_rows(scores, most, self.parts.ties), scores, k)
 
     def _answers(self, rows: np.ndarray, scores: np.ndarray, reasons: dict[str, np.ndarray], request: Request,
-                 notes: tuple[str, ...]) -> Recommendations:
+                 notes: tuple[str, ...], told: Sequence[Told] | None) -> Recommendations:
         if not len(rows) and (request.allowed is None or request.allowed.any()):
             notes = (*notes, "every item that fits is in the history")
         fallback = "; ".join(request.notes + notes) or None
         if not len(rows):
             log.warning("nothing to answer with: %s", fallback)
         names, by_part = self.catalogue.item_ids, list(reasons)
+        why: Sequence[tuple[Any, ...]] = told or [()] * len(rows)
         columns = zip(*(part.tolist() for part in reasons.values()), strict=True) if reasons else ((),) * len(rows)
         return Recommendations([
             Recommendation(names[row], score, {name: value for name, value in zip(by_part, values, strict=True) if value},
-                           request.segment, fallback)
-            for row, score, values in zip(rows.tolist(), scores.tolist(), columns, strict=True)], fallback)
+                           request.segment, fallback, *explained)
+            for row, score, values, explained in zip(rows.tolist(), scores.tolist(), columns, why, strict=True)], fallback)

@@ -95,6 +95,11 @@ class BundleParts:
         return ItemColumns(self.catalogue.items)
 
     @cached_property
+    def prices(self) -> np.ndarray:
+        """float64 [N], NaN where unknown."""
+        return self.catalogue.items["price"].to_numpy().astype(np.float64)
+
+    @cached_property
     def encoder(self) -> EncodesQueries:
         """The query encoder; its runtime is only started by the first search."""
         from recsys_core.serving.text import OnnxEncoder

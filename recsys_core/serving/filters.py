@@ -52,14 +52,25 @@ class ItemColumns:
         """
         mask = np.ones(self._items.height, bool)
         for column, wanted in filters.items():
-            if column not in self._items.columns:
-                raise RequestError("filters", f"items have no column {show(column)}",
-                                   f"use one of {', '.join(self._items.columns)}")
+            self._check(column)
             try:
                 mask &= self._in_range(column, wanted) if isinstance(wanted, Mapping) else self._equal(column, wanted)
             except TypeError:  # a time with a zone beside one without
                 raise self._unlike(column, wanted) from None
         return mask
+
+    def codes(self, column: str) -> np.ndarray:
+        """int32 [N]: items with the same value have the same code, −1 is no value.
+
+        Raises:
+            RequestError: a column that the items do not have.
+        """
+        self._check(column)
+        return self._codes(column).codes
+
+    def _check(self, column: str) -> None:
+        if column not in self._items.columns:
+            raise RequestError("filters", f"items have no column {show(column)}", f"use one of {', '.join(self._items.columns)}")
 
     def _equal(self, column: str, wanted: Any) -> np.ndarray:
         wanted = plain(wanted)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 import polars as pl
 
 from recsys_core.adaptation import Adapter, check_lock
+from recsys_core.answering import BoundRules
 from recsys_core.errors import RequestError
 from recsys_core.serving.arguments import as_text, is_missing, read_id, read_list, read_mapping, read_scalar, show
 from recsys_core.serving.files import BundleParts
@@ -33,6 +34,7 @@ class Request:
         segment: whose adapter takes part.
         offsets: what is added to the base's logits.
         notes: what was asked for and not given, and what was ignored.
+        member: which of a family's members takes part; "": none, or a segment.
     """
 
     history: History
@@ -41,6 +43,7 @@ class Request:
     segment: str | None
     offsets: Offsets
     notes: tuple[str, ...]
+    member: str = ""
 
 
 def understand(parts: BundleParts, history: Any, *, user_id: Any = None, user: Any = None, at: Any = None,
@@ -65,6 +68,7 @@ def understand(parts: BundleParts, history: Any, *, user_id: Any = None, user: A
         limits.append("no candidate matches the filters")
     notes, place = [*past.ignored, *limits, strange, bare], tuple(sorted(known.items()))
     chosen: str | None
+    member = ""
     name, segment = _read_user_id(user_id), read_id(segment, "segment")
     attributes = {key: read_scalar(value, f"user, {key!r}") for key, value in read_mapping(user, "user").items()}
     if adapter is not None:
@@ -78,7 +82,25 @@ def understand(parts: BundleParts, history: Any, *, user_id: Any = None, user: A
         chosen, member, refusal = parts.router.resolve(segment, situation)
         notes += [unknown, refusal]
         offsets = parts.offsets(chosen, member, past.steps, place, today)
-    return Request(past, None if now is None else int(now), shelved, chosen, offsets, tuple(note for note in notes if note))
+    return Request(past, None if now is None else int(now), shelved, chosen, offsets, tuple(note for note in notes if note),
+                   member)
+
+
+def under_rules(request: Request, rules: Any) -> Request:
+    """The request without the items that business rules forbid, and with their boosts as parts of the score.
+
+    Raises:
+        RequestError: rules that are not looked up yet.
+    """
+    if rules is None:
+        return request
+    if not isinstance(rules, BoundRules):
+        raise RequestError("rules", f"{show(rules)} are none", "pass what Bundle.bind_rules returned")
+    allowed = request.allowed
+    if rules.banned is not None:
+        allowed = ~rules.banned if allowed is None else allowed & ~rules.banned
+    offsets = Offsets({**request.offsets, **rules.boosts}) if rules.boosts else request.offsets
+    return replace(request, allowed=allowed, offsets=offsets)
 
 
 def read_history(history: Any) -> list[Any]:

@@ -13,8 +13,7 @@ import polars as pl
 from recsys_core.errors import DataError, RequestError
 from recsys_core.metrics import ranking_metrics
 from recsys_core.schema import PAD_SCORE
-from recsys_core.serving.arguments import read_id, read_k
-from recsys_core.serving.bundle import Bundle
+from recsys_core.serving import Bundle, read_id, read_k
 
 log = logging.getLogger(__name__)
 

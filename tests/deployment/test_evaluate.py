@@ -2,8 +2,8 @@ import numpy as np
 import polars as pl
 import pytest
 
+from recsys_core.deployment.evaluate import evaluate_bundle
 from recsys_core.errors import DataError, RequestError
-from recsys_core.serving.evaluate import evaluate_bundle
 
 
 def test_metrics_by_hand(bundle):

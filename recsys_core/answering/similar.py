@@ -1,0 +1,52 @@
+"""Items like one item: what a shopper of nothing else would be led to, without what everybody takes."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recsys_core.base_model import PART_NAMES, Ranker
+from recsys_core.interactions import Catalogue, Histories
+
+EVIDENCE = ("transitions", "text_transitions", "companions", "text_last", "brand", "category")
+LEAST_TEXT = 1.0  # logits per unit of cosine, so that an item that nobody took has neighbours
+
+
+def score_similar(ranker: Ranker, row: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """How alike all items are to one: what follows it, who takes both, text, brand and category.
+
+    The parts and their weights are the ranker's for one known step, negative weights set to 0.
+
+    Args:
+        ranker: of the bundle.
+        row: the item's.
+
+    Returns:
+        scores float32 [N], and the named parts that add up to them, float32 [N] each.
+    """
+    zero = np.zeros(1, np.float32)
+    weighed = ranker.weigh(Histories(np.array([0, 1]), np.array([row], np.int32), zero, zero, np.zeros(1, np.int8)))
+    every = np.arange(weighed.size)
+    parts = {}
+    for at, name in enumerate(PART_NAMES):
+        weight = max(float(weighed.weights[0, at]), LEAST_TEXT if name == "text_last" else 0.0)
+        if name in EVIDENCE and weight:
+            parts[name] = np.float32(weight) * weighed.pieces[at].at(0, every)
+    return np.add.reduce(list(parts.values())), parts
+
+
+def one_per_text(scores: np.ndarray, catalogue: Catalogue, row: int, ties: np.ndarray) -> np.ndarray:
+    """The scores without the item itself and with one item of every other text, the best; −inf elsewhere.
+
+    Args:
+        scores: float32 [N].
+        catalogue: N items.
+        row: the item's.
+        ties: int32 [N], the order among equal scores.
+    """
+    order = np.lexsort((ties, -scores))
+    _, first = np.unique(catalogue.text_of_item[order], return_index=True)
+    kept = np.full_like(scores, -np.inf)
+    best = order[first]
+    best = best[catalogue.text_of_item[best] != catalogue.text_of_item[row]]
+    kept[best] = scores[best]
+    return kept

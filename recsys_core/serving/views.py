@@ -1,0 +1,118 @@
+"""What a bundle tells besides lists: items like one item, a shopper's profile, business rules looked up in its catalogue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recsys_core.answering import BoundRules, Profile, Rules, bind_rules, make_profile, one_per_text, read_rules, score_similar
+from recsys_core.errors import RequestError
+from recsys_core.interactions import Catalogue
+from recsys_core.metrics import top_rows
+from recsys_core.serving.answers import Recommendation, Recommendations
+from recsys_core.serving.arguments import read_id, read_k, show
+from recsys_core.serving.files import BundleParts
+from recsys_core.serving.history import parse_history, to_seconds
+from recsys_core.serving.request import Event, read_history
+
+
+class Views:
+    """The part of `Bundle` that ranks for nobody."""
+
+    def __init__(self, parts: BundleParts) -> None:
+        self.parts = parts
+
+    @property
+    def manifest(self) -> dict[str, Any]:
+        """What the bundle says of itself: versions, lineage, windows, metrics, licences, files."""
+        return self.parts.manifest
+
+    @property
+    def catalogue(self) -> Catalogue:
+        return self.parts.catalogue
+
+    @property
+    def popularity(self) -> np.ndarray:
+        """float32 [N]: how often each item was taken in training."""
+        return self.parts.popularity
+
+    @property
+    def folder(self) -> Path:
+        return self.parts.folder
+
+    @property
+    def segments(self) -> dict[str, dict[str, Any]]:
+        """Every segment the shop declares, with its decision and the reason."""
+        return {name: route.model_dump(mode="json") for name, route in self.parts.router.routes.items()}
+
+    def similar(self, item_id: str, k: int = 10) -> Recommendations:
+        """Items like one item: what follows it, what its shoppers take too, what its text, brand and category say.
+
+        Items that share a text are one answer, the item's own text is none. Scores are comparable within one list.
+
+        Args:
+            item_id: the item.
+            k: the most items that are answered, ≥ 1.
+
+        Returns:
+            at most k, best first, with reasons that add up; empty, with `fallback`, for an unknown item.
+
+        Raises:
+            RequestError: an id that is none; a k that makes no sense.
+
+        Examples:
+            >>> [answer.item_id for answer in bundle.similar("k0", k=2)]
+            ['g0', 't0']
+        """
+        k, item = read_k(k), read_id(item_id, "item_id")
+        row = self.parts.catalogue.row_of.get(item or "")
+        if row is None:
+            return Recommendations([], f"item {str(item)[:40]!r} is unknown")
+        scores, parts = score_similar(self.parts.ranker, row)
+        rows = top_rows(one_per_text(scores, self.parts.catalogue, row, self.parts.ties), k, self.parts.ties)
+        ids = self.parts.catalogue.item_ids
+        return Recommendations([Recommendation(ids[at], float(scores[at]), {name: float(part[at]) for name, part in parts.items()
+                                                                            if part[at]}, None, None) for at in rows.tolist()])
+
+    def profile(self, history: Sequence[Event] | None) -> Profile:
+        """A shopper in a few figures: categories, brands, prices, cadence, repeats; no event and no id is in it.
+
+        Args:
+            history: as that of `recommend`.
+
+        Raises:
+            RequestError: an argument that cannot be read.
+
+        Examples:
+            >>> bundle.profile(["k0", "k0", "d1"])["categories"]
+            [{'value': 'Kitchen', 'share': 0.6666666666666666}, {'value': 'Deli', 'share': 0.3333333333333333}]
+        """
+        parts, events = self.parts, read_history(history)
+        past = parse_history(events, parts.catalogue.row_of, None, parts.manifest["default_event_type"], parts.router.zone)
+        timed = past.first_days_ago is not None
+        newest = max(to_seconds(event["timestamp"], parts.router.zone) for event in events) if timed else None
+        return make_profile(parts.catalogue, parts.prices, past.items, past.steps_ago, past.days_ago if timed else None,
+                            None if newest is None else parts.router.local_day(newest))
+
+    def bind_rules(self, rules: Rules | str | Path) -> BoundRules:
+        """Look up business rules in this catalogue, once, for `recommend` and `search`.
+
+        Args:
+            rules: them, or the path of a YAML file that holds them.
+
+        Raises:
+            RequestError: a file that cannot be read; a rule over a column that the items do not have.
+
+        Examples:
+            >>> rules = bundle.bind_rules(Rules(must_not=[{"name": "no-toys", "filters": {"category": "Toys"}}]))
+            >>> [answer.item_id for answer in bundle.recommend(["k0"], k=2, rules=rules)]
+            ['g0', 'k0']
+        """
+        if isinstance(rules, str | Path):
+            rules = read_rules(Path(rules))
+        if not isinstance(rules, Rules):
+            raise RequestError("rules", f"{show(rules)} are none", "pass Rules or the path of a rules file")
+        return bind_rules(rules, self.parts.columns.matching, self.parts.columns.codes, self.parts.catalogue.row_of)

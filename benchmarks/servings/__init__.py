@@ -1,1 +1,1 @@
-"""Parts of the benchmark of serving, one module each."""
+"""Parts of `make bench-serving`, one module each."""

@@ -1,5 +1,6 @@
-from .assignment import Assignment, Experiments
+from .assignment import Experiments
 from .interleaving import interleave
 from .report import report_experiment
+from .sequential import SequentialConfig, sequential_difference, sequential_sign
 
-__all__ = ["Assignment", "Experiments", "interleave", "report_experiment"]
+__all__ = ["Experiments", "SequentialConfig", "interleave", "report_experiment", "sequential_difference", "sequential_sign"]

@@ -11,6 +11,7 @@ from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse
 
 import recsys_core
 from recsys_core.collection import EventLog, SqliteSessions
@@ -28,12 +29,14 @@ from recsys_core.service.bodies import (
     Listing,
     RecommendBody,
     SearchBody,
+    ShopAnswer,
 )
 from recsys_core.service.gate import TICKET, Gate, Refusal, Ticket, error_body
 from recsys_core.service.limits import TokenBuckets
 from recsys_core.service.logs import pseudonym
 from recsys_core.service.measures import Measures
 from recsys_core.service.settings import Scope, ServiceSettings
+from recsys_core.service.storefront import describe_shop, item_fields
 from recsys_core.serving import Bundle, Recommendations
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -68,10 +71,8 @@ def create_app(settings: ServiceSettings, bundle: Bundle, buckets: TokenBuckets,
     app.include_router(_watching(bundle, measures, draining))
     _answer_errors(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
-    if PAGE.is_dir():
-        from starlette.staticfiles import StaticFiles
-
-        app.mount("/", StaticFiles(directory=PAGE, html=True))
+    for file in sorted(PAGE.iterdir()):
+        _offer(app, file)
     return Gate(app, settings, scopes, buckets, measures, draining)
 
 
@@ -101,14 +102,21 @@ def _asking(answering: Answering, scopes: dict[str, Scope | None]) -> APIRouter:
         """Adapt to a handful of labelled events; requests then name the adapter's id."""
         return _json(request, {"adapter": answering.adapt(body), "expires_in_s": answering.adapter_ttl_s})
 
+    scopes["/v1/shop"] = "read"
+
+    @router.get("/v1/shop", response_model=ShopAnswer, openapi_extra={"security": SECURITY})
+    async def shop(request: Request) -> Response:
+        """What a page needs to know of the shop: its context, segments, shelves and some sampled shoppers."""
+        return _json(request, describe_shop(answering.bundle))
+
     def _list(request: Request, endpoint: str, body: Listing, answers: Recommendations) -> Response:
         ticket: Ticket = request.scope[TICKET]
         if body.user_id is not None:
             ticket.fields["user"] = pseudonym(str(body.user_id))
         ticket.fields |= {"items": len(answers), "fallback": answers.fallback is not None}
         answering.expose(ticket.request_id, endpoint, body, answers, None)
-        items = [{"item_id": one.item_id, "score": one.score, "reasons": one.reasons, "segment": one.segment}
-                 for one in answers]
+        items = [{"item_id": one.item_id, "score": one.score, "reasons": one.reasons, "segment": one.segment,
+                  "fields": item_fields(answering.bundle, one.item_id, body.fields)} for one in answers]
         return _json(request, {"variant": None, "fallback": answers.fallback, "items": items})
 
     return router
@@ -150,6 +158,13 @@ def _watching(bundle: Bundle, measures: Measures, draining: Callable[[], bool]) 
         return Response(measures.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
     return router
+
+
+def _offer(app: FastAPI, file: Path) -> None:
+    """One file of the page; a folder mounted at / would answer for every path that has no such method."""
+    @app.get("/" if file.name == "index.html" else f"/{file.name}", include_in_schema=False)
+    async def page() -> FileResponse:
+        return FileResponse(file)
 
 
 def _poster(router: APIRouter, scopes: dict[str, Scope | None], scope: Scope

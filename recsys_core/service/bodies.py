@@ -48,6 +48,7 @@ class Listing(Asking):
     filters: dict[Name, Any] | None = Field(None, max_length=50, description="value, values, or {min, max} by column")
     shelf: Name | None = Field(None, description="only its items of that day")
     session_id: Name | None = Field(None, description="of the visit, as in its events; null: cut by silence")
+    fields: list[Name] = Field([], max_length=50, description="columns of the items table to answer with")
 
 
 class RecommendBody(Listing):
@@ -135,6 +136,21 @@ class Item(BaseModel):
     score: float = Field(description="a logit")
     reasons: dict[str, float] = Field(description="named parts that add up to the score")
     segment: str | None = Field(description="whose adapter took part")
+    fields: dict[str, str | int | float | None] = Field(description="the columns that were asked for")
+
+
+class ShopAnswer(BaseModel):
+    """What a page needs to know of a shop."""
+
+    request_id: str
+    shop: str
+    items: int
+    through: str | None = Field(description="the newest day")
+    context: dict[str, list[str]] = Field(description="values that a promoted family answers, by declared name")
+    segments: dict[str, dict[str, str]] = Field(description="decision and reason by name")
+    shelves: list[str]
+    shoppers: list[dict[str, Any]] = Field(description="sampled histories; they name nobody")
+    titles: dict[str, str | None] = Field(description="of the shoppers' items")
 
 
 class ListAnswer(BaseModel):

@@ -12,6 +12,7 @@ from recsys_core.service.limits import TokenBuckets
 READS = [("/v1/recommend", {"k": 1}), ("/v1/search", {"query": "mug"}), ("/v1/click-probability", {"items": ["k0"]}),
          ("/v1/adapt", {"support": []})]
 WRITES = [("/v1/events", {"events": [{"user_id": "a", "event_type": "click", "item_id": "k0"}]})]
+LOOKS = ["/v1/shop"]  # asked by GET
 OPEN = ["/healthz", "/readyz", "/metrics", "/openapi.json"]
 
 
@@ -25,7 +26,7 @@ def keyed(make_client):
 
 def test_every_endpoint_is_in_the_matrix(client):
     paths = client.get("/openapi.json").json()["paths"]
-    assert set(paths) | {"/openapi.json"} == {path for path, _ in READS + WRITES} | set(OPEN)
+    assert set(paths) | {"/openapi.json"} == {path for path, _ in READS + WRITES} | set(LOOKS) | set(OPEN)
 
 
 @pytest.mark.parametrize("holder", ["nobody", "stranger", "read", "write", "admin"])
@@ -38,6 +39,9 @@ def test_the_authorisation_matrix(keyed, holder):
             assert client.post(path, json=body, headers=headers).status_code == wanted, path
     for path in OPEN:
         assert client.get(path, headers=headers).status_code == 200
+    for path in LOOKS:
+        wanted = 401 if holder in ("nobody", "stranger") else 200 if holder in ("read", "admin") else 403
+        assert client.get(path, headers=headers).status_code == wanted, path
     nowhere = {"nobody": 401, "stranger": 401, "write": 403}.get(holder, 404)
     assert client.post("/v1/nowhere", headers=headers).status_code == nowhere
 

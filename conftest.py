@@ -31,4 +31,5 @@ def _bundle_of_the_examples(request, doctest_namespace):
     if request.node.name.startswith(("recsys_core.serving.bundle", "recsys_core.serving.views")):
         from recsys_core.answering import Rules
 
-        doctest_namespace.update(Rules=Rules, bundle=request.getfixturevalue("bundle"), folder=request.getfixturevalue("bundle_folder"))
+        doctest_namespace.update(
+            Rules=Rules, bundle=request.getfixturevalue("bundle"), folder=request.getfixturevalue("bundle_folder"))

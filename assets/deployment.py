@@ -9,6 +9,7 @@ import polars as pl
 from pydantic import Field
 
 from assets.adaptation import make_study
+from assets.io import data_versions
 from assets.partitions import Home, shop_config
 from recsys_core.artefacts import read_json
 from recsys_core.deployment import (
@@ -36,7 +37,8 @@ def bundle(context: dg.AssetExecutionContext, home: Home, base_model, text_encod
         users=users if users.width > 1 else None, shelves=raw_shelves.collect(), promotions=raw_promotions.collect(),
         signing_key=home.key(),
         lineage={"encoder": TextEncoderArtefact(text_encoder).about["model"],
-                 "cycle": context.run.tags.get("recsys/cycle", context.run_id)})
+                 "cycle": context.run.tags.get("recsys/cycle", context.run_id), "run": context.run_id,
+                 "data_versions": data_versions(context)})
     context.add_output_metadata({"files": len(manifest["files"]), "items": manifest["items"],
                                  "families": manifest["families"], "shelves": len(manifest["shelves"])})
     return folder
@@ -46,7 +48,7 @@ def bundle(context: dg.AssetExecutionContext, home: Home, base_model, text_encod
 def champion(context: dg.AssetExecutionContext, home: Home, tracking: dg.ResourceParam[object], bundle: Path,
              base_model, interactions: pl.LazyFrame, segment_events: pl.LazyFrame, raw_users: pl.LazyFrame):
     """The bundle that earned its place; a challenger that did not leaves the old champion as it is."""
-    verdict, metrics = judge_bundle(make_study(base_model, interactions, segment_events, raw_users),
+    verdict, metrics = judge_bundle(make_study(base_model, interactions, segment_events, raw_users), bundle,
                                     home.published("champion"), EvaluationConfig(), BundleGateConfig())
     context.add_output_metadata({"promoted": verdict.passed, "reasons": list(verdict.reasons)})
     tracking.log(metrics={f"gate/{name}": value for name, value in metrics.items()},

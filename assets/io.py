@@ -138,6 +138,24 @@ def record(context: dg.OutputContext, facts: Mapping[str, Any]) -> None:
     step.set_data_version(context.asset_key, dg.DataVersion(version))
 
 
+def data_versions(context: dg.AssetExecutionContext) -> dict[str, Any]:
+    """The data version of every input as its IO manager recorded it, by asset; of a partitioned one, by partition."""
+    found: dict[str, Any] = {}
+    for key in sorted(context.assets_def.keys_by_input_name.values()):
+        parts = sorted(context.instance.get_materialized_partitions(key))
+        versions = {part: _version(context.instance, key, [part]) for part in parts} if parts \
+            else _version(context.instance, key, None)
+        found[key.to_user_string()] = versions
+    return found
+
+
+def _version(instance: dg.DagsterInstance, key: dg.AssetKey, partitions: list[str] | None) -> str | None:
+    wanted = dg.AssetRecordsFilter(asset_key=key, asset_partitions=partitions)
+    records = instance.fetch_materializations(wanted, limit=1).records
+    made = records[0].asset_materialization if records else None
+    return (made.tags or {}).get("dagster/data_version") if made else None
+
+
 def _missing(context: dg.InputContext, culprit: str) -> DataError:
     name = context.asset_key.to_user_string()
     return DataError(name, culprit, f"materialize {name} first")

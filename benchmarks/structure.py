@@ -17,6 +17,7 @@ FLOORS = (
     "evaluation", "report",
     "experiments",
     "answering", "serving",
+    "monitoring",
     "service",
     "distillation", "deployment",
     "cli",

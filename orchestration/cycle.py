@@ -24,6 +24,7 @@ with told_in_one_line(__name__):
     from orchestration.freshness import (
         BASE,
         DAYS,
+        FORCED_TAG,
         FULL,
         INPUTS_TAG,
         KIND_TAG,
@@ -44,14 +45,16 @@ JOBS = {DAYS: "days_job", BASE: "base_job", SEGMENTS: "segments_job", PUBLISH: "
 NIGHTLY_BASE_JOB = "nightly_base_job"
 
 
-def first_request(kind: str, pending: Sequence[str], state: Freshness, cycle: str) -> dg.RunRequest | None:
+def first_request(kind: str, pending: Sequence[str], state: Freshness, cycle: str,
+                  forced: Sequence[str] = ()) -> dg.RunRequest | None:
     """The first run of a cycle: the pending days where there are any, else the first stage that is not fresh.
 
     Args:
         kind: `full` (fine-tune and distil) or `nightly` (only what new days change).
         pending: ISO days to load. state: what is up to date. cycle: the name that all its runs share.
+        forced: segments that are adapted again whatever is up to date.
     """
-    tags = {CYCLE_TAG: cycle, KIND_TAG: kind}
+    tags = {CYCLE_TAG: cycle, KIND_TAG: kind} | ({FORCED_TAG: ",".join(forced)} if forced else {})
     if pending:
         return _request(DAYS, tags, state, partition_tags(state.reopened(pending), days))
     return next_request({**tags, STAGE_TAG: DAYS}, state)
@@ -65,7 +68,7 @@ def next_request(tags: Mapping[str, str], state: Freshness) -> dg.RunRequest | N
     """
     for stage in ORDER[ORDER.index(tags[STAGE_TAG]) + 1:]:
         if stage == SEGMENTS:
-            stale = state.stale_segments()
+            stale = {*state.stale_segments(), *filter(None, tags.get(FORCED_TAG, "").split(","))}
             if stale:
                 return _request(stage, tags, state, partition_tags(stale, segments))
         elif not state.is_fresh(stage, tags[KIND_TAG]):
@@ -76,7 +79,7 @@ def next_request(tags: Mapping[str, str], state: Freshness) -> dg.RunRequest | N
 
 def _request(stage: str, tags: Mapping[str, str], state: Freshness,
              partitions: Mapping[str, str]) -> dg.RunRequest:
-    carried = {name: tags[name] for name in (CYCLE_TAG, KIND_TAG, DRIVER_TAG) if name in tags}
+    carried = {name: tags[name] for name in (CYCLE_TAG, KIND_TAG, DRIVER_TAG, FORCED_TAG) if name in tags}
     nightly_base = stage == BASE and tags[KIND_TAG] == NIGHTLY
     return dg.RunRequest(
         run_key=f"{tags[CYCLE_TAG]}:{stage}", job_name=NIGHTLY_BASE_JOB if nightly_base else JOBS[stage],

@@ -22,6 +22,7 @@ from recsys_core.artefacts import file_hash, folder_hash
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).parent.parent
 INPUTS_TAG, STAGE_TAG, KIND_TAG = "recsys/inputs", "recsys/stage", "recsys/kind"
+FORCED_TAG = "recsys/forced"  # segments that a cycle adapts again whatever is up to date, with commas between
 DAYS, BASE, SEGMENTS, PUBLISH = "days", "base", "segments", "publish"
 FULL, NIGHTLY = "full", "nightly"
 UNFINISHED = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING,
@@ -56,8 +57,9 @@ STAGES = {
 }
 # Fields of shop.yaml that do not change what a stage makes of the same inputs.
 _DAY_LIMITS = {"first_day", "last_day"}
-NOT_READ = {DAYS: _DAY_LIMITS | {"segments", "families", "segment_order"}, BASE: _DAY_LIMITS, SEGMENTS: _DAY_LIMITS,
-            PUBLISH: _DAY_LIMITS}
+_ONLY_PUBLISHED = _DAY_LIMITS | {"licence"}
+NOT_READ = {DAYS: _ONLY_PUBLISHED | {"segments", "families", "segment_order"}, BASE: _ONLY_PUBLISHED,
+            SEGMENTS: _ONLY_PUBLISHED, PUBLISH: _DAY_LIMITS}
 
 
 @dataclass(frozen=True)

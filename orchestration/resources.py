@@ -12,6 +12,7 @@ import atexit
 import logging
 import os
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from pydantic import PrivateAttr
 from assets.io import FolderIO, TableIO
 from assets.partitions import Home
 from recsys_core.artefacts import read_json, write_json
+from recsys_core.deployment import save_model
 
 log = logging.getLogger(__name__)
 CYCLE_TAG = "recsys/cycle"
@@ -74,7 +76,7 @@ class Tracking(dg.ConfigurableResource):
             "folders": {k: str(v) for k, v in (folders or {}).items()}, "tags": dict(tags or {})})
 
     def register(self, bundle: Path, promoted: bool, reason: str) -> None:
-        """Log a bundle as a version of the registered model and, if promoted, move the alias to it.
+        """Log a bundle as a version of the registered pyfunc model and, if promoted, move the alias to it.
 
         A refused challenger is a version too, so that its figures stay beside its reason; the alias,
         which is what serving follows, does not move.
@@ -82,9 +84,11 @@ class Tracking(dg.ConfigurableResource):
         Args:
             bundle: its folder. promoted: its gates hold. reason: why, or why not.
         """
-        self._deliver({"params": {}, "metrics": {}, "curves": {}, "folders": {"bundle": str(bundle)},
-                       "tags": {"gate": "promoted" if promoted else "refused"},
-                       "version": {"promoted": promoted, "reason": reason}})
+        with tempfile.TemporaryDirectory(dir=self.home) as folder:
+            save_model(bundle, Path(folder) / "model")
+            self._deliver({"params": {}, "metrics": {}, "curves": {}, "folders": {"model": str(Path(folder) / "model")},
+                           "tags": {"gate": "promoted" if promoted else "refused"},
+                           "version": {"promoted": promoted, "reason": reason}})
 
     def _deliver(self, entry: dict[str, Any]) -> None:
         try:
@@ -257,7 +261,7 @@ def _send(client: Any, run_id: str, entry: Mapping[str, Any]) -> None:
 def _register(client: Any, run_id: str, version: Mapping[str, Any]) -> None:
     if not client.search_registered_models(f"name = '{MODEL}'"):
         client.create_registered_model(MODEL)
-    source = f"{client.get_run(run_id).info.artifact_uri}/bundle"
+    source = f"{client.get_run(run_id).info.artifact_uri}/model"
     made = client.create_model_version(MODEL, source, run_id, description=version["reason"])
     if version["promoted"]:
         client.set_registered_model_alias(MODEL, "champion", made.version)

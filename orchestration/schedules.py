@@ -2,11 +2,12 @@
 
 import dagster as dg
 
-from assets.partitions import home, shop_config
+from assets.partitions import home, segments, shop_config
 from orchestration.cycle import first_request
 from orchestration.freshness import FULL, UNFINISHED, Freshness
 from orchestration.jobs import base_job, days_job
 from orchestration.resources import CYCLE_TAG
+from recsys_core.monitoring import REFERENCE, DriftConfig, bundle_name, drift, drifting, read_observed, read_reference
 
 
 def request_new_days(instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:
@@ -24,6 +25,32 @@ def request_new_days(instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipRea
     if instance.get_runs_count(dg.RunsFilter(job_name=days_job.name, statuses=UNFINISHED)):
         return dg.SkipReason("Days are being loaded now.")
     return first_request(state.kind(), pending, state, cycle)
+
+
+def request_adaptation(instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:
+    """The run that answers drift: new days where there are any, then every segment that drifted is adapted again.
+
+    Where all requests drifted, or those of the base, every segment is: each stands on what the base sees. A cycle is named
+    after the bundle whose answers drifted, so one bundle asks once; the next one is compared with its own reference.
+    """
+    bundle = next((folder for folder in (home.path / "champion", home.path / "bundle") if (folder / REFERENCE).is_file()), None)
+    if bundle is None:
+        return dg.SkipReason("No bundle with a reference profile was published.")
+    config = DriftConfig()
+    found = drift(read_reference(bundle), read_observed(home.path / "collected" / "monitor", bundle, config.days), config)
+    names = drifting(found)
+    if not names:
+        return dg.SkipReason("Nothing drifted." if any(one.psi is not None for one in found) else "Too few answers to say.")
+    cycle = f"drift-{bundle_name(bundle)}"
+    if instance.get_runs_count(dg.RunsFilter(tags={CYCLE_TAG: cycle})):
+        return dg.SkipReason(f"Cycle {cycle} was started already.")
+    if instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED)):
+        return dg.SkipReason("A cycle is running now.")
+    every = segments.get_partition_keys()
+    forced = [name for name in every if name in names] if set(names) <= set(every) else list(every)
+    state = Freshness(home, instance)
+    request = first_request(state.kind(), state.pending_days(), state, cycle, forced)
+    return request or dg.SkipReason(f"{', '.join(names)} drifted, but there is nothing to run.")
 
 
 @dg.schedule(job=days_job, cron_schedule="0 3 * * *", execution_timezone=shop_config.time_zone)

@@ -1,4 +1,4 @@
-"""What starts runs by events: a new day drop, and the end of one stage of a cycle."""
+"""What starts runs by events: a new day drop, the end of one stage of a cycle, and drift of what is served."""
 
 import dagster as dg
 
@@ -7,7 +7,7 @@ from orchestration.cycle import next_request
 from orchestration.freshness import STAGE_TAG, Freshness
 from orchestration.instance import DRIVER_TAG, PROCESS
 from orchestration.jobs import base_job, days_job, jobs, nightly_base_job, publish_job, segments_job
-from orchestration.schedules import request_new_days
+from orchestration.schedules import request_adaptation, request_new_days
 
 
 @dg.sensor(job=days_job, minimum_interval_seconds=60)
@@ -29,4 +29,10 @@ def next_stage(context: dg.RunStatusSensorContext):
     return request or dg.SkipReason("The cycle is complete.")
 
 
-sensors = [new_days, next_stage]
+@dg.sensor(jobs=[days_job, base_job, nightly_base_job, segments_job, publish_job], minimum_interval_seconds=3600)
+def drift(context: dg.SensorEvaluationContext):
+    """Starts a cycle that adapts again what the service's answers have drifted away from."""
+    return request_adaptation(context.instance)
+
+
+sensors = [new_days, next_stage, drift]

@@ -74,7 +74,8 @@ def inspect(options: argparse.Namespace) -> None:
 
     bundle = load_bundle(options)
     manifest = bundle.manifest
-    lineage = ", ".join(f"{key} {value}" for key, value in sorted(manifest["lineage"].items()))
+    lineage = ", ".join(f"{key} {value}" for key, value in sorted(manifest["lineage"].items())
+                        if not isinstance(value, dict))
     size = sum(entry["size"] for entry in manifest["files"].values())
     print(f"bundle    {bundle_folder(options)}: {manifest['items']:,} items, {len(manifest['files'])} files, "
           f"{size / 1e6:.1f} MB")
@@ -86,7 +87,7 @@ def inspect(options: argparse.Namespace) -> None:
         print(f"segment   {name} ({segment['kind']}): {segment['decision']}{whom}: {segment['reason']}")
     print(f"shelves   {', '.join(bundle.parts.shelves.names) or 'none'}")
     faults = self_test(bundle)
-    print("self-test " + ("; ".join(faults) if faults else "answers the golden requests as when it was made"))
+    print("self-test " + ("; ".join(faults) if faults else "answers the golden requests as what was trained"))
 
 
 def evaluate(options: argparse.Namespace) -> None:

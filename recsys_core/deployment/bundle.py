@@ -13,15 +13,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 from pydantic import BaseModel, Field, ValidationError
 
 from recsys_core.adaptation import Family
 from recsys_core.artefacts import staged_folder, write_json
+from recsys_core.deployment.card import CARD
+from recsys_core.deployment.golden import trust_promoted
 from recsys_core.deployment.manifest import write_manifest
 from recsys_core.errors import BundleError
-from recsys_core.interactions import KNOTS, Catalogue, audience_of
+from recsys_core.interactions import Catalogue
+from recsys_core.monitoring import REFERENCE, make_reference
 from recsys_core.promotions import PromotionWeights
 from recsys_core.retrieval import build_lexical
 from recsys_core.schema import POSITIVE_EVENTS
@@ -42,7 +44,7 @@ from recsys_core.serving import (
     SearchConfig,
     family_folder,
     open_parts,
-    record_golden,
+    self_test,
 )
 from recsys_core.signatures import sign_folder
 
@@ -63,7 +65,9 @@ class BundleConfig(BaseModel, frozen=True, extra="forbid"):
 def write_bundle(folder: Path, *, catalogue: Catalogue, ranker_folder: Path, student_folder: Path,
                  families: Mapping[str, Path], routing: Sequence[dict[str, Any]], lock: dict[str, str],
                  metrics: dict[str, Any], lineage: dict[str, Any], licences: dict[str, str],
-                 windows: dict[str, Any], config: BundleConfig, click_folder: Path | None = None,
+                 windows: dict[str, Any], config: BundleConfig, card: str,
+                 golden: Sequence[dict[str, Any]],
+                 requests: Sequence[Mapping[str, Any]], click_folder: Path | None = None,
                  users: pl.DataFrame | None = None, shelves: pl.DataFrame | None = None,
                  promotions: PromotionWeights | None = None, signing_key: Path | None = None) -> dict[str, Any]:
     """Write a bundle into `folder`, replacing what is there only when the new one answers.
@@ -77,9 +81,13 @@ def write_bundle(folder: Path, *, catalogue: Catalogue, ranker_folder: Path, stu
         routing: one `serving.routing.Route` per segment and family of the shop, refused ones with their reason.
         lock: hashes of the base that every adapter must have been made on.
         metrics: the summary that `recsys inspect` shows.
-        lineage: shop, first and last day, cycle and, where known, code commit.
+        lineage: shop, first and last day, code commit, cycle, run, encoder and data versions, as far as they are known.
         licences: what each part may be used under.
         windows: of the base that was gated and of the refit that ships.
+        config: how it answers.
+        card: the model card, Markdown.
+        golden: requests with the training side's answers, as `golden.Trained` gives them; the files must agree.
+        requests: arguments of `Bundle.recommend`, such as will be sent: what the monitors compare with.
         users: user_id and attributes; only those a promoted segment asks for are kept.
         shelves: `serving.shelves.SHELF_COLUMNS`; only items of the catalogue are kept.
         promotions: what is promoted and what it counts; None: nothing, or it was not worth keeping.
@@ -111,7 +119,13 @@ def write_bundle(folder: Path, *, catalogue: Catalogue, ranker_folder: Path, stu
             "context": list(config.context), "families": shipped, "shelves": shelved,
             "promotions": [] if promotions is None else promotions.promotions.names,
             "search": config.search.model_dump()}
-        write_json(staging / GOLDEN, record_golden(Bundle(open_parts(staging, about))))
+        write_json(staging / GOLDEN, list(golden))
+        bundle = Bundle(open_parts(staging, about))
+        if faults := self_test(bundle):
+            raise BundleError("bundle", f"{len(faults)} of {len(golden)} golden requests disagree with training; {faults[0]}",
+                              "find what the export changed, or run the stages again")
+        write_json(staging / REFERENCE, make_reference(bundle, requests))
+        (staging / CARD).write_text(card, encoding="utf-8")
         manifest = write_manifest(staging, about)
         if signing_key is not None:
             sign_folder(staging, signing_key)
@@ -152,8 +166,7 @@ def _write_family(staging: Path, route: Route, source: Path, lock: dict[str, str
     family = Family.load(Path(source), lock)
     if (family.name, family.by) != (route.name, route.by or ""):
         raise BundleError(f"adapter of {route.name!r}", f"was made for {family.name!r} {family.by}", "re-adapt the segment")
-    answered = np.array([audience_of(knot) in route.audiences for knot in KNOTS])
-    family = family.trusted(np.where(answered, family.trust, 0))
+    family = trust_promoted(family, route.audiences)
     members = [member for member in family.members if family.shots(member)]
     adapters = (family.adapter(member) for member in members)
     if not family.trust.any() or not any(one is not None and one.is_live(catalogue) for one in adapters):

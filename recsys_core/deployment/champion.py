@@ -14,17 +14,20 @@ from recsys_core.errors import RecsysError
 from recsys_core.evaluation import EvaluationConfig, Rivals, run_contest
 from recsys_core.interactions import BASE, Catalogue, make_queries
 from recsys_core.metrics import Interval, paired_bootstrap
-from recsys_core.serving import MANIFEST, Bundle
+from recsys_core.serving import MANIFEST, Bundle, self_test
 
 log = logging.getLogger(__name__)
 
 
-def judge_bundle(study: Study, champion: Path | None, evaluation: EvaluationConfig,
+def judge_bundle(study: Study, challenger: Path, champion: Path | None, evaluation: EvaluationConfig,
                  config: BundleGateConfig) -> tuple[GateVerdict, dict[str, float]]:
     """Compare the base as it was at the gate window with the trivial rankers and, where there is one, with the champion.
 
+    The challenger's files must give the answers that were trained: one that disagrees is refused whatever its base is worth.
+
     Args:
         study: the shop's events beside the base.
+        challenger: folder of the bundle that is judged.
         champion: folder of the serving bundle; None, missing or empty (all were refused) for the first. One that this
             version cannot read serves nobody any more, so it counts as none.
         evaluation: how segments were judged.
@@ -49,7 +52,8 @@ def judge_bundle(study: Study, champion: Path | None, evaluation: EvaluationConf
         return paired_bootstrap(difference, queries.user, rng)
 
     gains = {name: gain(name) for name in rivals} if len(queries) else {}
-    return bundle_gate(metrics, gains.pop("champion", None), gains, config, first=serving is None), metrics
+    return bundle_gate(metrics, gains.pop("champion", None), gains, config, first=serving is None,
+                       faults=self_test(Bundle.load(challenger))), metrics
 
 
 def load_champion(folder: Path | None) -> Bundle | None:

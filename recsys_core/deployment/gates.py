@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pydantic import BaseModel, Field
@@ -31,7 +31,8 @@ class GateVerdict:
 
 
 def bundle_gate(challenger_metrics: Mapping[str, float], champion: Interval | None,
-                baselines: Mapping[str, Interval], config: BundleGateConfig, *, first: bool) -> GateVerdict:
+                baselines: Mapping[str, Interval], config: BundleGateConfig, *, first: bool,
+                faults: Sequence[str] = ()) -> GateVerdict:
     """Judge a challenger on rows that neither it nor the champion was trained on.
 
     A challenger trained through a newer day must not be proven better than the champion, which it
@@ -41,7 +42,9 @@ def bundle_gate(challenger_metrics: Mapping[str, float], champion: Interval | No
         challenger_metrics: its means on the gate rows.
         champion: the paired difference challenger − champion per row, the champion re-scored on the same rows.
         baselines: the paired difference challenger − baseline, by the baseline's name.
+        config: what it must show.
         first: there is no champion yet; otherwise a missing comparison refuses.
+        faults: a phrase per golden request that its files answer otherwise than what was trained.
 
     >>> better = Interval(0.02, 0.01, 0.03, 0.001, 500, 200)
     >>> bundle_gate({"ndcg@10": 0.08}, None, {"popularity": better},
@@ -51,7 +54,8 @@ def bundle_gate(challenger_metrics: Mapping[str, float], champion: Interval | No
     value = challenger_metrics.get(config.metric, math.nan)
     if not _finite(value):
         return GateVerdict(False, (f"{config.metric} is missing or not finite",))
-    checks = [_over_baseline(name, baselines.get(name)) for name in config.baselines]
+    checks = [(False, fault) for fault in faults] or [(True, "answers its golden requests as trained")]
+    checks += [_over_baseline(name, baselines.get(name)) for name in config.baselines]
     if first:
         checks.append((value > config.floor, f"{config.metric} {value:.4f}, the floor is {config.floor}"))
     else:

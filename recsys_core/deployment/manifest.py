@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+import subprocess
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,18 @@ def write_manifest(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
     manifest = {**about, "format": FORMAT, "versions": package_versions(), "files": files}
     write_json(folder / MANIFEST, manifest)
     return manifest
+
+
+def code_commit() -> str | None:
+    """The git commit of this code, with "-dirty" where files differ from it; None outside a checkout."""
+    here = Path(__file__).parent
+    ours = ["git", "-C", str(here), "ls-files", "--error-unmatch", Path(__file__).name]  # not that of a repository around it
+    asked = ["git", "-C", str(here), "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+    try:
+        subprocess.run(ours, check=True, capture_output=True)
+        return subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
 
 
 def package_versions() -> dict[str, str]:

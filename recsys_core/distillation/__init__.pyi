@@ -1,4 +1,4 @@
-from .build import build_student
+from .build import ASKED, build_student
 from .student import StudentConfig
 
-__all__ = ["StudentConfig", "build_student"]
+__all__ = ["ASKED", "StudentConfig", "build_student"]

@@ -11,10 +11,11 @@ from recsys_core.adaptation.closed_form import Strengths
 from recsys_core.adaptation.family import make_family
 from recsys_core.adaptation.items import ItemPrior
 from recsys_core.adaptation.study import Study
-from recsys_core.artefacts import write_json
+from recsys_core.artefacts import read_json, write_json
 from recsys_core.deployment.build import build_bundle
 from recsys_core.deployment.champion import judge_bundle
 from recsys_core.deployment.gates import BundleGateConfig
+from recsys_core.deployment.manifest import write_manifest
 from recsys_core.evaluation.summary import Evidence, make_results
 from recsys_core.interactions.knots import KNOTS
 from recsys_core.promotions.table import make_promotions
@@ -150,9 +151,43 @@ def test_a_family_is_served_by_what_the_bundle_knows_of_its_shoppers(built, tmp_
 
 def test_the_base_is_judged_on_the_gate_window_as_it_was_there(built, bundle):
     config = BundleGateConfig()
-    first, metrics = judge_bundle(built.study, None, EVALUATION, config)
-    assert 0 < metrics["ndcg@10"] < 1 and len(first.reasons) == len(config.baselines) + 1
+    first, metrics = judge_bundle(built.study, bundle.folder, None, EVALUATION, config)
+    assert 0 < metrics["ndcg@10"] < 1 and len(first.reasons) == len(config.baselines) + 2
     assert any("the floor is" in reason for reason in first.reasons)
-    again, same = judge_bundle(built.study, bundle.folder, EVALUATION, config)
+    again, same = judge_bundle(built.study, bundle.folder, bundle.folder, EVALUATION, config)
     assert same == metrics  # and against itself it loses nothing
     assert any(reason.startswith("holds against the champion") for reason in again.reasons)
+
+
+def test_a_bundle_that_answers_otherwise_than_trained_is_not_promoted(built, bundle, tmp_path):
+    """Its files fit its manifest; only the training side's answers tell that they are others."""
+    from safetensors.numpy import load_file, save_file
+
+    copy = shutil.copytree(bundle.folder, tmp_path / "copy")
+    path = copy / "ranker" / "ranker.safetensors"
+    arrays = load_file(path)
+    save_file({**arrays, "weights": arrays["weights"] * np.float32(1.1)}, path)
+    write_manifest(copy, {key: value for key, value in bundle.manifest.items() if key not in ("files", "versions", "format")})
+    good, bad = (judge_bundle(built.study, folder, None, EVALUATION, BundleGateConfig())[0] for folder in (bundle.folder, copy))
+    assert "answers its golden requests as trained" in good.reasons
+    assert not bad.passed and bad.reasons[0].startswith("golden request 0 (0 known events) is answered differently: item ")
+
+
+def test_golden_requests_are_real_ones_that_name_nobody(built, bundle):
+    golden = read_json(bundle.folder / "golden.json")
+    requests = [one["request"] for one in golden]
+    asked = {len({event["timestamp"] for event in r["history"]}) for r in requests if r.get("history") and "at" in r}
+    assert {0, *asked} >= {0, 2} and any(steps >= 5 for steps in asked)  # every audience
+    promoted = {name: route["audiences"] for name, route in bundle.segments.items() if route["audiences"]}
+    assert {r["segment"] for r in requests if "segment" in r} == set(promoted) and any("query" in r for r in requests)
+    users, told = set(built.study.events.user_ids), str(requests)
+    assert not any(f"'{user}'" in told for user in users)
+    assert all(len(event["timestamp"]) == len("2024-03-01") for r in requests for event in r.get("history", ())
+               if isinstance(event, dict))
+
+
+def test_the_manifest_and_the_card_say_where_it_comes_from(built, bundle):
+    assert {"shop", "first_day", "last_day", "commit"} <= set(bundle.manifest["lineage"])
+    assert bundle.manifest["licences"]["code"] == "Apache-2.0"
+    card = (bundle.folder / "README.md").read_text("utf-8")
+    assert all(f"| {name} |" in card for name in bundle.segments)

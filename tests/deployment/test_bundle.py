@@ -16,7 +16,8 @@ from recsys_core.promotions.table import make_promotions
 from recsys_core.promotions.weights import PromotionWeights
 from recsys_core.schema import RAW_PROMOTIONS
 from recsys_core.serving import Bundle
-from tests.serving.tiny import FAVOURITES, LOCK, ROUTING, TITLES, tiny_arguments, tiny_family, use_word_encoder
+from recsys_core.signatures import PUBLIC_KEY, own_key
+from tests.serving.tiny import FAVOURITES, LOCK, ROUTING, TITLES, WordEncoder, tiny_arguments, tiny_family, use_word_encoder
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ def test_only_attributes_that_route_are_shipped(arguments, tmp_path):
     assert pl.read_parquet(tmp_path / "bundle" / "users.parquet").columns == ["user_id", "region", "children"]
     refused = [{**r, "decision": "refused", "audiences": []} if r["name"] == "north" else r for r in ROUTING]
     families = {name: path for name, path in arguments["families"].items() if name != "north"}
-    write_bundle(tmp_path / "bundle", **{**arguments, "routing": refused, "families": families})
+    write_bundle(tmp_path / "bundle", **{**arguments, "routing": refused, "families": families, "golden": []})
     assert not (tmp_path / "bundle" / "users.parquet").exists()
 
 
@@ -85,6 +86,37 @@ def test_what_does_not_fit_is_refused_and_the_old_bundle_stays(arguments, tmp_pa
     assert [p.name for p in tmp_path.glob(".staging*")] == []
 
 
+def test_an_export_that_answers_otherwise_than_what_was_trained_is_never_published(arguments, tmp_path):
+    """Each of these is a fault of exporting: the files load and verify, and serve something else."""
+    from safetensors.numpy import load_file, save_file
+
+    faults = {
+        "the ranker's weights": (arguments["ranker_folder"] / "ranker.safetensors", "weights", 1.2),
+        "an adapter's values": (arguments["families"]["north"] / "family.safetensors", "items.value", 2.0),
+        "its trust": (arguments["families"]["store"] / "family.safetensors", "trust", 0.5)}
+    for name, (path, array, factor) in faults.items():
+        whole, arrays = path.read_bytes(), load_file(path)
+        arrays[array] = arrays[array] * np.float32(factor)
+        save_file(arrays, path)
+        with pytest.raises(BundleError, match="golden requests disagree with training; golden request"):
+            write_bundle(tmp_path / "bundle", **arguments)
+        path.write_bytes(whole)
+        assert not (tmp_path / "bundle").exists(), name
+    write_bundle(tmp_path / "bundle", **arguments)
+
+
+def test_a_query_encoder_that_reads_otherwise_than_the_student_is_never_published(arguments, tmp_path, monkeypatch):
+    monkeypatch.setattr(WordEncoder, "encode", lambda self, texts: np.tile(np.eye(16, dtype=np.float32)[0], (len(texts), 1)))
+    with pytest.raises(BundleError, match="query 'steel mug'"):
+        write_bundle(tmp_path / "bundle", **arguments)
+
+
+def test_a_signed_bundle_is_signed_when_it_is_published(arguments, tmp_path):
+    write_bundle(tmp_path / "bundle", **arguments, signing_key=own_key(tmp_path / "keys"))
+    signed = Bundle.load(tmp_path / "bundle", key=tmp_path / "keys" / PUBLIC_KEY)
+    assert "README.md" in signed.manifest["files"] and "model.sig" not in signed.manifest["files"]
+
+
 def test_an_adapter_of_another_base_never_ships(arguments, tmp_path):
     tiny_family("deli", FAVOURITES["deli"], lock={**LOCK, "encoder": "x" * 64}).save(arguments["families"]["deli"])
     with pytest.raises(AdapterError, match="another base"):
@@ -105,7 +137,8 @@ def test_dead_and_mislabelled_adapters_never_ship(arguments, tmp_path, family, c
     (["none"], [1, 0, 0, 0, 0, 0, 0]), (["little"], [0, 1, 1, 1, 0, 0, 0]), (["full"], [0, 0, 0, 0, 1, 1, 1]),
     (["none", "full"], [1, 0, 0, 0, 1, 1, 1])])
 def test_an_adapter_is_trusted_only_with_the_audiences_it_was_promoted_for(arguments, tmp_path, audiences, trusted):
-    manifest = write_bundle(tmp_path / "bundle", **{**arguments, "routing": routed(audiences=audiences)})
+    golden = [one for one in arguments["golden"] if one["request"].get("segment") != "deli"]
+    manifest = write_bundle(tmp_path / "bundle", **{**arguments, "routing": routed(audiences=audiences), "golden": golden})
     bundle = Bundle.load(tmp_path / "bundle")
     assert bundle.parts.families["deli"].trust.tolist() == trusted
     assert manifest["families"]["deli"] == {"by": None, "members": 1, "audiences": audiences}
@@ -137,7 +170,7 @@ def test_the_manifest_lists_families_shelves_and_context(arguments, tmp_path):
     assert manifest["families"]["store"] == {"by": "context.store", "members": 2, "audiences": ["none", "little"]}
     assert manifest["shelves"] == {"campaign": 2, "new-arrivals": 1, "window": 2}  # what is not in the catalogue is not on it
     assert manifest["context"] == ["store", "weather"] and manifest["promotions"] == []
-    bare = write_bundle(tmp_path / "bare", **{**arguments, "shelves": None})
+    bare = write_bundle(tmp_path / "bare", **{**arguments, "shelves": None, "golden": []})
     assert bare["shelves"] == {}
 
 
@@ -145,7 +178,7 @@ def test_promotions_ship_and_serve(arguments, tmp_path):
     table = pl.DataFrame([("t2", date(2024, 3, 1), None, "display", None)], schema=RAW_PROMOTIONS, orient="row")
     promotions = make_promotions(table, arguments["catalogue"])
     weights = PromotionWeights(promotions, np.ones((7, 2), np.float32))
-    manifest = write_bundle(tmp_path / "bundle", **arguments, promotions=weights)
+    manifest = write_bundle(tmp_path / "bundle", **{**arguments, "golden": []}, promotions=weights)
     assert manifest["promotions"] == ["promoted_display", "usually_display"]
     assert any(name.startswith("promotions/") for name in manifest["files"])
     reasons = {a.item_id: a.reasons for a in Bundle.load(tmp_path / "bundle").recommend([], k=20)}

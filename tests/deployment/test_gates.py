@@ -56,4 +56,10 @@ def test_a_champion_that_was_not_rescored_fails_closed(champion):
 
 def test_failures_come_first_and_every_condition_is_told():
     verdict = judge(champion=gain(0.0), baselines={**BEATS, "item_knn": gain(-0.1)})
-    assert len(verdict.reasons) == 3 and verdict.reasons[0].startswith("not proven better than item_knn")
+    assert len(verdict.reasons) == 4 and verdict.reasons[0].startswith("not proven better than item_knn")
+
+
+def test_a_bundle_that_answers_otherwise_than_trained_is_refused_whatever_it_is_worth():
+    fault = "golden request 3 (segment deli) is answered differently"
+    verdict = bundle_gate({"ndcg@10": 0.1}, None, BEATS, CONFIG, first=True, faults=[fault])
+    assert judge(first=True).passed and not verdict.passed and verdict.reasons[0] == fault

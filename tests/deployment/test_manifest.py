@@ -1,7 +1,7 @@
 import pytest
 
 from recsys_core.artefacts import file_hash
-from recsys_core.deployment.manifest import package_versions, write_manifest
+from recsys_core.deployment.manifest import code_commit, package_versions, write_manifest
 from recsys_core.errors import BundleError
 from recsys_core.serving.verification import verify_bundle
 
@@ -23,3 +23,8 @@ def test_a_manifest_vouches_for_no_pickle(tmp_path):
 def test_versions_name_what_an_answer_depends_on():
     versions = package_versions()
     assert versions["numpy"][0].isdigit() and versions["python"].startswith("3.")
+
+
+def test_the_commit_is_this_checkouts_or_unknown():
+    commit = code_commit()
+    assert commit is None or len(commit.removesuffix("-dirty")) == 40

@@ -6,6 +6,7 @@ import dagster as dg
 import pytest
 
 from orchestration.resources import CYCLE_TAG, EXPERIMENT, MODEL, Tracking
+from recsys_core.artefacts import folder_hash
 from tests.assets.runs import QUIET
 
 AWAY = "http://127.0.0.1:9"
@@ -86,13 +87,15 @@ def test_what_mlflow_could_not_take_is_logged_later(shared, uri, tmp_path) -> No
     assert stored.read_text() == "1"
 
 
-def test_only_a_promoted_bundle_becomes_champion(shared, uri, tmp_path) -> None:
+def test_only_a_promoted_bundle_becomes_champion(shared, uri, bundle_folder) -> None:
     import mlflow
 
-    (tmp_path / "manifest.json").write_text("{}")
-    run(shared, uri, "c5", lambda t: t.register(tmp_path, True, "all gates hold"))
-    run(shared, uri, "c6", lambda t: t.register(tmp_path, False, "below popularity"))
+    run(shared, uri, "c5", lambda t: t.register(bundle_folder, True, "all gates hold"))
+    run(shared, uri, "c6", lambda t: t.register(bundle_folder, False, "below popularity"))
     client = mlflow.MlflowClient(uri)
     versions = {v.version: v.description for v in client.search_model_versions(f"name = '{MODEL}'")}
     assert list(versions.values()).count("below popularity") == 1 and len(versions) == 2
-    assert client.get_model_version_by_alias(MODEL, "champion").description == "all gates hold"
+    champion = client.get_model_version_by_alias(MODEL, "champion")
+    assert champion.description == "all gates hold"
+    stored = Path(champion.source.removeprefix("file://")) / "artifacts" / "bundle"
+    assert folder_hash(stored) == folder_hash(bundle_folder)

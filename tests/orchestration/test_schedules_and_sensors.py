@@ -8,11 +8,15 @@ from datetime import UTC, datetime
 import dagster as dg
 import pytest
 
+from assets.partitions import keys_of, segments
 from orchestration import schedules, sensors
+from orchestration.cycle import next_request
 from orchestration.definitions import defs
-from orchestration.freshness import KIND_TAG, NIGHTLY, STAGE_TAG
+from orchestration.freshness import FORCED_TAG, KIND_TAG, NIGHTLY, STAGE_TAG, Freshness
 from orchestration.instance import DRIVER_TAG
 from orchestration.resources import CYCLE_TAG
+from recsys_core.artefacts import write_json
+from recsys_core.monitoring import bundle_name
 from tests.assets.runs import DAYS
 
 
@@ -97,7 +101,70 @@ def test_runs_by_hand_and_runs_of_a_command_are_left_alone(instance, tags) -> No
     assert isinstance(after(instance, **tags), dg.SkipReason)
 
 
+COUNTS = {"top_score": [90, 90, 0], "margin": [90, 90, 0], "history": [90, 90, 0], "popularity_rank": [90, 90, 0],
+          "price": [90, 90, 0], "fallback": [180, 0]}
+
+
+def observe(home, shifted: set[str], answers: int = 360) -> None:
+    """A published bundle of segments `toys` and the base, and a day's counts; `shifted` ones score as the bundle never did."""
+    folder, names = home.path / "champion", ["all", "base", "toys"]
+    features = [name for name in COUNTS if name != "fallback"]
+    counts = {name: {key: [2 * n for n in values] for key, values in COUNTS.items()} for name in names}
+    counts["all"]["segment"] = [0, 180, 180]
+    write_json(folder / "manifest.json", {})
+    write_json(folder / "reference.json", {"format": 1, "segments": names, "counts": counts,
+                                           "edges": {name: [0.5] for name in features}})
+    seen = {name: {key: [answers // 360 * n for n in values] for key, values in found.items()} for name, found in counts.items()}
+    for name in shifted:
+        seen[name]["top_score"] = [sum(seen[name]["top_score"]), 0, 0]
+    write_json(home.path / "collected" / "monitor" / "one.json", {
+        "bundle": bundle_name(folder), "day": str(datetime.now(UTC).date()), "counts": seen})
+
+
+@pytest.fixture
+def watched(instance, home, monkeypatch):
+    """The drift sensor over a home whose days are loaded and whose base is up to date."""
+    for module in (schedules, sensors):
+        monkeypatch.setattr(module, "home", home)
+    monkeypatch.setattr(schedules.Freshness, "pending_days", lambda self: [])
+    monkeypatch.setattr(schedules.Freshness, "is_fresh", lambda self, stage, kind: True)
+    monkeypatch.setattr(schedules.Freshness, "stale_segments", lambda self: [])
+    monkeypatch.setattr(schedules.Freshness, "inputs", lambda self, stage: "same")
+    for path in ("champion", "collected/monitor"):
+        (home.path / path).mkdir(parents=True)
+    return lambda: defs.resolve_sensor_def("drift").evaluate_tick(dg.build_sensor_context(instance))
+
+
+def test_drift_of_a_segment_asks_for_its_adaptation_once(watched, home, instance) -> None:
+    assert "No bundle with a reference" in watched().skip_message
+    observe(home, set(), answers=0)
+    assert watched().skip_message == "Too few answers to say."
+    observe(home, set())
+    assert watched().skip_message == "Nothing drifted."
+    observe(home, {"toys"})
+    (request,) = watched().run_requests
+    assert (request.job_name, request.tags[FORCED_TAG]) == ("segments_job", "toys")
+    assert keys_of(request.tags, segments) == ["toys"]
+    run = start(instance, request.job_name, request.tags, dg.DagsterRunStatus.STARTED)
+    assert "was started already" in watched().skip_message
+    instance.delete_run(run.run_id)
+    start(instance, "days_job", {}, dg.DagsterRunStatus.STARTED)
+    assert watched().skip_message == "A cycle is running now."
+
+
+def test_drift_of_all_requests_asks_for_every_segment_and_new_days_come_first(watched, home, instance, monkeypatch) -> None:
+    observe(home, {"all"})
+    (request,) = watched().run_requests
+    assert keys_of(request.tags, segments) == segments.get_partition_keys()
+    monkeypatch.setattr(schedules.Freshness, "pending_days", lambda self: [DAYS[-1]])
+    (first,) = watched().run_requests
+    assert first.job_name == "days_job" and first.tags[FORCED_TAG] == request.tags[FORCED_TAG]
+    later = next_request({**first.tags, STAGE_TAG: "base"}, Freshness(home, instance))
+    assert later.job_name == "segments_job" and keys_of(later.tags, segments) == segments.get_partition_keys()
+
+
 def test_the_chain_is_on_and_what_starts_cycles_waits_to_be_switched_on() -> None:
     assert defs.resolve_sensor_def("next_stage").default_status == dg.DefaultSensorStatus.RUNNING
     assert defs.resolve_sensor_def("new_days").default_status == dg.DefaultSensorStatus.STOPPED
+    assert defs.resolve_sensor_def("drift").default_status == dg.DefaultSensorStatus.STOPPED
     assert defs.resolve_schedule_def("nightly").default_status == dg.DefaultScheduleStatus.STOPPED

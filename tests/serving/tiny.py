@@ -25,7 +25,9 @@ from recsys_core.artefacts import write_json
 from recsys_core.base_model.fit import fit_ranker
 from recsys_core.base_model.ranker import RankerConfig
 from recsys_core.deployment.bundle import BundleConfig
-from recsys_core.interactions.arrays import Catalogue, make_interactions, make_queries
+from recsys_core.deployment.golden import Trained, trust_promoted
+from recsys_core.interactions.arrays import Catalogue, Interactions, make_interactions, make_queries
+from recsys_core.serving.search import SearchConfig
 from recsys_core.words import tokenize
 
 LOCK = {"encoder": "e" * 64, "tokenizer": "t" * 64, "features": "f" * 64}
@@ -133,6 +135,21 @@ USERS = pl.DataFrame({"user_id": ["anna", "bert"], "region": ["north", "south"],
                       "secret": ["x", "y"]})
 
 
+def tiny_golden(catalogue: Catalogue, events: Interactions, blend: np.ndarray) -> list[dict]:
+    """What was trained answers a few requests, before anything is written."""
+    whom = {route["name"]: route["audiences"] for route in ROUTING if route["decision"] == "promoted"}
+    families = {name: trust_promoted(tiny_family(name, FAVOURITES[name]), audiences) for name, audiences in whom.items()}
+    texts = ["steel mug", "clay pot"]
+    trained = Trained(catalogue, fit_ranker(events, catalogue, RankerConfig(), weights=blend), families, None, SHELVES,
+                      dict(zip(texts, WordEncoder().encode(texts).tolist(), strict=True)), SearchConfig(),
+                      "America/New_York", "purchase")
+    on_a_day = {"at": "2024-03-29T12:00:00", "history": [{"item_id": "k0", "event_type": "purchase", "timestamp": "2024-03-02"}]}
+    requests = [{"history": []}, {"history": ["k0", "g0"]}, on_a_day, {**on_a_day, "shelf": "campaign"},
+                {**on_a_day, "segment": "store", "context": {"store": "367"}},
+                *({**on_a_day, "segment": name} for name in FAVOURITES if name != "store"), *({"query": text} for text in texts)]
+    return [trained.answer(request) for request in requests]
+
+
 def tiny_arguments(folder: Path) -> dict:
     """Everything `write_bundle` takes, written below `folder`."""
     catalogue = tiny_catalogue()
@@ -149,5 +166,6 @@ def tiny_arguments(folder: Path) -> dict:
         "catalogue": catalogue, "ranker_folder": folder / "ranker", "student_folder": folder / "student",
         "families": {name: folder / "families" / name for name in FAVOURITES}, "routing": ROUTING, "shelves": SHELVES,
         "lock": LOCK, "metrics": {"ndcg@10": 0.5}, "lineage": {"shop": "tiny", "last_day": "2024-03-05"},
-        "licences": {"encoder": "Apache-2.0"}, "windows": {"judged": {}, "shipped": {}}, "users": USERS,
+        "golden": tiny_golden(catalogue, events, blend), "requests": [{"history": ["k0"]}, {"history": []}],
+        "licences": {"encoder": "Apache-2.0"}, "card": "# tiny\n", "windows": {"judged": {}, "shipped": {}}, "users": USERS,
         "config": BundleConfig(time_zone="America/New_York", context=("store", "weather"))}

@@ -7,7 +7,8 @@ from orchestration.cycle import first_request
 from orchestration.freshness import FULL, UNFINISHED, Freshness
 from orchestration.jobs import base_job, days_job
 from orchestration.resources import CYCLE_TAG
-from recsys_core.monitoring import REFERENCE, DriftConfig, bundle_name, drift, drifting, read_observed, read_reference
+from recsys_core.monitoring import DriftConfig, Reference, drift, drifting, read_observed
+from recsys_core.serving import REFERENCE
 
 
 def request_new_days(instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipReason:
@@ -36,12 +37,12 @@ def request_adaptation(instance: dg.DagsterInstance) -> dg.RunRequest | dg.SkipR
     bundle = next((folder for folder in (home.path / "champion", home.path / "bundle") if (folder / REFERENCE).is_file()), None)
     if bundle is None:
         return dg.SkipReason("No bundle with a reference profile was published.")
-    config = DriftConfig()
-    found = drift(read_reference(bundle), read_observed(home.path / "collected" / "monitor", bundle, config.days), config)
+    config, reference = DriftConfig(), Reference.read(bundle)
+    found = drift(reference, read_observed(home.path / "collected" / "monitor", reference, config.days), config)
     names = drifting(found)
     if not names:
         return dg.SkipReason("Nothing drifted." if any(one.psi is not None for one in found) else "Too few answers to say.")
-    cycle = f"drift-{bundle_name(bundle)}"
+    cycle = f"drift-{reference.name}"
     if instance.get_runs_count(dg.RunsFilter(tags={CYCLE_TAG: cycle})):
         return dg.SkipReason(f"Cycle {cycle} was started already.")
     if instance.get_runs_count(dg.RunsFilter(statuses=UNFINISHED)):

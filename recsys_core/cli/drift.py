@@ -21,14 +21,14 @@ def add_commands(commands: Any) -> None:
 
 def show(options: argparse.Namespace) -> None:
     """Print a table: segment, feature, PSI, KS, answers, and what drifted."""
-    from recsys_core.monitoring import DriftConfig, drift, drifting, read_observed, read_reference
+    from recsys_core.monitoring import DriftConfig, Reference, drift, drifting, read_observed
     from recsys_core.serving import verify_bundle
 
     folder = bundle_folder(options)
     verify_bundle(folder)
     observed = options.observed or Path(os.environ.get("RECSYS_HOME") or "var") / "collected" / "monitor"
-    config = DriftConfig()
-    found = drift(read_reference(folder), read_observed(observed, folder, options.days), config)
+    config, reference = DriftConfig(), Reference.read(folder)
+    found = drift(reference, read_observed(observed, reference, options.days), config)
     print(f"{'segment':<24} {'feature':<16} {'PSI':>7} {'KS':>7} {'p':>9} {'expected':>9} {'observed':>9}")
     for one in found:
         numbers = "".join(f" {'–' if value is None else format(value, form):>{width}}" for value, form, width in

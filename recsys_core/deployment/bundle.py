@@ -23,7 +23,7 @@ from recsys_core.deployment.golden import trust_promoted
 from recsys_core.deployment.manifest import write_manifest
 from recsys_core.errors import BundleError
 from recsys_core.interactions import Catalogue
-from recsys_core.monitoring import REFERENCE, make_reference
+from recsys_core.monitoring import make_reference
 from recsys_core.promotions import PromotionWeights
 from recsys_core.retrieval import build_lexical
 from recsys_core.schema import POSITIVE_EVENTS
@@ -33,6 +33,7 @@ from recsys_core.serving import (
     ITEMS,
     PROMOTIONS,
     RANKER,
+    REFERENCE,
     SEGMENTS,
     SHELF_COLUMNS,
     SHELVES,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from pydantic import BaseModel, Field
 
-from recsys_core.monitoring.profile import ALL, BASE, FEATURES, Counts
+from recsys_core.monitoring.profile import ALL, BASE, FEATURES, Counts, Reference
 
 
 class DriftConfig(BaseModel, frozen=True, extra="forbid"):
@@ -46,20 +45,20 @@ class Drift:
     drifted: bool
 
 
-def drift(reference: Mapping[str, Any], observed: Counts, config: DriftConfig) -> list[Drift]:
+def drift(reference: Reference, observed: Counts, config: DriftConfig) -> list[Drift]:
     """Compare every feature of every segment.
 
     Args:
-        reference: see `make_reference`.
+        reference: of the bundle.
         observed: counts in its bins.
         config: when a difference counts.
 
     Returns:
         those of all requests first, then by segment.
     """
-    order = sorted(reference["counts"], key=lambda name: (name != ALL, name != BASE, name))
-    return [_compare(segment, feature, np.array(counts), observed[segment][feature], config)
-            for segment in order for feature, counts in reference["counts"][segment].items()]
+    order = sorted(reference.counts, key=lambda name: (name != ALL, name != BASE, name))
+    return [_compare(segment, feature, counts, observed[segment][feature], config)
+            for segment in order for feature, counts in reference.counts[segment].items()]
 
 
 def _compare(segment: str, feature: str, expected: np.ndarray, seen: np.ndarray, config: DriftConfig) -> Drift:

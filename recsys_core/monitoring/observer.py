@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from recsys_core.artefacts import file_hash, read_json, write_json
+from recsys_core.artefacts import read_json, write_json
 from recsys_core.errors import RecsysError
-from recsys_core.monitoring.profile import BASE, Counts, Profiler, add_answer, empty_counts, read_reference, to_json
-from recsys_core.serving import MANIFEST, Bundle, Recommendation
+from recsys_core.monitoring.profile import BASE, Counts, Profiler, Reference, add_answer, empty_counts, to_json
+from recsys_core.serving import Bundle, Recommendation
 
 WRITE_EVERY = 30.0  # seconds between two writes of a busy worker
 
@@ -33,12 +33,10 @@ class Observer:
     """
 
     def __init__(self, bundle: Bundle, folder: Path) -> None:
-        reference = read_reference(bundle.folder)
-        self._edges = {name: np.array(found) for name, found in reference["edges"].items()}
-        self._segments: list[str] = reference["segments"]
-        self._profiler, self._folder, self._bundle = Profiler(bundle), Path(folder), bundle_name(bundle.folder)
+        self._reference = Reference.of(bundle.manifest, bundle.parts.reference)
+        self._profiler, self._folder = Profiler(bundle), Path(folder)
         self._lock, self._worker = threading.Lock(), f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
-        self._day, self._counts, self._written = _today(), empty_counts(self._edges, self._segments), time.monotonic()
+        self._day, self._counts, self._written = _today(), empty_counts(self._reference), time.monotonic()
 
     def observe(self, answers: Sequence[Recommendation], known: int, fallback: bool) -> None:
         """Count one answer; writes what was counted every half minute.
@@ -53,8 +51,8 @@ class Observer:
         with self._lock:
             if _today() != self._day:
                 self._write()
-                self._day, self._counts = _today(), empty_counts(self._edges, self._segments)
-            add_answer(self._counts, self._edges, self._segments, segment, numbers, fallback)
+                self._day, self._counts = _today(), empty_counts(self._reference)
+            add_answer(self._counts, self._reference, segment, numbers, fallback)
             if time.monotonic() - self._written >= WRITE_EVERY:
                 self._write()
 
@@ -67,32 +65,26 @@ class Observer:
         self._written = time.monotonic()
         self._folder.mkdir(parents=True, exist_ok=True)
         write_json(self._folder / f"{self._day}-{self._worker}.json",
-                   {"bundle": self._bundle, "day": str(self._day), "counts": to_json(self._counts)})
+                   {"bundle": self._reference.name, "day": str(self._day), "counts": to_json(self._counts)})
 
 
-def bundle_name(folder: Path) -> str:
-    """What tells one bundle from another: the beginning of its manifest's SHA-256."""
-    return file_hash(Path(folder) / MANIFEST)[:16]
-
-
-def read_observed(folder: Path, bundle: Path, days: int, today: date | None = None) -> Counts:
+def read_observed(folder: Path, reference: Reference, days: int, today: date | None = None) -> Counts:
     """Add up what all workers counted of one bundle's answers.
 
     Args:
         folder: where the observers write.
-        bundle: the bundle's folder.
+        reference: of the bundle.
         days: so many days up to today, UTC.
         today: None is the present day.
 
     Returns:
         segment → feature → counts; zeros where nothing was observed. Files of other bundles are left out.
     """
-    reference, name, last = read_reference(bundle), bundle_name(bundle), today or _today()
-    total = empty_counts(reference["edges"], reference["segments"])
+    last, total = today or _today(), empty_counts(reference)
     for path in sorted(Path(folder).glob("*.json")):
         try:
             found: dict[str, Any] = read_json(path)
-            if found["bundle"] != name or not timedelta(0) <= last - date.fromisoformat(found["day"]) < timedelta(days):
+            if found["bundle"] != reference.name or not timedelta(0) <= last - date.fromisoformat(found["day"]) < timedelta(days):
                 continue
             for segment, features in total.items():
                 for feature, counts in features.items():

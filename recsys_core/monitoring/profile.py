@@ -6,8 +6,11 @@ them, fixed for the bundle's life, so that observations are counts in the same b
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +18,9 @@ import numpy as np
 
 from recsys_core.artefacts import read_json
 from recsys_core.errors import BundleError
-from recsys_core.serving import Bundle, Recommendation
+from recsys_core.serving import MANIFEST, REFERENCE, Bundle, Recommendation
 
 FORMAT = 1
-REFERENCE = "reference.json"
 ALL, BASE = "all", "base"  # every request; those that no segment's adapter took part in
 FEATURES = ("top_score", "margin", "history", "popularity_rank", "price")
 FALLBACK, SEGMENT = "fallback", "segment"  # shares, not quantities
@@ -36,11 +38,10 @@ class Profiler:
     """
 
     def __init__(self, bundle: Bundle) -> None:
-        rank = np.empty(len(bundle.popularity), np.int64)
-        rank[np.argsort(-bundle.popularity, kind="stable")] = np.arange(len(rank))
-        prices = bundle.catalogue.items["price"].to_list()
-        self._of = {item: (float(rank[row]), math.nan if prices[row] is None else float(prices[row]))
-                    for item, row in bundle.catalogue.row_of.items()}
+        self._row_of = bundle.catalogue.row_of
+        self._rank = np.empty(len(bundle.popularity), np.int32)
+        self._rank[np.argsort(-bundle.popularity, kind="stable")] = np.arange(len(self._rank))
+        self._price = bundle.catalogue.items["price"].to_numpy()
 
     def numbers(self, answers: Sequence[Recommendation], known: int) -> dict[str, float]:
         """The features of one answer by name; NaN where it has none.
@@ -48,7 +49,8 @@ class Profiler:
         Args:
             answers: best first. known: events of the history that was sent.
         """
-        rank, price = self._of.get(answers[0].item_id, (math.nan, math.nan)) if answers else (math.nan, math.nan)
+        row = self._row_of.get(answers[0].item_id, -1) if answers else -1
+        rank, price = (float(self._rank[row]), float(self._price[row])) if row >= 0 else (math.nan, math.nan)
         return {"top_score": answers[0].score if answers else math.nan,
                 "margin": answers[0].score - answers[1].score if len(answers) > 1 else math.nan,
                 "history": float(known), "popularity_rank": rank, "price": price}
@@ -74,9 +76,10 @@ def make_reference(bundle: Bundle, requests: Sequence[Mapping[str, Any]]) -> dic
     values = {name: np.array([row[name] for row in rows], np.float64) for name in FEATURES}
     edges = {name: quantile_edges(values[name]) for name in FEATURES}
     names = sorted({ALL, BASE, *segments, *(n for n, one in bundle.segments.items() if one["decision"] == "promoted")})
-    counts = empty_counts(edges, names)
+    reference = Reference("", edges, names, {})
+    counts = empty_counts(reference)
     for at, (segment, fallback) in enumerate(zip(segments, fell_back, strict=True)):
-        add_answer(counts, edges, names, segment, {name: values[name][at] for name in FEATURES}, fallback)
+        add_answer(counts, reference, segment, {name: values[name][at] for name in FEATURES}, fallback)
     return {"format": FORMAT, "edges": {name: list(map(float, found)) for name, found in edges.items()}, "segments": names,
             "counts": to_json(counts)}
 
@@ -91,27 +94,26 @@ def quantile_edges(values: np.ndarray) -> np.ndarray:
     return np.unique(np.quantile(known, np.arange(1, BINS) / BINS)) if len(known) else np.zeros(0)
 
 
-def empty_counts(edges: Mapping[str, Sequence[float] | np.ndarray], segments: Sequence[str]) -> Counts:
+def empty_counts(reference: Reference) -> Counts:
     """Zeros for every segment and feature; the shares of segments are counted for all requests only."""
-    sizes = {name: len(found) + 2 for name, found in edges.items()} | {FALLBACK: 2}
-    counts = {segment: {name: np.zeros(size, np.int64) for name, size in sizes.items()} for segment in segments}
-    counts[ALL][SEGMENT] = np.zeros(len(segments), np.int64)
+    sizes = {name: len(found) + 2 for name, found in reference.edges.items()} | {FALLBACK: 2}
+    counts = {segment: {name: np.zeros(size, np.int64) for name, size in sizes.items()} for segment in reference.segments}
+    counts[ALL][SEGMENT] = np.zeros(len(reference.segments), np.int64)
     return counts
 
 
-def add_answer(counts: Counts, edges: Mapping[str, Sequence[float] | np.ndarray], segments: Sequence[str], segment: str,
-               numbers: Mapping[str, float], fallback: bool) -> None:
+def add_answer(counts: Counts, reference: Reference, segment: str, numbers: Mapping[str, float], fallback: bool) -> None:
     """Count one answer, in place, for all requests and for its segment."""
     for name in {ALL, segment}:
         if name not in counts:
             continue
-        for feature, found in edges.items():
+        for feature, found in reference.edges.items():
             value = numbers[feature]
             place = int(np.searchsorted(found, value, side="right")) if math.isfinite(value) else len(found) + 1
             counts[name][feature][place] += 1
         counts[name][FALLBACK][int(fallback)] += 1
-    if segment in segments:
-        counts[ALL][SEGMENT][segments.index(segment)] += 1
+    if segment in reference.segments:
+        counts[ALL][SEGMENT][reference.segments.index(segment)] += 1
 
 
 def to_json(counts: Counts) -> dict[str, dict[str, list[int]]]:
@@ -119,14 +121,39 @@ def to_json(counts: Counts) -> dict[str, dict[str, list[int]]]:
     return {segment: {name: found.tolist() for name, found in features.items()} for segment, features in counts.items()}
 
 
-def read_reference(folder: Path) -> dict[str, Any]:
-    """The reference profile of a bundle's folder.
+@dataclass(frozen=True)
+class Reference:
+    """What the answers of one bundle are compared with.
 
-    Raises:
-        BundleError: it has another format.
+    Args:
+        name: of the bundle: the beginning of the SHA-256 of its files' hashes.
+        edges: inner edges of the bins, by feature.
+        segments: "all", "base" and the promoted ones.
+        counts: as `make_reference` counted them.
     """
-    reference: dict[str, Any] = read_json(Path(folder) / REFERENCE)
-    if reference.get("format") != FORMAT:
-        raise BundleError(f"{folder}/{REFERENCE}", f"has format {reference.get('format')}, this version reads {FORMAT}",
-                          "publish the bundle again")
-    return reference
+
+    name: str
+    edges: dict[str, np.ndarray]
+    segments: list[str]
+    counts: Counts
+
+    @classmethod
+    def of(cls, manifest: Mapping[str, Any], reference: Mapping[str, Any]) -> Reference:
+        """The reference of a manifest and the content of reference.json.
+
+        Raises:
+            BundleError: it has another format.
+        """
+        if reference.get("format") != FORMAT:
+            raise BundleError(REFERENCE, f"has format {reference.get('format')}, this version reads {FORMAT}",
+                              "publish the bundle again")
+        files = json.dumps(manifest["files"], sort_keys=True)
+        return cls(hashlib.sha256(files.encode()).hexdigest()[:16],
+                   {name: np.array(found, np.float64) for name, found in reference["edges"].items()}, list(reference["segments"]),
+                   {segment: {name: np.array(found, np.int64) for name, found in features.items()}
+                    for segment, features in reference["counts"].items()})
+
+    @classmethod
+    def read(cls, folder: Path) -> Reference:
+        """The reference of a bundle's folder; raises as `of`."""
+        return cls.of(read_json(Path(folder) / MANIFEST), read_json(Path(folder) / REFERENCE))

@@ -131,8 +131,9 @@ class Answering:
             except Exception:
                 self._fell_back(endpoint, "base")
                 answers, note = self._popular(body), POPULAR
-        self.measures.count_list(endpoint, answers)
-        return Recommendations(answers, _join(answers.fallback, note))
+        answers = Recommendations(answers, _join(answers.fallback, note))
+        self.measures.count_list(endpoint, answers, len(said["history"] or ()))
+        return answers
 
     def _who(self, body: Asking) -> tuple[dict[str, Any], str | None]:
         """Who asks, as arguments of the bundle's methods, and a phrase where something is not known."""

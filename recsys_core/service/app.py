@@ -60,7 +60,7 @@ def create_app(settings: ServiceSettings, bundle: Bundle, buckets: TokenBuckets,
         buckets: rate limits, shared with the other workers.
         draining: whether this worker is about to end.
     """
-    measures = Measures(bundle)
+    measures = Measures(bundle, settings.collect / "monitor")
     answering = Answering(
         bundle, EventLog(settings.collect, bundle.parts.router.zone),
         SqliteSessions(settings.collect / "sessions.sqlite", settings.sessions), measures, settings.adapter_ttl_s)

@@ -206,6 +206,7 @@ def _work(loaded: Loaded, place: int, alive: int) -> None:
         app, lifespan="off", log_config=None, access_log=False, server_header=False, proxy_headers=False, ws="none",
         timeout_keep_alive=75, timeout_graceful_shutdown=int(settings.time_limit_s) + 1, backlog=2048))
     server.run(sockets=[socket.socket(fileno=loaded.order.sockets[place])])
+    app.measures.observer.write()
 
 
 if __name__ == "__main__":

@@ -2,7 +2,21 @@ from .adapt import REQUEST_CONFIG
 from .answers import Recommendation, Recommendations
 from .arguments import read_id, read_k
 from .bundle import Bundle
-from .files import CLICK, GOLDEN, ITEMS, PROMOTIONS, RANKER, SEGMENTS, SHELVES, STUDENT, USERS, VECTORS, family_folder, open_parts
+from .files import (
+    CLICK,
+    GOLDEN,
+    ITEMS,
+    PROMOTIONS,
+    RANKER,
+    REFERENCE,
+    SEGMENTS,
+    SHELVES,
+    STUDENT,
+    USERS,
+    VECTORS,
+    family_folder,
+    open_parts,
+)
 from .golden import GOLDEN_K, self_test
 from .history import to_seconds
 from .request import understand
@@ -13,8 +27,8 @@ from .text import STUDENT_FORMAT, STUDENT_MODEL, STUDENT_SETTINGS, STUDENT_TOKEN
 from .verification import FORMAT, MANIFEST, TRUSTED_KEY, check_kind, list_files, verify_bundle
 
 __all__ = [
-    "CLICK", "FORMAT", "GOLDEN", "GOLDEN_K", "ITEMS", "MANIFEST", "NEW_ARRIVALS", "PROMOTIONS", "RANKER", "REQUEST_CONFIG",
-    "SEGMENTS", "SHELF_COLUMNS", "SHELVES", "STUDENT", "STUDENT_FORMAT", "STUDENT_MODEL", "STUDENT_SETTINGS",
+    "CLICK", "FORMAT", "GOLDEN", "GOLDEN_K", "ITEMS", "MANIFEST", "NEW_ARRIVALS", "PROMOTIONS", "RANKER", "REFERENCE",
+    "REQUEST_CONFIG", "SEGMENTS", "SHELF_COLUMNS", "SHELVES", "STUDENT", "STUDENT_FORMAT", "STUDENT_MODEL", "STUDENT_SETTINGS",
     "STUDENT_TOKENIZER", "TRUSTED_KEY", "USERS", "VECTORS", "Bundle", "OnnxEncoder", "Recommendation", "Recommendations",
     "Route", "SearchConfig", "check_kind", "family_folder", "list_files", "open_parts", "read_id", "read_k", "self_test",
     "to_seconds", "understand", "verify_bundle",

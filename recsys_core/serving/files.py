@@ -1,8 +1,8 @@
 """The files of a bundle, by name, and how each is read once the manifest has vouched for it.
 
 manifest.json, model.sig where it is signed, README.md, items.parquet, vectors.safetensors, lexical.safetensors,
-vocabulary.parquet, segments.json, golden.json, shelves.parquet, ranker/, student/, families/<promoted segment or family>/,
-and where a shop has them click/, promotions/ and users.parquet.
+vocabulary.parquet, segments.json, golden.json, reference.json, shelves.parquet, ranker/, student/,
+families/<promoted segment or family>/, and where a shop has them click/, promotions/ and users.parquet.
 """
 
 from __future__ import annotations
@@ -43,6 +43,7 @@ ITEMS = "items.parquet"
 VECTORS = "vectors.safetensors"
 SEGMENTS = "segments.json"
 GOLDEN = "golden.json"
+REFERENCE = "reference.json"
 USERS = "users.parquet"
 SHELVES = "shelves.parquet"
 RANKER = "ranker"
@@ -62,6 +63,7 @@ class BundleParts:
         families: of every promoted segment and family.
         users: attributes by user_id.
         promotions: what the shop promotes, for whom and when; None where none are kept.
+        reference: what monitors compare with; empty while the bundle is made.
     """
 
     folder: Path
@@ -77,6 +79,7 @@ class BundleParts:
     users: pl.DataFrame | None
     click: ClickModel | None
     promotions: PromotionWeights | None
+    reference: dict[str, Any]
 
     @property
     def popularity(self) -> np.ndarray:
@@ -223,4 +226,5 @@ def _read_verified(folder: Path, manifest: dict[str, Any]) -> BundleParts:
     return BundleParts(
         folder, manifest, catalogue, ranker, tie_ranks(catalogue.item_ids, ranker.counts.popularity), families, router,
         LexicalIndex.load(folder), SearchConfig(**manifest["search"]),
-        Shelves(pl.read_parquet(folder / SHELVES, glob=False), catalogue.row_of), users, click, promotions)
+        Shelves(pl.read_parquet(folder / SHELVES, glob=False), catalogue.row_of), users, click, promotions,
+        read_json(folder / REFERENCE) if (folder / REFERENCE).is_file() else {})

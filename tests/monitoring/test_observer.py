@@ -11,8 +11,8 @@ import yaml
 from recsys_core.cli.main import main
 from recsys_core.errors import BundleError
 from recsys_core.monitoring import observer as module
-from recsys_core.monitoring.observer import Observer, bundle_name, read_observed
-from recsys_core.monitoring.profile import make_reference, read_reference
+from recsys_core.monitoring.observer import Observer, read_observed
+from recsys_core.monitoring.profile import Reference, make_reference
 
 
 def ask(bundle, observer, times: int = 1, history=("k0",)) -> None:
@@ -38,7 +38,7 @@ def test_workers_write_their_own_files_and_readers_add_them_up(bundle, tmp_path)
     two.write()
     one.write()
     assert len(list(tmp_path.iterdir())) == 2
-    total = read_observed(tmp_path, bundle.folder, 7)
+    total = read_observed(tmp_path, Reference.read(bundle.folder), 7)
     assert total["all"]["history"].sum() == 7 and total["base"]["top_score"].sum() == 7 and total["deli"]["price"].sum() == 0
     assert total["all"]["fallback"].tolist() == [3, 4]
 
@@ -50,9 +50,9 @@ def test_a_busy_worker_writes_by_itself_and_a_new_day_begins_at_zero(bundle, tmp
     ask(bundle, Observer(bundle, tmp_path), 4)
     by_day = {path.name[:10]: json.loads(path.read_text())["counts"]["all"]["history"] for path in tmp_path.iterdir()}
     assert {day: sum(counts) for day, counts in by_day.items()} == {"2024-03-01": 2, "2024-03-02": 2}
-    assert read_observed(tmp_path, bundle.folder, 1, date(2024, 3, 2))["all"]["history"].sum() == 2
-    assert read_observed(tmp_path, bundle.folder, 2, date(2024, 3, 2))["all"]["history"].sum() == 4
-    assert read_observed(tmp_path, bundle.folder, 7, date(2024, 3, 1))["all"]["history"].sum() == 2
+    assert read_observed(tmp_path, Reference.read(bundle.folder), 1, date(2024, 3, 2))["all"]["history"].sum() == 2
+    assert read_observed(tmp_path, Reference.read(bundle.folder), 2, date(2024, 3, 2))["all"]["history"].sum() == 4
+    assert read_observed(tmp_path, Reference.read(bundle.folder), 7, date(2024, 3, 1))["all"]["history"].sum() == 2
 
 
 def test_another_bundles_counts_and_strange_files_are_left_out(bundle, tmp_path):
@@ -62,9 +62,9 @@ def test_another_bundles_counts_and_strange_files_are_left_out(bundle, tmp_path)
     own = next(tmp_path.iterdir())
     (tmp_path / "other.json").write_text(json.dumps({**json.loads(own.read_text()), "bundle": "x" * 16}))
     for name, text in {"broken.json": "{", "list.json": "[]", "few.json": json.dumps(
-            {"bundle": bundle_name(bundle.folder), "day": "today", "counts": {}})}.items():
+            {"bundle": Reference.read(bundle.folder).name, "day": "today", "counts": {}})}.items():
         (tmp_path / name).write_text(text)
-    assert read_observed(tmp_path, bundle.folder, 7)["all"]["history"].sum() == 1
+    assert read_observed(tmp_path, Reference.read(bundle.folder), 7)["all"]["history"].sum() == 1
 
 
 def test_memory_does_not_grow_with_what_is_observed(bundle, tmp_path):
@@ -81,8 +81,9 @@ def test_memory_does_not_grow_with_what_is_observed(bundle, tmp_path):
 
 def test_a_reference_of_another_format_is_refused(tmp_path):
     (tmp_path / "reference.json").write_text('{"format": 99}')
+    (tmp_path / "manifest.json").write_text('{"files": {}}')
     with pytest.raises(BundleError, match="format 99"):
-        read_reference(tmp_path)
+        Reference.read(tmp_path)
 
 
 def test_the_command_says_too_few_nothing_and_what_drifted(bundle, tmp_path, capsys):

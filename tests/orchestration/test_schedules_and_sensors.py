@@ -16,7 +16,7 @@ from orchestration.freshness import FORCED_TAG, KIND_TAG, NIGHTLY, STAGE_TAG, Fr
 from orchestration.instance import DRIVER_TAG
 from orchestration.resources import CYCLE_TAG
 from recsys_core.artefacts import write_json
-from recsys_core.monitoring import bundle_name
+from recsys_core.monitoring import Reference
 from tests.assets.runs import DAYS
 
 
@@ -111,14 +111,14 @@ def observe(home, shifted: set[str], answers: int = 360) -> None:
     features = [name for name in COUNTS if name != "fallback"]
     counts = {name: {key: [2 * n for n in values] for key, values in COUNTS.items()} for name in names}
     counts["all"]["segment"] = [0, 180, 180]
-    write_json(folder / "manifest.json", {})
+    write_json(folder / "manifest.json", {"files": {}})
     write_json(folder / "reference.json", {"format": 1, "segments": names, "counts": counts,
                                            "edges": {name: [0.5] for name in features}})
     seen = {name: {key: [answers // 360 * n for n in values] for key, values in found.items()} for name, found in counts.items()}
     for name in shifted:
         seen[name]["top_score"] = [sum(seen[name]["top_score"]), 0, 0]
     write_json(home.path / "collected" / "monitor" / "one.json", {
-        "bundle": bundle_name(folder), "day": str(datetime.now(UTC).date()), "counts": seen})
+        "bundle": Reference.read(folder).name, "day": str(datetime.now(UTC).date()), "counts": seen})
 
 
 @pytest.fixture

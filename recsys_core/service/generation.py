@@ -16,6 +16,7 @@ import socket
 import sys
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -187,7 +188,8 @@ def _work(loaded: Loaded, place: int, alive: int) -> None:
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
             await super().startup(sockets)
             asyncio.get_running_loop().add_reader(alive, self.drain)  # readable when the parent has ended
-            os.write(loaded.order.ready, READY)
+            with suppress(BrokenPipeError):  # of a worker that replaces another nobody waits to hear
+                os.write(loaded.order.ready, READY)
             os.close(loaded.order.ready)
 
         async def on_tick(self, counter: int) -> bool:

@@ -16,9 +16,11 @@ from starlette.testclient import TestClient
 from recsys_core.artefacts import folder_hash
 from recsys_core.collection import EventLog
 from recsys_core.evaluation.results import Results
+from recsys_core.experiments import Experiments
 from recsys_core.service.app import create_app
 from recsys_core.service.limits import TokenBuckets
 from recsys_core.service.settings import ServiceSettings
+from recsys_core.service.treatments import Treatments
 from recsys_core.serving import Bundle
 from tests.shops import planted_shop
 
@@ -110,7 +112,8 @@ def test_the_next_night_learns_what_the_service_collected(ran, monkeypatch):
     evening = datetime.fromisoformat("2024-04-12T18:00:00+00:00").timestamp()
     monkeypatch.setattr("recsys_core.service.app.EventLog", partial(EventLog, clock=lambda: evening))
     settings = ServiceSettings(bundle=home / "bundle", collect=home / "collected")
-    client = TestClient(create_app(settings, Bundle.load(home / "bundle"), TokenBuckets(0, 1)), base_url="http://localhost")
+    app = create_app(settings, Treatments(Experiments(), Bundle.load(home / "bundle"), {}), TokenBuckets(0, 1))
+    client = TestClient(app, base_url="http://localhost")
     shown = client.post("/v1/recommend", json={"user_id": "u000", "k": 5}).json()["items"]
     liked = shown[1]["item_id"]
     told = [{"user_id": "u000", "event_type": kind, "item_id": item, "timestamp": evening + after} for kind, item, after in (

@@ -46,7 +46,7 @@ def serve(options: argparse.Namespace) -> None:
                           "name --keys FILE (recsys new-key makes one), or keep --host 127.0.0.1")
     more = {} if options.rate is None else {"requests_per_s": options.rate, "burst": max(1.0, 2 * options.rate)}
     settings = ServiceSettings(bundle=_bundle(options), collect=options.collect or home_folder() / "collected",
-                               workers=max(1, options.workers), keys=keys, **more)
+                               home=home_folder().absolute(), workers=max(1, options.workers), keys=keys, **more)
     start_logging()
     who = f"{len(keys)} API keys" if keys else "no API keys: only this machine may ask"
 

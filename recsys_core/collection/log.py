@@ -54,18 +54,19 @@ class EventLog:
         self._append(EVENTS, now, written)
         return [row["event_id"] for row in written]
 
-    def add_exposure(self, row: Mapping[str, Any]) -> None:
+    def add_exposures(self, rows: Sequence[Mapping[str, Any]]) -> None:
         """Append one answered list.
 
         Args:
-            row: request_id, user_id, and items: rows of item_id, position (from 1), score and propensity; optionally
-                session_id, context, variant, experiment and what else the caller wants to find again.
+            rows: one per experiment that it belongs to, or one: request_id, user_id, and items: rows of item_id, position
+                (from 1), score and propensity; optionally session_id, context, query, experiment, variant and its
+                propensity, and what else the caller wants to find again.
 
         Raises:
             RecsysError: the disk takes no more.
         """
         now = self.clock()
-        self._append(EXPOSURES, now, [{"timestamp": _iso(now), **row}])
+        self._append(EXPOSURES, now, [{"timestamp": _iso(now), **row} for row in rows])
 
     def _event(self, row: Mapping[str, Any], now: float) -> dict[str, Any]:
         found = {name: row[name] for name in FIELDS if row.get(name) is not None}

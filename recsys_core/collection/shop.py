@@ -154,13 +154,13 @@ def impressions(exposure: dict[str, Any]) -> list[dict[str, Any]]:
 
     >>> [row["event_id"] for row in impressions({"request_id": "r", "user_id": "u", "timestamp": "2024-03-01T12:00:00+00:00",
     ...                                          "items": [{"item_id": "a", "position": 1, "propensity": 1.0}]})]
-    ['r-1']
+    ['r-2024-03-01T12:00:00+00:00-1']
     """
     shared: dict[str, Any] = {name: exposure[name] for name in ("user_id", "timestamp", "query", "session_id", "context")
                               if name in exposure}
-    return [{**shared, "event_id": f"{exposure['request_id']}-{shown['position']}", "event_type": schema.IMPRESSION,
-             "item_id": shown["item_id"], "position": shown["position"], "propensity": shown.get("propensity"),
-             "source": SOURCE} for shown in exposure["items"]]
+    list_id = f"{exposure['request_id']}-{exposure['timestamp']}"
+    return [{**shared, "event_id": f"{list_id}-{shown['position']}", "event_type": schema.IMPRESSION, "item_id": shown["item_id"],
+             "position": shown["position"], "propensity": shown.get("propensity"), "source": SOURCE} for shown in exposure["items"]]
 
 
 def _read_lines(path: Path) -> tuple[list[dict[str, Any]], list[tuple[str, int, str, str]]]:

@@ -16,9 +16,11 @@ from recsys_core.schema import PAD_SCORE, POSITIVE_EVENTS
 from recsys_core.service.bodies import AdaptBody, Asking, ClickBody, EventBody, Listing, RecommendBody, SearchBody
 from recsys_core.service.logs import LOGGER
 from recsys_core.service.measures import Measures
+from recsys_core.service.treatments import Listed, Treatment, Treatments
 from recsys_core.serving import Bundle, Recommendation, Recommendations, to_seconds, understand
 
 log = logging.getLogger(LOGGER)
+Ask = Callable[[Bundle, dict[str, Any]], Recommendations]
 ADAPTERS_KEPT = 1000  # in one worker's memory; others are made again from their support
 CLOCKS_DIFFER_S = 300.0  # an event may lie so far in the future
 BASE_ALONE = "the adapter failed: the base alone"
@@ -30,27 +32,28 @@ class Answering:
     """Calls into one bundle, for one worker.
 
     Args:
-        bundle: what answers.
+        treatments: what answers, and the experiments.
         event_log: where events and exposures go.
         sessions: what shoppers just did.
         measures: counts fallbacks.
         adapter_ttl_s: how long an adapter is kept.
     """
 
-    def __init__(self, bundle: Bundle, event_log: EventLog, sessions: Sessions, measures: Measures,
+    def __init__(self, treatments: Treatments, event_log: EventLog, sessions: Sessions, measures: Measures,
                  adapter_ttl_s: float) -> None:
-        self.bundle, self.event_log, self.sessions, self.measures = bundle, event_log, sessions, measures
-        self.adapter_ttl_s = adapter_ttl_s
+        self.treatments, self.event_log, self.sessions, self.measures = treatments, event_log, sessions, measures
+        self.bundle, self.adapter_ttl_s = treatments.bundle, adapter_ttl_s
         self._adapter = lru_cache(ADAPTERS_KEPT)(self._make_adapter)
 
-    def recommend(self, body: RecommendBody) -> Recommendations:
+    def recommend(self, body: RecommendBody, request_id: str) -> Listed:
         """A shopper's list; raises RequestError for a request that makes no sense."""
         more: dict[str, Any] = {"user": body.user, "exclude_seen": body.exclude_seen}
-        return self._list("recommend", body, lambda said: self.bundle.recommend(k=body.k, **more, **said))
+        return self._list("recommend", body, request_id, body.user or {},
+                          lambda bundle, said: bundle.recommend(k=body.k, **more, **said))
 
-    def search(self, body: SearchBody) -> Recommendations:
+    def search(self, body: SearchBody, request_id: str) -> Listed:
         """A query's list; raises RequestError for a request that makes no sense."""
-        return self._list("search", body, lambda said: self.bundle.search(body.query, body.k, **said))
+        return self._list("search", body, request_id, {}, lambda bundle, said: bundle.search(body.query, body.k, **said))
 
     def click_probability(self, body: ClickBody) -> tuple[list[float], str | None]:
         """How likely each item is taken, and what was left out; raises RequestError."""
@@ -98,42 +101,44 @@ class Answering:
             self.sessions.add(user_id, theirs)
         return ids
 
-    def expose(self, request_id: str, endpoint: str, body: Listing, answers: Recommendations, variant: str | None) -> None:
+    def expose(self, request_id: str, endpoint: str, body: Listing, listed: Listed) -> None:
         """Log what a known shopper was shown; a log that fails costs no answer."""
-        if body.user_id is None or not answers:
+        if body.user_id is None or not listed.answers:
             return
-        # A list is a function of the request: what stands at a place stands there with certainty.
-        shown = [{"item_id": one.item_id, "position": place, "score": one.score, "propensity": 1.0}
-                 for place, one in enumerate(answers, 1)]
-        row = {"request_id": request_id, "user_id": str(body.user_id).strip(), "endpoint": endpoint, "variant": variant,
-               "session_id": body.session_id, "context": body.context, "segment": answers[0].segment, "items": shown}
-        if isinstance(body, SearchBody):
-            row["query"] = mask_text(body.query)
+        asked = {"request_id": request_id, "user_id": str(body.user_id).strip(), "endpoint": endpoint,
+                 "session_id": body.session_id, "context": body.context,
+                 "query": mask_text(body.query) if isinstance(body, SearchBody) else None}
         try:
-            self.event_log.add_exposure({name: value for name, value in row.items() if value is not None})
+            self.event_log.add_exposures([{name: value for name, value in (asked | row).items() if value is not None}
+                                          for row in listed.exposures()])
         except RecsysError as error:
             log.error("exposure lost: %s", error)
             self._fell_back(endpoint, "exposure_lost")
 
-    def _list(self, endpoint: str, body: Listing, ask: Callable[[dict[str, Any]], Recommendations]) -> Recommendations:
-        """The bundle's list; without the adapter where that fails; the popular items where the base fails, too."""
+    def _list(self, endpoint: str, body: Listing, request_id: str, attributes: Mapping[str, Any], ask: Ask) -> Listed:
+        """The list under the user's variants; without the adapter where that fails, the popular items where the base does."""
         said, note = self._who(body)
         said |= {"candidates": body.candidates, "filters": body.filters, "shelf": body.shelf}
-        try:
-            answers = ask(said)
-        except RequestError:
-            raise
-        except Exception:
-            self._fell_back(endpoint, "adapter")
-            note = _join(note, BASE_ALONE)
+
+        def safely(treatment: Treatment) -> Recommendations:
             try:
-                answers = ask(said | {"segment": None, "adapter": None})
+                found = ask(treatment.bundle, {**said, **treatment.changes})
+                return Recommendations(found, _join(found.fallback, note))
+            except RequestError:
+                raise
+            except Exception:
+                self._fell_back(endpoint, "adapter")
+            try:
+                found = ask(treatment.bundle, said | {"segment": None, "adapter": None})
+                return Recommendations(found, _join(found.fallback, note, BASE_ALONE))
             except Exception:
                 self._fell_back(endpoint, "base")
-                answers, note = self._popular(body), POPULAR
-        answers = Recommendations(answers, _join(answers.fallback, note))
-        self.measures.count_list(endpoint, answers, len(said["history"] or ()))
-        return answers
+                return self._popular(treatment.bundle, body)
+
+        user_id = None if body.user_id is None else str(body.user_id).strip()
+        listed = self.treatments.answer(user_id, {**(body.context or {}), **attributes}, body.k, request_id, safely)
+        self.measures.count_list(endpoint, listed.answers, len(said["history"] or ()))
+        return listed
 
     def _who(self, body: Asking) -> tuple[dict[str, Any], str | None]:
         """Who asks, as arguments of the bundle's methods, and a phrase where something is not known."""
@@ -154,14 +159,14 @@ class Answering:
             raise RequestError("adapter", f"{name[:40]!r} is unknown, or its time is over", "make it again at /v1/adapt")
         return self.bundle.adapt(made["support"], page=made["page"])
 
-    def _popular(self, body: Listing) -> Recommendations:
+    def _popular(self, bundle: Bundle, body: Listing) -> Recommendations:
         """What others take, within what the request allows."""
-        parts = self.bundle.parts
+        parts = bundle.parts
         request = understand(parts, None, candidates=body.candidates, filters=body.filters, shelf=body.shelf)
         scores = parts.log_share.copy()
         if request.allowed is not None:
             scores[~request.allowed] = PAD_SCORE
-        names = self.bundle.catalogue.item_ids
+        names = bundle.catalogue.item_ids
         return Recommendations([Recommendation(names[row], float(scores[row]), {"popularity": float(scores[row])}, None, POPULAR)
                                 for row in top_rows(scores, body.k, parts.ties)], POPULAR)
 

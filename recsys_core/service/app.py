@@ -31,13 +31,14 @@ from recsys_core.service.bodies import (
     SearchBody,
     ShopAnswer,
 )
-from recsys_core.service.gate import TICKET, Gate, Refusal, Ticket, error_body
+from recsys_core.service.gate import INTERNAL, TICKET, Gate, Refusal, Ticket, error_body
 from recsys_core.service.limits import TokenBuckets
 from recsys_core.service.logs import pseudonym
 from recsys_core.service.measures import Measures
 from recsys_core.service.settings import Scope, ServiceSettings
 from recsys_core.service.storefront import describe_shop, item_fields
-from recsys_core.serving import Bundle, Recommendations
+from recsys_core.service.treatments import Listed, Treatments
+from recsys_core.serving import Bundle
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 PAGE = Path(__file__).parent / "page"
@@ -50,19 +51,20 @@ FIXES = {404: "see /openapi.json", 405: "see /openapi.json", 413: "send less at 
 SECURITY: list[dict[str, list[str]]] = [{"bearer": []}, {"key": []}]
 
 
-def create_app(settings: ServiceSettings, bundle: Bundle, buckets: TokenBuckets,
+def create_app(settings: ServiceSettings, treatments: Treatments, buckets: TokenBuckets,
                draining: Callable[[], bool] = lambda: False) -> Gate:
-    """The app that answers from one bundle.
+    """The app that answers from one bundle, or from those that experiments compare.
 
     Args:
         settings: limits, keys and folders.
-        bundle: loaded; it is never written to.
+        treatments: the bundle and the experiments; they are never written to.
         buckets: rate limits, shared with the other workers.
         draining: whether this worker is about to end.
     """
+    bundle = treatments.bundle
     measures = Measures(bundle, settings.collect / "monitor")
     answering = Answering(
-        bundle, EventLog(settings.collect, bundle.parts.router.zone),
+        treatments, EventLog(settings.collect, bundle.parts.router.zone),
         SqliteSessions(settings.collect / "sessions.sqlite", settings.sessions), measures, settings.adapter_ttl_s)
     scopes: dict[str, Scope | None] = {"/healthz": None, "/readyz": None, "/metrics": None, "/openapi.json": None, "/": None}
     app = FastAPI(title="fewshot-recsys", version=recsys_core.__version__, docs_url=None, redoc_url=None)
@@ -84,12 +86,12 @@ def _asking(answering: Answering, scopes: dict[str, Scope | None]) -> APIRouter:
     @post("/v1/recommend", ListAnswer)
     async def recommend(body: RecommendBody, request: Request) -> Response:
         """Rank the catalogue, or one shelf of it, for a shopper."""
-        return _list(request, "recommend", body, answering.recommend(body))
+        return _list(request, "recommend", body, answering.recommend(body, request.scope[TICKET].request_id))
 
     @post("/v1/search", ListAnswer)
     async def search(body: SearchBody, request: Request) -> Response:
         """Rank the catalogue for a query, and for the shopper where one is known."""
-        return _list(request, "search", body, answering.search(body))
+        return _list(request, "search", body, answering.search(body, request.scope[TICKET].request_id))
 
     @post("/v1/click-probability", ClickAnswer)
     async def click_probability(body: ClickBody, request: Request) -> Response:
@@ -109,15 +111,15 @@ def _asking(answering: Answering, scopes: dict[str, Scope | None]) -> APIRouter:
         """What a page needs to know of the shop: its context, segments, shelves and some sampled shoppers."""
         return _json(request, describe_shop(answering.bundle))
 
-    def _list(request: Request, endpoint: str, body: Listing, answers: Recommendations) -> Response:
-        ticket: Ticket = request.scope[TICKET]
+    def _list(request: Request, endpoint: str, body: Listing, listed: Listed) -> Response:
+        ticket, answers = request.scope[TICKET], listed.answers
         if body.user_id is not None:
             ticket.fields["user"] = pseudonym(str(body.user_id))
         ticket.fields |= {"items": len(answers), "fallback": answers.fallback is not None}
-        answering.expose(ticket.request_id, endpoint, body, answers, None)
+        answering.expose(ticket.request_id, endpoint, body, listed)
         items = [{"item_id": one.item_id, "score": one.score, "reasons": one.reasons, "segment": one.segment,
                   "fields": item_fields(answering.bundle, one.item_id, body.fields)} for one in answers]
-        return _json(request, {"variant": None, "fallback": answers.fallback, "items": items})
+        return _json(request, {"variant": listed.variant, "fallback": answers.fallback, "items": items})
 
     return router
 
@@ -199,6 +201,10 @@ def _answer_errors(app: FastAPI) -> None:
     async def refused(request: Request, error: RecsysError) -> Response:
         status = 422 if isinstance(error, RequestError) else 503
         return fault(request, Refusal(status, error.artefact, error.culprit, error.fix))
+
+    @app.exception_handler(Exception)  # the gate hears of it, too, and logs it
+    async def failed(request: Request, error: Exception) -> Response:
+        return fault(request, INTERNAL)
 
     @app.exception_handler(HTTPException)
     async def other(request: Request, error: HTTPException) -> Response:

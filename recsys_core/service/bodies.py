@@ -157,7 +157,7 @@ class ListAnswer(BaseModel):
     """A ranked list."""
 
     request_id: str
-    variant: str | None = Field(description="the experiment's; null: none runs")
+    variant: str | None = Field(description="experiment:variant, with commas between; null: none runs")
     fallback: str | None = Field(description="what the request asked for and did not get; null: nothing")
     items: list[Item] = Field(description="best first")
 

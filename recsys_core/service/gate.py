@@ -64,6 +64,9 @@ class Refusal:
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
+INTERNAL = Refusal(500, "service", "an internal fault", "tell the operator the request_id")
+
+
 def error_body(refusal: Refusal, request_id: str) -> bytes:
     """The one form of all errors."""
     return json.dumps({"error": {"artefact": refusal.artefact, "culprit": refusal.culprit, "fix": refusal.fix,
@@ -109,7 +112,7 @@ class Gate:
             refusal = Refusal(504, "request", f"takes more than {self.settings.time_limit_s:g} s", "send less, or ask again")
         except Exception:
             log.exception("%s %s failed", scope["method"], scope["path"], extra={"fields": {"request_id": ticket.request_id}})
-            refusal = Refusal(500, "service", "an internal fault", "tell the operator the request_id")
+            refusal = INTERNAL
         if refusal is not None and not status:
             await _send_refusal(answer, refusal, ticket)
         self._account(scope, ticket, status, time.perf_counter() - began)

@@ -28,7 +28,7 @@ from recsys_core.service.settings import ServiceSettings
 
 if TYPE_CHECKING:
     from recsys_core.service.limits import TokenBuckets
-    from recsys_core.serving import Bundle
+    from recsys_core.service.treatments import Treatments
 
 log = logging.getLogger(LOGGER)
 READY, FAILED = b"r", b"x"
@@ -48,7 +48,7 @@ class Loaded:
     """What the workers share."""
 
     order: Order
-    bundle: Bundle
+    treatments: Treatments
     buckets: TokenBuckets
 
 
@@ -73,18 +73,24 @@ def _load(order: Order) -> Loaded:
     libraries = threading.Thread(target=lambda: __import__("recsys_core.service.app"))
     libraries.start()
     try:
+        from recsys_core.experiments import Experiments
         from recsys_core.serving import Bundle, self_test
 
-        bundle = Bundle.load(order.settings.bundle)
-        faults = self_test(bundle)
+        bundle, home = Bundle.load(order.settings.bundle), order.settings.home
+        experiments = Experiments.load(home) if home is not None else Experiments()
+        others = {variant.bundle: Bundle.load(home / variant.bundle) for one in experiments.configs
+                  for variant in one.variants if variant.bundle is not None and home is not None}
+        faults = [fault for one in (bundle, *others.values()) for fault in self_test(one)]
     finally:
         libraries.join()
     if faults:
         raise RecsysError(str(order.settings.bundle), f"does not answer as when it was made ({'; '.join(faults)[:500]})",
                           "publish the bundle again")
     from recsys_core.service.limits import TokenBuckets
+    from recsys_core.service.treatments import Treatments
 
-    return Loaded(order, bundle, TokenBuckets(order.settings.requests_per_s, order.settings.burst))
+    buckets = TokenBuckets(order.settings.requests_per_s, order.settings.burst)
+    return Loaded(order, Treatments(experiments, bundle, others), buckets)
 
 
 class _Parent:
@@ -203,7 +209,7 @@ def _work(loaded: Loaded, place: int, alive: int) -> None:
 
     settings = loaded.order.settings
     server: Worker
-    app = create_app(settings, loaded.bundle, loaded.buckets, lambda: server.drains_since is not None)
+    app = create_app(settings, loaded.treatments, loaded.buckets, lambda: server.drains_since is not None)
     server = Worker(uvicorn.Config(
         app, lifespan="off", log_config=None, access_log=False, server_header=False, proxy_headers=False, ws="none",
         timeout_keep_alive=75, timeout_graceful_shutdown=int(settings.time_limit_s) + 1, backlog=2048))

@@ -19,6 +19,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from recsys_core.service.logs import LOGGER, SALT
 from recsys_core.service.settings import ServiceSettings
 
 log = logging.getLogger(LOGGER)
-MANIFEST = "manifest.json"
+MANIFEST, EXPERIMENTS = "manifest.json", "experiments.yaml"
 LOOK_EVERY_S = 0.5
 START_LIMIT_S = 120.0  # a generation that is not ready by then is given up
 LOCAL = ("127.0.0.1", "::1", "localhost")
@@ -112,7 +113,7 @@ class Supervisor:
             log.error("the workers ended; they are started again")
             self.coming = self._start()
         else:
-            mark = _mark(self.find_bundle())
+            mark = _mark(self.find_bundle(), self.settings.home)
             if mark and (self.again or mark not in (self.current.mark, self.refused)):
                 self.again = False
                 log.info("a new bundle: starting its workers")
@@ -146,7 +147,7 @@ class Supervisor:
 
     def _start(self) -> Generation:
         folder = self.find_bundle()
-        mark = _mark(folder)
+        mark = _mark(folder, self.settings.home)
         ours, theirs = os.pipe()
         listening = tuple(one.fileno() for one in self.sockets)
         process = subprocess.Popen(
@@ -205,9 +206,13 @@ def open_sockets(host: str, port: int, count: int) -> list[socket.socket]:
     return found
 
 
-def _mark(folder: Path) -> str:
-    """What tells one bundle from the next: the place and the hash of its manifest; "" while there is none."""
+def _mark(folder: Path, home: Path | None) -> str:
+    """What tells one bundle from the next: its place, the hash of its manifest and of the experiments; "" without one."""
+    declared = b""
+    if home is not None:
+        with suppress(OSError):
+            declared = (home / EXPERIMENTS).read_bytes()
     try:
-        return f"{folder}:{hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()}"
+        return f"{folder}:{hashlib.sha256(declared + (folder / MANIFEST).read_bytes()).hexdigest()}"
     except OSError:
         return ""

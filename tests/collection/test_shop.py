@@ -26,7 +26,7 @@ def collect(folder, day, *rows, exposure=None):
     log = EventLog(folder, UTC, clock=lambda: datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp())
     log.add_events([{"user_id": "u001", "event_type": "click", "item_id": "K00", **row} for row in rows])
     if exposure:
-        log.add_exposure(exposure)
+        log.add_exposures([exposure, exposure | {"experiment": "other"}])
 
 
 def events_of(shop, day):
@@ -72,8 +72,9 @@ def test_a_shown_list_becomes_impressions(shop, tmp_path):
              {"item_id": "G02", "position": 2, "propensity": 0.5, "score": 1.0}]
     collect(tmp_path, date(2024, 3, 7), exposure={"request_id": "r7", "user_id": "u002", "items": shown, "session_id": "s"})
     [drop] = CollectedShop(shop, tmp_path, today=date(2024, 3, 9)).events(date(2024, 3, 7))
-    assert drop.events.select("event_id", "event_type", "item_id", "position", "propensity", "session_id").rows() == [
-        ("r7-1", "impression", "K01", 1, 1.0, "s"), ("r7-2", "impression", "G02", 2, 0.5, "s")]
+    assert drop.events["event_id"].is_unique().all() and drop.events["event_id"][0].startswith("r7-2024-03-07T12:00")
+    assert drop.events.select("event_type", "item_id", "position", "propensity", "session_id").rows() == [
+        ("impression", "K01", 1, 1.0, "s"), ("impression", "G02", 2, 0.5, "s")]
 
 
 def test_strange_rows_break_no_night(shop, tmp_path, caplog):

@@ -3,17 +3,20 @@
 import pytest
 from starlette.testclient import TestClient
 
+from recsys_core.experiments import Experiments
 from recsys_core.service.app import create_app
 from recsys_core.service.limits import TokenBuckets
 from recsys_core.service.settings import ServiceSettings
+from recsys_core.service.treatments import Treatments
 
 
 @pytest.fixture
 def make_client(bundle, tmp_path):
     """A function from settings (and who answers, if not the tiny bundle) to a client."""
-    def make(answers=bundle, draining=lambda: False, **settings) -> TestClient:
+    def make(answers=bundle, draining=lambda: False, experiments=(), others=None, **settings) -> TestClient:
         settings = ServiceSettings(bundle=bundle.folder, collect=tmp_path / "collected", **settings)
-        app = create_app(settings, answers, TokenBuckets(settings.requests_per_s, settings.burst), draining)
+        treatments = Treatments(Experiments(experiments), answers, others or {})
+        app = create_app(settings, treatments, TokenBuckets(settings.requests_per_s, settings.burst), draining)
         return TestClient(app, base_url="http://localhost", raise_server_exceptions=False)
 
     return make

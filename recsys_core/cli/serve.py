@@ -24,6 +24,7 @@ def add_commands(commands: Any) -> None:
     served.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that answer (one per core)")
     served.add_argument("--keys", type=Path, help=f"file of API keys (else the text in {KEYS})")
     served.add_argument("--collect", type=Path, help="folder of events and sessions (RECSYS_HOME/collected)")
+    served.add_argument("--rules", type=Path, help="file of business rules that hold for every list")
     served.add_argument("--rate", type=float, help="requests a second of one key or address; 0: no limit (100)")
     served.set_defaults(run=serve)
     made = commands.add_parser("new-key", help="make an API key, and the line of the keys file that lets it in")
@@ -46,7 +47,8 @@ def serve(options: argparse.Namespace) -> None:
                           "name --keys FILE (recsys new-key makes one), or keep --host 127.0.0.1")
     more = {} if options.rate is None else {"requests_per_s": options.rate, "burst": max(1.0, 2 * options.rate)}
     settings = ServiceSettings(bundle=_bundle(options), collect=options.collect or home_folder() / "collected",
-                               home=home_folder().absolute(), workers=max(1, options.workers), keys=keys, **more)
+                               home=home_folder().absolute(), rules=options.rules and options.rules.absolute(),
+                               workers=max(1, options.workers), keys=keys, **more)
     start_logging()
     who = f"{len(keys)} API keys" if keys else "no API keys: only this machine may ask"
 

@@ -18,7 +18,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from recsys_core import schema
-from recsys_core.collection.log import EVENTS, EXPOSURES, SOURCE
+from recsys_core.collection.log import EVENTS, EXPOSURES, SOURCE, UNWANTED
 from recsys_core.ingestion import DayDrop, FileLedger, Shop
 from recsys_core.reading import rejects_frame
 
@@ -103,7 +103,7 @@ class CollectedShop(Shop):
                 len(read) + len(broken), len(read), len(broken), f"line {broken[0][1]}: {broken[0][3][:60]!r}" if broken else "")
             rejects += broken
             found = read if path.parent.name == EVENTS else [one for row in read for one in impressions(row)]
-            for one in found:
+            for one in (row for row in found if row.get("event_type") != UNWANTED):
                 rows.setdefault(one["event_id"], one)  # whoever sends an event again means the same event
         known = [row for row in rows.values() if row.get("item_id") is None or row["item_id"] in self._known_items]
         if len(known) < len(rows):
@@ -160,7 +160,8 @@ def impressions(exposure: dict[str, Any]) -> list[dict[str, Any]]:
                               if name in exposure}
     list_id = f"{exposure['request_id']}-{exposure['timestamp']}"
     return [{**shared, "event_id": f"{list_id}-{shown['position']}", "event_type": schema.IMPRESSION, "item_id": shown["item_id"],
-             "position": shown["position"], "propensity": shown.get("propensity"), "source": SOURCE} for shown in exposure["items"]]
+             "position": shown["position"], "propensity": shown.get("propensity"), "source": SOURCE}
+            for shown in exposure["items"]]
 
 
 def _read_lines(path: Path) -> tuple[list[dict[str, Any]], list[tuple[str, int, str, str]]]:

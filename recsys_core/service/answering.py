@@ -9,18 +9,29 @@ from functools import lru_cache
 from typing import Any
 
 from recsys_core.adaptation import Adapter
-from recsys_core.collection import EventLog, Sessions, mask_text
+from recsys_core.answering import Profile
+from recsys_core.collection import UNWANTED, EventLog, Sessions, mask_text
 from recsys_core.errors import RecsysError, RequestError
 from recsys_core.metrics import top_rows
-from recsys_core.schema import PAD_SCORE, POSITIVE_EVENTS
-from recsys_core.service.bodies import AdaptBody, Asking, ClickBody, EventBody, Listing, RecommendBody, SearchBody
+from recsys_core.schema import PAD_SCORE, POSITIVE_EVENTS, RATING
+from recsys_core.service.bodies import (
+    AdaptBody,
+    Asking,
+    ClickBody,
+    EventBody,
+    FeedbackBody,
+    Listing,
+    ProfileBody,
+    RecommendBody,
+    SearchBody,
+)
 from recsys_core.service.logs import LOGGER
 from recsys_core.service.measures import Measures
 from recsys_core.service.treatments import Listed, Treatment, Treatments
-from recsys_core.serving import Bundle, Recommendation, Recommendations, to_seconds, understand
+from recsys_core.serving import Bundle, Recommendation, Recommendations, to_seconds, under_rules, understand
 
 log = logging.getLogger(LOGGER)
-Ask = Callable[[Bundle, dict[str, Any]], Recommendations]
+Ask = Callable[[Bundle, int, dict[str, Any]], Recommendations]
 ADAPTERS_KEPT = 1000  # in one worker's memory; others are made again from their support
 CLOCKS_DIFFER_S = 300.0  # an event may lie so far in the future
 BASE_ALONE = "the adapter failed: the base alone"
@@ -49,11 +60,11 @@ class Answering:
         """A shopper's list; raises RequestError for a request that makes no sense."""
         more: dict[str, Any] = {"user": body.user, "exclude_seen": body.exclude_seen}
         return self._list("recommend", body, request_id, body.user or {},
-                          lambda bundle, said: bundle.recommend(k=body.k, **more, **said))
+                          lambda bundle, k, said: bundle.recommend(k=k, **more, **said))
 
     def search(self, body: SearchBody, request_id: str) -> Listed:
         """A query's list; raises RequestError for a request that makes no sense."""
-        return self._list("search", body, request_id, {}, lambda bundle, said: bundle.search(body.query, body.k, **said))
+        return self._list("search", body, request_id, {}, lambda bundle, k, said: bundle.search(body.query, k, **said))
 
     def click_probability(self, body: ClickBody) -> tuple[list[float], str | None]:
         """How likely each item is taken, and what was left out; raises RequestError."""
@@ -101,6 +112,25 @@ class Answering:
             self.sessions.add(user_id, theirs)
         return ids
 
+    def profile(self, body: ProfileBody) -> tuple[Profile, str | None]:
+        """A shopper in a few figures, and what could not be read; raises RequestError."""
+        history, note = self._known(body.history, body.user_id)
+        return self.bundle.profile(history), note
+
+    def judge(self, body: FeedbackBody) -> list[str]:
+        """Log a thumb; up is a rating, down keeps the item out of the shopper's lists while the session is remembered.
+
+        Raises:
+            RecsysError: the log cannot be written.
+        """
+        user_id, item_id, now = str(body.user_id).strip(), str(body.item_id).strip(), self.event_log.clock()
+        kind, rating = (RATING, 1.0) if body.value == "up" else (UNWANTED, 0.0)
+        ids = self.event_log.add_events([{"user_id": user_id, "item_id": item_id, "event_type": kind, "rating": rating,
+                                          "timestamp": now, "request_id": body.request_id}])
+        self.measures.events.labels(kind).inc()
+        self.sessions.add(user_id, [{"item_id": item_id, "event_type": kind, "timestamp": now}])
+        return ids
+
     def expose(self, request_id: str, endpoint: str, body: Listing, listed: Listed) -> None:
         """Log what a known shopper was shown; a log that fails costs no answer."""
         if body.user_id is None or not listed.answers:
@@ -118,22 +148,27 @@ class Answering:
     def _list(self, endpoint: str, body: Listing, request_id: str, attributes: Mapping[str, Any], ask: Ask) -> Listed:
         """The list under the user's variants; without the adapter where that fails, the popular items where the base does."""
         said, note = self._who(body)
-        said |= {"candidates": body.candidates, "filters": body.filters, "shelf": body.shelf}
+        said |= {"candidates": body.candidates, "filters": body.filters, "shelf": body.shelf, "explain": body.explain}
+        unwanted = self._unwanted(body.user_id)
+
+        def ask_without(bundle: Bundle, asked: dict[str, Any], *notes: str | None) -> Recommendations:
+            found = ask(bundle, body.k + len(unwanted), asked)
+            kept = [one for one in found if one.item_id not in unwanted][:body.k]
+            return Recommendations(kept, _join(found.fallback, *notes))
 
         def safely(treatment: Treatment) -> Recommendations:
+            asked = {**said, **treatment.changes, "rules": treatment.rules}
             try:
-                found = ask(treatment.bundle, {**said, **treatment.changes})
-                return Recommendations(found, _join(found.fallback, note))
+                return ask_without(treatment.bundle, asked, note)
             except RequestError:
                 raise
             except Exception:
                 self._fell_back(endpoint, "adapter")
             try:
-                found = ask(treatment.bundle, said | {"segment": None, "adapter": None})
-                return Recommendations(found, _join(found.fallback, note, BASE_ALONE))
+                return ask_without(treatment.bundle, asked | {"segment": None, "adapter": None}, note, BASE_ALONE)
             except Exception:
                 self._fell_back(endpoint, "base")
-                return self._popular(treatment.bundle, body)
+                return self._popular(treatment, body)
 
         user_id = None if body.user_id is None else str(body.user_id).strip()
         listed = self.treatments.answer(user_id, {**(body.context or {}), **attributes}, body.k, request_id, safely)
@@ -142,16 +177,31 @@ class Answering:
 
     def _who(self, body: Asking) -> tuple[dict[str, Any], str | None]:
         """Who asks, as arguments of the bundle's methods, and a phrase where something is not known."""
-        history, note = body.history, None
-        if history is None and body.user_id is not None:
-            try:
-                history = self.sessions.newest(str(body.user_id).strip())  # type: ignore[assignment]
-            except Exception:
-                self._fell_back("sessions", "sessions")
-                history, note = [], FORGETFUL
+        history, note = self._known(body.history, body.user_id)
         adapter = None if body.adapter is None else self._adapter(body.adapter)
         return {"history": history, "user_id": body.user_id, "at": body.at, "segment": body.segment, "adapter": adapter,
                 "context": body.context}, note
+
+    def _known(self, history: Any, user_id: Any) -> tuple[Any, str | None]:
+        """The history that was brought along, else what is known of the user; and a phrase where that could not be read."""
+        if history is not None or user_id is None:
+            return history, None
+        try:
+            events = self.sessions.newest(str(user_id).strip())
+        except Exception:
+            self._fell_back("sessions", "sessions")
+            return [], FORGETFUL
+        return [event for event in events if event["event_type"] != UNWANTED], None
+
+    def _unwanted(self, user_id: Any) -> frozenset[str]:
+        """Items that the shopper turned a thumb down for, and has not taken since."""
+        if user_id is None:
+            return frozenset()
+        try:
+            last = {event["item_id"]: event["event_type"] for event in self.sessions.newest(str(user_id).strip())}
+        except Exception:
+            return frozenset()  # told where the history is read
+        return frozenset(item for item, kind in last.items() if kind == UNWANTED)
 
     def _make_adapter(self, name: str) -> Adapter:
         made = self.sessions.get(f"adapter:{name}")
@@ -159,14 +209,15 @@ class Answering:
             raise RequestError("adapter", f"{name[:40]!r} is unknown, or its time is over", "make it again at /v1/adapt")
         return self.bundle.adapt(made["support"], page=made["page"])
 
-    def _popular(self, bundle: Bundle, body: Listing) -> Recommendations:
-        """What others take, within what the request allows."""
-        parts = bundle.parts
+    def _popular(self, treatment: Treatment, body: Listing) -> Recommendations:
+        """What others take, within what the request and the rules allow."""
+        parts = treatment.bundle.parts
         request = understand(parts, None, candidates=body.candidates, filters=body.filters, shelf=body.shelf)
+        request = under_rules(request, treatment.rules)
         scores = parts.log_share.copy()
         if request.allowed is not None:
             scores[~request.allowed] = PAD_SCORE
-        names = bundle.catalogue.item_ids
+        names = treatment.bundle.catalogue.item_ids
         return Recommendations([Recommendation(names[row], float(scores[row]), {"popularity": float(scores[row])}, None, POPULAR)
                                 for row in top_rows(scores, body.k, parts.ties)], POPULAR)
 

@@ -25,11 +25,15 @@ from recsys_core.service.bodies import (
     ErrorAnswer,
     EventsAnswer,
     EventsBody,
+    FeedbackBody,
     ListAnswer,
     Listing,
+    ProfileAnswer,
+    ProfileBody,
     RecommendBody,
     SearchBody,
     ShopAnswer,
+    SimilarBody,
 )
 from recsys_core.service.gate import INTERNAL, TICKET, Gate, Refusal, Ticket, error_body
 from recsys_core.service.limits import TokenBuckets
@@ -38,7 +42,7 @@ from recsys_core.service.measures import Measures
 from recsys_core.service.settings import Scope, ServiceSettings
 from recsys_core.service.storefront import describe_shop, item_fields
 from recsys_core.service.treatments import Listed, Treatments
-from recsys_core.serving import Bundle
+from recsys_core.serving import Bundle, Recommendations
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 PAGE = Path(__file__).parent / "page"
@@ -111,15 +115,32 @@ def _asking(answering: Answering, scopes: dict[str, Scope | None]) -> APIRouter:
         """What a page needs to know of the shop: its context, segments, shelves and some sampled shoppers."""
         return _json(request, describe_shop(answering.bundle))
 
+    @post("/v1/similar", ListAnswer)
+    async def similar(body: SimilarBody, request: Request) -> Response:
+        """Items like one item."""
+        if str(body.item_id).strip() not in answering.bundle.catalogue.row_of:
+            raise HTTPException(404, f"item {str(body.item_id)[:40]!r} is unknown")
+        answers = answering.bundle.similar(str(body.item_id), body.k)
+        return _json(request, {"variant": None, "fallback": answers.fallback, "items": _items(answers, body.fields)})
+
+    @post("/v1/profile", ProfileAnswer)
+    async def profile(body: ProfileBody, request: Request) -> Response:
+        """A shopper in a few figures; no event and no id is in it."""
+        found, fallback = answering.profile(body)
+        return _json(request, {"fallback": fallback, "profile": found})
+
+    def _items(answers: Recommendations, fields: list[str]) -> list[dict[str, Any]]:
+        return [{"item_id": one.item_id, "score": one.score, "reasons": one.reasons, "segment": one.segment,
+                 "contributions": one.contributions, "sentence": one.sentence,
+                 "fields": item_fields(answering.bundle, one.item_id, fields)} for one in answers]
+
     def _list(request: Request, endpoint: str, body: Listing, listed: Listed) -> Response:
         ticket, answers = request.scope[TICKET], listed.answers
         if body.user_id is not None:
             ticket.fields["user"] = pseudonym(str(body.user_id))
         ticket.fields |= {"items": len(answers), "fallback": answers.fallback is not None}
         answering.expose(ticket.request_id, endpoint, body, listed)
-        items = [{"item_id": one.item_id, "score": one.score, "reasons": one.reasons, "segment": one.segment,
-                  "fields": item_fields(answering.bundle, one.item_id, body.fields)} for one in answers]
-        return _json(request, {"variant": listed.variant, "fallback": answers.fallback, "items": items})
+        return _json(request, {"variant": listed.variant, "fallback": answers.fallback, "items": _items(answers, body.fields)})
 
     return router
 
@@ -133,6 +154,12 @@ def _telling(answering: Answering, scopes: dict[str, Scope | None]) -> APIRouter
     async def events(body: EventsBody, request: Request) -> Response:
         """Log what shoppers did: their next lists know it, and tonight's chain ingests it."""
         ids = answering.collect(body.events)
+        return _json(request, {"accepted": len(ids), "event_ids": ids})
+
+    @post("/v1/feedback", EventsAnswer)
+    async def feedback(body: FeedbackBody, request: Request) -> Response:
+        """Log a thumb: up counts as a rating, down keeps the item out of the shopper's next lists."""
+        ids = answering.judge(body)
         return _json(request, {"accepted": len(ids), "event_ids": ids})
 
     return router

@@ -48,6 +48,8 @@ class Listing(Asking):
     filters: dict[Name, Any] | None = Field(None, max_length=50, description="value, values, or {min, max} by column")
     shelf: Name | None = Field(None, description="only its items of that day")
     session_id: Name | None = Field(None, description="of the visit, as in its events; null: cut by silence")
+    explain: bool | Annotated[str, Field(max_length=16)] = Field(False, description="answer contributions and a sentence, in "
+                                                                 "English or in the language of a code such as de")
     fields: list[Name] = Field([], max_length=50, description="columns of the items table to answer with")
 
 
@@ -75,6 +77,25 @@ class ClickBody(Asking):
 
     items: list[Id] = Field(min_length=1, max_length=1000)
     query: str | None = Field(None, min_length=1, max_length=512)
+
+
+class SimilarBody(Body):
+    """Arguments of `Bundle.similar`."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"item_id": "a", "k": 5}]})
+
+    item_id: Id
+    k: int = Field(10, ge=1, le=1000, description="the most items that are answered")
+    fields: list[Name] = Field([], max_length=50, description="columns of the items table to answer with")
+
+
+class ProfileBody(Body):
+    """Whose profile: of a history, or of what is known of a user."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"user_id": "anna"}]})
+
+    history: list[Id | HistoryEvent] | None = Field(None, max_length=2000, description="oldest first")
+    user_id: Id | None = None
 
 
 class Labelled(TypedDict, total=False):
@@ -129,6 +150,18 @@ class EventsBody(Body):
     events: list[EventBody] = Field(min_length=1, max_length=1000)
 
 
+class FeedbackBody(Body):
+    """A thumb up or down for an item of an answered list."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [
+        {"request_id": "6f1c2d", "user_id": "anna", "item_id": "a", "value": "up"}]})
+
+    request_id: Name = Field(description="of the answer that held the item")
+    user_id: Id
+    item_id: Id
+    value: Literal["up", "down"]
+
+
 class Item(BaseModel):
     """One answered item, as `Recommendation` explains it."""
 
@@ -136,6 +169,8 @@ class Item(BaseModel):
     score: float = Field(description="a logit")
     reasons: dict[str, float] = Field(description="named parts that add up to the score")
     segment: str | None = Field(description="whose adapter took part")
+    contributions: list[dict[str, str | float]] = Field([], description="source, name, value; they add up to the score")
+    sentence: str | None = Field(None, description="why the item is there")
     fields: dict[str, str | int | float | None] = Field(description="the columns that were asked for")
 
 
@@ -160,6 +195,14 @@ class ListAnswer(BaseModel):
     variant: str | None = Field(description="experiment:variant, with commas between; null: none runs")
     fallback: str | None = Field(description="what the request asked for and did not get; null: nothing")
     items: list[Item] = Field(description="best first")
+
+
+class ProfileAnswer(BaseModel):
+    """A shopper in a few figures, as `Bundle.profile` explains them."""
+
+    request_id: str
+    fallback: str | None
+    profile: dict[str, Any]
 
 
 class ClickAnswer(BaseModel):

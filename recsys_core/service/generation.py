@@ -73,13 +73,17 @@ def _load(order: Order) -> Loaded:
     libraries = threading.Thread(target=lambda: __import__("recsys_core.service.app"))
     libraries.start()
     try:
+        from recsys_core.answering import read_rules
         from recsys_core.experiments import Experiments
+        from recsys_core.service.treatments import Treatments
         from recsys_core.serving import Bundle, self_test
 
         bundle, home = Bundle.load(order.settings.bundle), order.settings.home
         experiments = Experiments.load(home) if home is not None else Experiments()
         others = {variant.bundle: Bundle.load(home / variant.bundle) for one in experiments.configs
                   for variant in one.variants if variant.bundle is not None and home is not None}
+        rules = None if order.settings.rules is None else read_rules(order.settings.rules)
+        treatments = Treatments(experiments, bundle, others, rules)
         faults = [fault for one in (bundle, *others.values()) for fault in self_test(one)]
     finally:
         libraries.join()
@@ -87,10 +91,8 @@ def _load(order: Order) -> Loaded:
         raise RecsysError(str(order.settings.bundle), f"does not answer as when it was made ({'; '.join(faults)[:500]})",
                           "publish the bundle again")
     from recsys_core.service.limits import TokenBuckets
-    from recsys_core.service.treatments import Treatments
-
     buckets = TokenBuckets(order.settings.requests_per_s, order.settings.burst)
-    return Loaded(order, Treatments(experiments, bundle, others), buckets)
+    return Loaded(order, treatments, buckets)
 
 
 class _Parent:

@@ -37,12 +37,12 @@ def item_fields(bundle: Bundle, item_id: str, fields: Sequence[str]) -> dict[str
     Raises:
         RequestError: a column that the items table lacks.
     """
-    items, row = bundle.catalogue.items, bundle.catalogue.row_of[item_id]
+    items, row = bundle.catalogue.items, bundle.catalogue.row_of.get(item_id)
     for name in fields:
         if name not in items.columns:
             raise RequestError("fields", f"items have no column {name[:40]!r}", f"use some of {', '.join(items.columns)}")
     # One value of a column, unlike a Polars expression, is read in this thread: it survives a fork.
-    return {name: _plain(items[name][row]) for name in fields}
+    return {name: None if row is None else _plain(items[name][row]) for name in fields}
 
 
 def _plain(value: Any) -> str | int | float | None:

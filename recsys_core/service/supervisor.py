@@ -40,7 +40,7 @@ class Generation:
     """A running generation.
 
     Args:
-        mark: of its bundle, see `_mark`.
+        mark: of its bundle, see `Supervisor`.
         ready: the pipe on which it reports.
         said: what it reported so far.
     """
@@ -113,7 +113,7 @@ class Supervisor:
             log.error("the workers ended; they are started again")
             self.coming = self._start()
         else:
-            mark = _mark(self.find_bundle(), self.settings.home)
+            mark = self._mark(self.find_bundle())
             if mark and (self.again or mark not in (self.current.mark, self.refused)):
                 self.again = False
                 log.info("a new bundle: starting its workers")
@@ -147,7 +147,7 @@ class Supervisor:
 
     def _start(self) -> Generation:
         folder = self.find_bundle()
-        mark = _mark(folder, self.settings.home)
+        mark = self._mark(folder)
         ours, theirs = os.pipe()
         listening = tuple(one.fileno() for one in self.sockets)
         process = subprocess.Popen(
@@ -163,6 +163,20 @@ class Supervisor:
         except BrokenPipeError:
             log.error("the workers could not be started")
         return Generation(process, mark, ours, time.monotonic())
+
+    def _mark(self, folder: Path) -> str:
+        """What tells one bundle from the next: its place, the hash of its manifest, and what is declared beside it; "" without
+        a bundle."""
+        digest = hashlib.sha256()
+        for path in (self.settings.home and self.settings.home / EXPERIMENTS, self.settings.rules):
+            with suppress(OSError):
+                digest.update(path.read_bytes() if path else b"")
+            digest.update(b"\0")
+        try:
+            digest.update((folder / MANIFEST).read_bytes())
+        except OSError:
+            return ""
+        return f"{folder}:{digest.hexdigest()}"
 
     def _end(self) -> None:
         running = [one.process for one in (self.current, self.coming, *self.leaving) if one is not None]
@@ -204,15 +218,3 @@ def open_sockets(host: str, port: int, count: int) -> list[socket.socket]:
             one.close()
         raise RecsysError(f"{host}:{port}", f"cannot be listened on ({error})", "name another --port or --host") from None
     return found
-
-
-def _mark(folder: Path, home: Path | None) -> str:
-    """What tells one bundle from the next: its place, the hash of its manifest and of the experiments; "" without one."""
-    declared = b""
-    if home is not None:
-        with suppress(OSError):
-            declared = (home / EXPERIMENTS).read_bytes()
-    try:
-        return f"{folder}:{hashlib.sha256(declared + (folder / MANIFEST).read_bytes()).hexdigest()}"
-    except OSError:
-        return ""

@@ -14,6 +14,7 @@ from recsys_core.experiments import Assignment, Experiments, interleave
 from recsys_core.serving import Bundle, Recommendations
 
 if TYPE_CHECKING:
+    from recsys_core.answering import BoundRules, Rules
     from recsys_core.experiments.config import Variant
 
 
@@ -24,10 +25,12 @@ class Treatment:
     Args:
         bundle: by which bundle.
         changes: arguments that a variant sets in the request's place.
+        rules: business rules, looked up in the bundle.
     """
 
     bundle: Bundle
     changes: Mapping[str, Any]
+    rules: BoundRules | None
 
 
 @dataclass(frozen=True)
@@ -70,10 +73,16 @@ class Treatments:
         experiments: declared ones.
         bundle: that answers where no variant names another.
         others: bundles that variants name, by the path they name.
+        rules: business rules of all lists.
+
+    Raises:
+        RequestError: a rule over a column that the items of a bundle do not have.
     """
 
-    def __init__(self, experiments: Experiments, bundle: Bundle, others: Mapping[Path, Bundle]) -> None:
+    def __init__(self, experiments: Experiments, bundle: Bundle, others: Mapping[Path, Bundle], rules: Rules | None = None
+                 ) -> None:
         self.experiments, self.bundle, self.others = experiments, bundle, others
+        self._rules = {} if rules is None else {id(one): one.bind_rules(rules) for one in (bundle, *others.values())}
 
     def answer(self, user_id: str | None, attributes: Mapping[str, Any], k: int, request_id: str,
                ask: Callable[[Treatment], Recommendations]) -> Listed:
@@ -108,7 +117,7 @@ class Treatments:
                 bundle = self.others[variant.bundle]
             if "segment" in variant.changes:
                 changes["segment"] = variant.segment
-        return Treatment(bundle, changes)
+        return Treatment(bundle, changes, self._rules.get(id(bundle)))
 
 
 def _name(assigned: Assignment) -> str:

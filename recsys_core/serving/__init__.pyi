@@ -19,7 +19,7 @@ from .files import (
 )
 from .golden import GOLDEN_K, self_test
 from .history import to_seconds
-from .request import understand
+from .request import under_rules, understand
 from .routing import Route
 from .search import SearchConfig
 from .shelves import NEW_ARRIVALS, SHELF_COLUMNS
@@ -31,5 +31,5 @@ __all__ = [
     "REQUEST_CONFIG", "SEGMENTS", "SHELF_COLUMNS", "SHELVES", "STUDENT", "STUDENT_FORMAT", "STUDENT_MODEL", "STUDENT_SETTINGS",
     "STUDENT_TOKENIZER", "TRUSTED_KEY", "USERS", "VECTORS", "Bundle", "OnnxEncoder", "Recommendation", "Recommendations",
     "Route", "SearchConfig", "check_kind", "family_folder", "list_files", "open_parts", "read_id", "read_k", "self_test",
-    "to_seconds", "understand", "verify_bundle",
+    "to_seconds", "under_rules", "understand", "verify_bundle",
 ]

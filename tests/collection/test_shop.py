@@ -80,7 +80,7 @@ def test_a_shown_list_becomes_impressions(shop, tmp_path):
 def test_strange_rows_break_no_night(shop, tmp_path, caplog):
     day = date(2024, 3, 7)
     collect(tmp_path, day, *[{"item_id": f"x{n}"} for n in range(20)], {"user_id": "stranger"}, {"event_id": "again"},
-            {"event_id": "again", "timestamp": 1709800000.0})
+            {"event_type": "thumbs_down"},            {"event_id": "again", "timestamp": 1709800000.0})
     with open(tmp_path / "events" / f"{day}.jsonl", "a") as file:
         file.write('{"event_id": "torn", "us\n[1]\n{"event_id": "no time"}\n')
     both = CollectedShop(shop, tmp_path, today=date(2024, 3, 9))

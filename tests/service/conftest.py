@@ -13,9 +13,9 @@ from recsys_core.service.treatments import Treatments
 @pytest.fixture
 def make_client(bundle, tmp_path):
     """A function from settings (and who answers, if not the tiny bundle) to a client."""
-    def make(answers=bundle, draining=lambda: False, experiments=(), others=None, **settings) -> TestClient:
+    def make(answers=bundle, draining=lambda: False, experiments=(), others=None, rules=None, **settings) -> TestClient:
         settings = ServiceSettings(bundle=bundle.folder, collect=tmp_path / "collected", **settings)
-        treatments = Treatments(Experiments(experiments), answers, others or {})
+        treatments = Treatments(Experiments(experiments), answers, others or {}, rules)
         app = create_app(settings, treatments, TokenBuckets(settings.requests_per_s, settings.burst), draining)
         return TestClient(app, base_url="http://localhost", raise_server_exceptions=False)
 

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from recsys_core.answering import Rules
 from recsys_core.service.bodies import ListAnswer
 
 
@@ -100,3 +101,44 @@ def test_health_readiness_and_metrics(make_client):
     ends = make_client(draining=lambda: True)
     assert ends.get("/readyz").status_code == 503
     assert ends.get("/healthz").headers["connection"] == "close"
+
+
+def test_an_explained_list_says_why(client, bundle):
+    [item] = client.post("/v1/recommend", json={"history": ["k0"], "k": 1, "explain": True}).json()["items"]
+    [asked] = bundle.recommend(["k0"], k=1, explain=True)
+    assert item["sentence"] == asked.sentence and item["sentence"]
+    assert sum(one["value"] for one in item["contributions"]) == pytest.approx(item["score"], abs=1e-4)
+    assert client.post("/v1/recommend", json={"history": ["k0"], "k": 1}).json()["items"][0]["sentence"] is None
+
+
+def test_similar_items_and_an_unknown_one(client, bundle):
+    assert ids(client.post("/v1/similar", json={"item_id": "k0", "k": 2})) == [one.item_id for one in bundle.similar("k0", 2)]
+    unknown = client.post("/v1/similar", json={"item_id": "gone"})
+    assert unknown.status_code == 404 and "'gone' is unknown" in unknown.json()["error"]["culprit"]
+
+
+def test_a_profile_of_a_history_and_of_what_was_just_done(client, bundle):
+    answer = client.post("/v1/profile", json={"history": ["k0", "d1"]}).json()
+    assert answer["profile"] == bundle.profile(["k0", "d1"])
+    client.post("/v1/events", json={"events": [{"user_id": "carla", "event_type": "purchase", "item_id": "d1"}]})
+    assert client.post("/v1/profile", json={"user_id": "carla"}).json()["profile"]["categories"][0]["value"] == "Deli"
+
+
+def test_a_thumb_down_keeps_an_item_out_until_it_is_taken(client, tmp_path):
+    def list_of(user):
+        return ids(client.post("/v1/recommend", json={"user_id": user, "k": 3}))
+
+    before = list_of("carla")
+    thumb = {"request_id": "r1", "user_id": "carla", "item_id": before[0]}
+    assert client.post("/v1/feedback", json={**thumb, "value": "down"}).json()["accepted"] == 1
+    after = list_of("carla")
+    assert len(after) == 3 and before[0] not in after and list_of("dora") == before
+    client.post("/v1/feedback", json={**thumb, "value": "up"})
+    assert before[0] in ids(client.post("/v1/recommend", json={"user_id": "carla", "k": 20}))
+    [day] = (tmp_path / "collected" / "events").glob("*.jsonl")
+    assert [json.loads(line)["event_type"] for line in day.read_text().splitlines()] == ["thumbs_down", "rating"]
+
+
+def test_rules_hold_for_every_list(make_client):
+    client = make_client(rules=Rules(must_not=[{"name": "no-toys", "filters": {"category": "Toys"}}]))
+    assert not any(item.startswith("t") for item in ids(client.post("/v1/recommend", json={"k": 20})))

@@ -45,7 +45,7 @@ def test_a_variant_may_be_another_bundle(make_client, ask, bundle):
     class Other:
         parts, catalogue = bundle.parts, bundle.catalogue
 
-        def recommend(self, history, k, **asked):
+        def recommend(self, history, k, **_):
             return bundle.recommend(["d0"], k=k, candidates=["d1"])
 
     client = make_client(experiments=(experiment({"name": "now"}, {"name": "next", "bundle": "next"}),),

@@ -12,7 +12,7 @@ CORE = ROOT / "recsys_core"
 FLOORS = (
     "errors", "artefacts", "signatures", "schema", "words",
     "reading", "ingestion", "collection", "cleaning", "inspection", "features", "interactions",
-    "metrics", "retrieval",
+    "metrics", "retrieval", "shoppers",
     "text_encoder", "base_model", "adaptation", "promotions",
     "evaluation", "report",
     "experiments",

@@ -16,7 +16,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from recsys_core.errors import RecsysError
+
+# Of safetensors.
+NUMBERS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U64": "<u8",
+           "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?"}
 
 
 @contextmanager
@@ -60,6 +66,20 @@ def file_hash(path: Path) -> str:
     """SHA-256 of one file, hex."""
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def map_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of a safetensors file by name, read-only and mapped into memory: all processes share one copy of them.
+
+    Raises:
+        ValueError: the file is none; KeyError: it holds another type of numbers.
+    """
+    content = np.asarray(np.memmap(path, np.uint8, mode="r"))
+    begin = 8 + int.from_bytes(content[:8].tobytes(), "little")
+    header = json.loads(content[8:begin].tobytes())
+    header.pop("__metadata__", None)
+    return {name: content[begin + about["data_offsets"][0]:begin + about["data_offsets"][1]]
+            .view(NUMBERS[about["dtype"]]).reshape(about["shape"]) for name, about in header.items()}
 
 
 def folder_hash(folder: Path) -> str:

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, Field
 
-from recsys_core.artefacts import read_json, staged_folder, write_json
+from recsys_core.artefacts import map_arrays, read_json, staged_folder, write_json
 from recsys_core.base_model.attribution import Attribution, attribute
 from recsys_core.base_model.blend import (
     Situation,
@@ -220,8 +220,6 @@ class Ranker:
         Raises:
             ModelError: if it was fitted on another catalogue or by another version of the parts.
         """
-        from safetensors.numpy import load_file
-
         folder = Path(folder)
         about = read_json(folder / "ranker.json")
         if about.get("format") != FORMAT or tuple(about.get("part_names", ())) != PART_NAMES \
@@ -230,7 +228,7 @@ class Ranker:
         if about["catalogue"] != catalogue_hash(catalogue):
             raise ModelError(str(folder), "the ranker was fitted on another catalogue or other texts",
                              "load it with the catalogue it was fitted on, or refit it")
-        tensors = load_file(folder / "ranker.safetensors")
+        tensors = map_arrays(folder / "ranker.safetensors")
         sizes = {name: len(catalogue.vectors if name == "text_transitions" else catalogue) for name in MATRICES}
         matrices = {name: Sparse(tensors[f"{name}.indptr"], tensors[f"{name}.indices"], tensors[f"{name}.data"], size)
                     for name, size in sizes.items()}

@@ -21,8 +21,8 @@ from recsys_core.evaluation import PROMOTIONS, Results, SegmentResult, read_judg
 from recsys_core.ingestion import FamilySpec, SegmentSpec, ShopConfig, split_condition
 from recsys_core.interactions import BASE
 from recsys_core.promotions import PromotionWeights, make_promotions
+from recsys_core.retrieval import SearchConfig
 from recsys_core.schema import POSITIVE_EVENTS
-from recsys_core.serving import SearchConfig
 
 
 def build_bundle(folder: Path, *, study: Study, student: Path, adapters: Mapping[str, Path], results: Results,
@@ -73,7 +73,7 @@ def build_bundle(folder: Path, *, study: Study, student: Path, adapters: Mapping
         config=BundleConfig(search=search, time_zone=shop.time_zone, segment_order=shop.segment_order, context=shop.context,
                             default_event_type=event_type),
         click_folder=click if click.is_dir() else None, users=users, promotions=weighted, shelves=shelved,
-        signing_key=signing_key)
+        histories=study.events, signing_key=signing_key)
 
 
 def _route(spec: SegmentSpec | FamilySpec, found: SegmentResult, study: Study, ships: bool) -> dict:

@@ -7,7 +7,6 @@ rename after that, or not at all.
 from __future__ import annotations
 
 import logging
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,28 +20,23 @@ from recsys_core.artefacts import staged_folder, write_json
 from recsys_core.deployment.card import CARD
 from recsys_core.deployment.golden import trust_promoted
 from recsys_core.deployment.manifest import write_manifest
+from recsys_core.deployment.tables import write_histories, write_shelves, write_tables, write_users
 from recsys_core.errors import BundleError
-from recsys_core.interactions import Catalogue
+from recsys_core.interactions import Catalogue, Interactions
 from recsys_core.monitoring import make_reference
 from recsys_core.promotions import PromotionWeights
-from recsys_core.retrieval import build_lexical
+from recsys_core.retrieval import SearchConfig
 from recsys_core.schema import POSITIVE_EVENTS
 from recsys_core.serving import (
     CLICK,
     GOLDEN,
-    ITEMS,
     PROMOTIONS,
     RANKER,
     REFERENCE,
     SEGMENTS,
-    SHELF_COLUMNS,
-    SHELVES,
     STUDENT,
-    USERS,
-    VECTORS,
     Bundle,
     Route,
-    SearchConfig,
     family_folder,
     open_parts,
     self_test,
@@ -70,7 +64,8 @@ def write_bundle(folder: Path, *, catalogue: Catalogue, ranker_folder: Path, stu
                  golden: Sequence[dict[str, Any]],
                  requests: Sequence[Mapping[str, Any]], click_folder: Path | None = None,
                  users: pl.DataFrame | None = None, shelves: pl.DataFrame | None = None,
-                 promotions: PromotionWeights | None = None, signing_key: Path | None = None) -> dict[str, Any]:
+                 promotions: PromotionWeights | None = None, histories: Interactions | None = None,
+                 signing_key: Path | None = None) -> dict[str, Any]:
     """Write a bundle into `folder`, replacing what is there only when the new one answers.
 
     Args:
@@ -93,6 +88,7 @@ def write_bundle(folder: Path, *, catalogue: Catalogue, ranker_folder: Path, stu
         shelves: `serving.shelves.SHELF_COLUMNS`; only items of the catalogue are kept.
         promotions: what is promoted and what it counts; None: nothing, or it was not worth keeping.
         signing_key: PEM file of the private key that signs it; None leaves it unsigned.
+        histories: events of the catalogue's items; each shopper's newest are kept, under a digest of the id. None: nobody's.
 
     Returns:
         the manifest.
@@ -103,8 +99,11 @@ def write_bundle(folder: Path, *, catalogue: Catalogue, ranker_folder: Path, stu
     """
     routes = _check_routes(routing, families, config)
     with staged_folder(Path(folder)) as staging:
-        _write_tables(staging, catalogue, routes, users)
-        shelved = _write_shelves(staging, catalogue, shelves)
+        write_tables(staging, catalogue)
+        write_json(staging / SEGMENTS, [route.model_dump(mode="json") for route in routes])
+        write_users(staging, routes, users)
+        known = write_histories(staging, histories)
+        shelved = write_shelves(staging, catalogue, shelves)
         for source, name in [(ranker_folder, RANKER), (student_folder, STUDENT), (click_folder, CLICK)]:
             if source is not None:
                 _copy(Path(source), staging / name)
@@ -119,7 +118,7 @@ def write_bundle(folder: Path, *, catalogue: Catalogue, ranker_folder: Path, stu
             "default_event_type": config.default_event_type, "segment_order": list(config.segment_order),
             "context": list(config.context), "families": shipped, "shelves": shelved,
             "promotions": [] if promotions is None else promotions.promotions.names,
-            "search": config.search.model_dump()}
+            "known_shoppers": known, "search": config.search.model_dump()}
         write_json(staging / GOLDEN, list(golden))
         bundle = Bundle(open_parts(staging, about))
         if faults := self_test(bundle):
@@ -174,39 +173,6 @@ def _write_family(staging: Path, route: Route, source: Path, lock: dict[str, str
         raise BundleError(f"adapter of {route.name!r}", "changes nothing", "re-adapt the segment, or refuse it")
     family.save(staging / family_folder(route.name))
     return {"by": route.by, "members": len(members), "audiences": list(route.audiences)}
-
-
-def _write_shelves(staging: Path, catalogue: Catalogue, shelves: pl.DataFrame | None) -> dict[str, int]:
-    """Keep the rows of known items; shelf → how many."""
-    rows = pl.DataFrame(schema=SHELF_COLUMNS) if shelves is None else shelves.select(*SHELF_COLUMNS)
-    kept = rows.filter(pl.col("item_id").is_in(catalogue.item_ids)).unique().sort(*SHELF_COLUMNS)
-    kept.write_parquet(staging / SHELVES)
-    return dict(sorted(kept["shelf"].value_counts().iter_rows()))
-
-
-def _write_tables(staging: Path, catalogue: Catalogue, routes: Sequence[Route],
-                  users: pl.DataFrame | None) -> None:
-    from safetensors.numpy import save_file
-
-    catalogue.items.write_parquet(staging / ITEMS)
-    # float32: measured on 6,764 product texts, float16 reorders 1 in 100 lists of the ten nearest
-    # items, and then what serves is no longer what was gated. Memory is float32 either way.
-    save_file({"vectors": catalogue.vectors, "text_of_item": catalogue.text_of_item}, str(staging / VECTORS))
-    build_lexical(catalogue.texts).save(staging)
-    write_json(staging / SEGMENTS, [route.model_dump(mode="json") for route in routes])
-    kept = _needed_attributes(routes, users)
-    if kept is not None:
-        kept.write_parquet(staging / USERS)
-
-
-def _needed_attributes(routes: Sequence[Route], users: pl.DataFrame | None) -> pl.DataFrame | None:
-    """user_id and the columns that a promoted segment's condition or family names; None where none does."""
-    if users is None:
-        return None
-    asked = " ".join(f"{route.asked} {route.by or ''}" for route in routes if route.decision == "promoted")
-    columns = [c for c in users.columns if c != "user_id"
-               and re.search(rf'\busers\.("{re.escape(c)}"|{re.escape(c)}\b)', asked, re.IGNORECASE)]
-    return users.select("user_id", *columns).sort("user_id") if columns else None
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -35,9 +35,9 @@ from recsys_core.interactions import (
 )
 from recsys_core.metrics import tie_ranks, top_rows
 from recsys_core.promotions import PromotionWeights
-from recsys_core.retrieval import build_lexical
+from recsys_core.retrieval import SearchConfig, build_lexical
 from recsys_core.schema import PAD_SCORE, POSITIVE_EVENTS
-from recsys_core.serving import GOLDEN_K, SearchConfig
+from recsys_core.serving import GOLDEN_K
 
 EACH = 3  # requests of every audience, and of every audience a segment was promoted for
 DRAWN = 400  # questions looked at for them

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from recsys_core.artefacts import read_json, staged_folder, write_json
+from recsys_core.artefacts import map_arrays, read_json, staged_folder, write_json
 from recsys_core.base_model import catalogue_hash
 from recsys_core.errors import ModelError
 from recsys_core.interactions import Catalogue
@@ -180,9 +180,6 @@ class Promotions:
         Raises:
             ModelError: another format or catalogue, or a broken file.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load_file
-
         folder, fix = Path(folder), "make the promotions again"
         about = read_json(folder / "promotions.json")
         if about.get("format") != FORMAT:
@@ -190,11 +187,11 @@ class Promotions:
         if about.get("catalogue") != catalogue_hash(catalogue):
             raise ModelError(str(folder), "the promotions were made for another catalogue", fix)
         try:
-            rows = load_file(str(folder / "promotions.safetensors"))
-            arrays = {name: rows[name].astype(dtype) for name, dtype in ROWS.items()}
+            rows = map_arrays(folder / "promotions.safetensors")
+            arrays = {name: rows[name].astype(dtype, copy=False) for name, dtype in ROWS.items()}
             placements, contexts = tuple(about["placements"]), tuple(about["contexts"])
             begins = int(about["begins"])
-        except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
+        except (OSError, KeyError, TypeError, ValueError) as error:
             raise ModelError(str(folder), f"cannot be read ({type(error).__name__}: {error})", fix) from error
         if first_day is not None:
             kept = arrays["last"] >= epoch_day(first_day) - USUAL_DAYS

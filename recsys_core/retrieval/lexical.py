@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from recsys_core.artefacts import map_arrays
 from recsys_core.words import tokenize
 
 K1, B = 1.5, 0.75
@@ -67,9 +68,7 @@ class LexicalIndex:
     @classmethod
     def load(cls, folder: Path) -> LexicalIndex:
         """Read what `save` wrote."""
-        from safetensors.numpy import load_file
-
-        arrays = load_file(str(folder / "lexical.safetensors"))
+        arrays = map_arrays(folder / "lexical.safetensors")
         tokens = pl.read_parquet(folder / "vocabulary.parquet", glob=False)["token"].to_list()
         return cls({token: row for row, token in enumerate(tokens)}, arrays["starts"], arrays["texts"],
                    arrays["weights"], arrays["bound"], int(arrays["n_texts"][0]))

@@ -5,6 +5,7 @@ from .bundle import Bundle
 from .files import (
     CLICK,
     GOLDEN,
+    HISTORIES,
     ITEMS,
     PROMOTIONS,
     RANKER,
@@ -21,15 +22,14 @@ from .golden import GOLDEN_K, self_test
 from .history import to_seconds
 from .request import under_rules, understand
 from .routing import Route
-from .search import SearchConfig
 from .shelves import NEW_ARRIVALS, SHELF_COLUMNS
 from .text import STUDENT_FORMAT, STUDENT_MODEL, STUDENT_SETTINGS, STUDENT_TOKENIZER, OnnxEncoder
 from .verification import FORMAT, MANIFEST, TRUSTED_KEY, check_kind, list_files, verify_bundle
 
 __all__ = [
-    "CLICK", "FORMAT", "GOLDEN", "GOLDEN_K", "ITEMS", "MANIFEST", "NEW_ARRIVALS", "PROMOTIONS", "RANKER", "REFERENCE",
-    "REQUEST_CONFIG", "SEGMENTS", "SHELF_COLUMNS", "SHELVES", "STUDENT", "STUDENT_FORMAT", "STUDENT_MODEL", "STUDENT_SETTINGS",
-    "STUDENT_TOKENIZER", "TRUSTED_KEY", "USERS", "VECTORS", "Bundle", "OnnxEncoder", "Recommendation", "Recommendations",
-    "Route", "SearchConfig", "check_kind", "family_folder", "list_files", "open_parts", "read_id", "read_k", "self_test",
+    "CLICK", "FORMAT", "GOLDEN", "GOLDEN_K", "HISTORIES", "ITEMS", "MANIFEST", "NEW_ARRIVALS", "PROMOTIONS", "RANKER",
+    "REFERENCE", "REQUEST_CONFIG", "SEGMENTS", "SHELF_COLUMNS", "SHELVES", "STUDENT", "STUDENT_FORMAT", "STUDENT_MODEL",
+    "STUDENT_SETTINGS", "STUDENT_TOKENIZER", "TRUSTED_KEY", "USERS", "VECTORS", "Bundle", "OnnxEncoder", "Recommendation",
+    "Recommendations", "Route", "check_kind", "family_folder", "list_files", "open_parts", "read_id", "read_k", "self_test",
     "to_seconds", "under_rules", "understand", "verify_bundle",
 ]

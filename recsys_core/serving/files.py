@@ -2,7 +2,7 @@
 
 manifest.json, model.sig where it is signed, README.md, items.parquet, vectors.safetensors, lexical.safetensors,
 vocabulary.parquet, segments.json, golden.json, reference.json, shelves.parquet, ranker/, student/,
-families/<promoted segment or family>/, and where a shop has them click/, promotions/ and users.parquet.
+families/<promoted segment or family>/, and where a shop has them histories.safetensors, click/, promotions/ and users.parquet.
 """
 
 from __future__ import annotations
@@ -21,18 +21,17 @@ import polars as pl
 from pydantic import ValidationError
 
 from recsys_core.adaptation import Adapter, Prior, prepare
-from recsys_core.artefacts import read_json
+from recsys_core.artefacts import map_arrays, read_json
 from recsys_core.errors import BundleError
 from recsys_core.interactions import KNOTS, Catalogue
 from recsys_core.metrics import tie_ranks
-from recsys_core.retrieval import ItemsOfTexts, LexicalIndex
+from recsys_core.retrieval import EncodesQueries, ItemsOfTexts, LexicalIndex, Offsets, SearchConfig, scaled
 from recsys_core.serving.arguments import show
 from recsys_core.serving.filters import ItemColumns
-from recsys_core.serving.offsets import Offsets, scaled
 from recsys_core.serving.routing import Route, Router
-from recsys_core.serving.search import EncodesQueries, SearchConfig
 from recsys_core.serving.shelves import Shelves
 from recsys_core.serving.verification import REMAKE, TRUSTED_KEY, verify_bundle
+from recsys_core.shoppers import KnownAttributes, KnownHistories
 
 if TYPE_CHECKING:
     from recsys_core.adaptation import Family
@@ -44,8 +43,9 @@ VECTORS = "vectors.safetensors"
 SEGMENTS = "segments.json"
 GOLDEN = "golden.json"
 REFERENCE = "reference.json"
-USERS = "users.parquet"
 SHELVES = "shelves.parquet"
+USERS = "users.parquet"
+HISTORIES = "histories.safetensors"
 RANKER = "ranker"
 STUDENT = "student"
 FAMILIES = "families"
@@ -61,7 +61,8 @@ class BundleParts:
     Args:
         ties: int32 [N], the order among equal scores.
         families: of every promoted segment and family.
-        users: attributes by user_id.
+        users: attributes of shoppers; None where no promoted segment asks for any.
+        histories: of known shoppers; None where none are kept.
         promotions: what the shop promotes, for whom and when; None where none are kept.
         reference: what monitors compare with; empty while the bundle is made.
     """
@@ -76,7 +77,8 @@ class BundleParts:
     lexical: LexicalIndex
     search: SearchConfig
     shelves: Shelves
-    users: pl.DataFrame | None
+    users: KnownAttributes | None
+    histories: KnownHistories | None
     click: ClickModel | None
     promotions: PromotionWeights | None
     reference: dict[str, Any]
@@ -198,14 +200,13 @@ def open_parts(folder: Path, manifest: dict[str, Any]) -> BundleParts:
 
 
 def _read_verified(folder: Path, manifest: dict[str, Any]) -> BundleParts:
-    from safetensors.numpy import load_file
-
     from recsys_core.adaptation import Family
     from recsys_core.base_model import Ranker
 
-    arrays = load_file(str(folder / VECTORS))
+    arrays = map_arrays(folder / VECTORS)
     catalogue = Catalogue(pl.read_parquet(folder / ITEMS, glob=False), arrays["text_of_item"], arrays["vectors"])
-    users = pl.read_parquet(folder / USERS, glob=False) if (folder / USERS).exists() else None
+    users = KnownAttributes.load(folder / USERS) if (folder / USERS).exists() else None
+    histories = KnownHistories.load(folder / HISTORIES) if (folder / HISTORIES).exists() else None
     routes = [Route(**route) for route in read_json(folder / SEGMENTS)]
     click = None
     if (folder / CLICK).is_dir():
@@ -220,11 +221,12 @@ def _read_verified(folder: Path, manifest: dict[str, Any]) -> BundleParts:
     ranker = Ranker.load(folder / RANKER, catalogue)
     families = {route.name: Family.load(folder / family_folder(route.name), manifest["lock"])
                 for route in routes if route.decision == "promoted"}
-    router = Router(routes, manifest["segment_order"], catalogue.items.drop("text"), users, manifest["context"],
+    router = Router(routes, manifest["segment_order"], catalogue.items.drop("text"),
+                    users.table.columns if users else (), manifest["context"],
                     {name: [member for member in family.members if family.shots(member)]
                      for name, family in families.items()}, manifest["time_zone"])
     return BundleParts(
         folder, manifest, catalogue, ranker, tie_ranks(catalogue.item_ids, ranker.counts.popularity), families, router,
         LexicalIndex.load(folder), SearchConfig(**manifest["search"]),
-        Shelves(pl.read_parquet(folder / SHELVES, glob=False), catalogue.row_of), users, click, promotions,
+        Shelves(pl.read_parquet(folder / SHELVES, glob=False), catalogue.row_of), users, histories, click, promotions,
         read_json(folder / REFERENCE) if (folder / REFERENCE).is_file() else {})

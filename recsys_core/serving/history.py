@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, tzinfo
 from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from recsys_core.errors import RequestError
 from recsys_core.interactions import MAX_HISTORY, SECONDS_PER_DAY, Histories
@@ -143,17 +144,25 @@ def parse_history(events: Sequence[Any], row_of: Mapping[str, int], at: float | 
         (future, f"{future} events ignored that lie after the request"),
         (0 < untimed < len(entries),
          f"times ignored: {untimed} of {len(entries)} events {'has' if untimed == 1 else 'have'} none")) if count)
-    return _arrange(rows, types, times if timed else None, at, ignored)
+    return arrange(rows, types, times if timed else None, at, ignored)
 
 
-def _arrange(rows: list[int], types: list[int], times: list[float] | None, at: float | None,
-             ignored: tuple[str, ...]) -> History:
+def arrange(rows: ArrayLike, types: ArrayLike, times: ArrayLike | None, at: float | None, ignored: tuple[str, ...]) -> History:
+    """The newest `MAX_HISTORY` of L events of the catalogue as a history.
+
+    Args:
+        rows: int [L], of the catalogue; oldest first where there are no times.
+        types: int [L], places in `schema.POSITIVE_EVENTS`.
+        times: float [L], seconds since the epoch; None: unknown.
+        at: the request's time; None: that of the newest event.
+        ignored: see `History`.
+    """
     items, kinds = np.array(rows, np.int32), np.array(types, np.int8)
-    if times is None or not rows:
+    if times is None or not len(items):
         items, kinds = items[-MAX_HISTORY:], kinds[-MAX_HISTORY:]
         ago = np.arange(len(items) - 1, -1, -1, dtype=np.float32)
         return History(items, ago, np.zeros(len(items), np.float32), kinds, None, ignored)
-    seconds = np.array(times)
+    seconds = np.array(times, np.float64)
     order = np.lexsort((items, seconds))[-MAX_HISTORY:]  # a basket has no order: by item, as in training
     items, kinds, seconds = items[order], kinds[order], seconds[order]
     step = np.cumsum(np.r_[0, np.diff(seconds) > 0])

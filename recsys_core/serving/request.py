@@ -9,17 +9,17 @@ from datetime import date
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from recsys_core.adaptation import Adapter, check_lock
 from recsys_core.answering import BoundRules
 from recsys_core.errors import RequestError
+from recsys_core.retrieval import Offsets, scaled
 from recsys_core.serving.arguments import as_text, is_missing, read_id, read_list, read_mapping, read_scalar, show
 from recsys_core.serving.files import BundleParts
-from recsys_core.serving.history import History, parse_history, to_seconds
-from recsys_core.serving.offsets import Offsets, scaled
+from recsys_core.serving.history import History, arrange, parse_history, to_seconds
 from recsys_core.serving.routing import Situation
 from recsys_core.serving.selection import allowed_rows
+from recsys_core.shoppers import KnownAttributes
 
 Event = str | int | Mapping[str, Any]
 
@@ -57,8 +57,8 @@ def understand(parts: BundleParts, history: Any, *, user_id: Any = None, user: A
     """
     now = None if at is None else to_seconds(at, parts.router.zone)
     today = parts.newest_day if now is None else parts.router.local_day(now)
-    past = parse_history(read_history(history), parts.catalogue.row_of, now, parts.manifest["default_event_type"],
-                         parts.router.zone)
+    name = read_user_id(user_id)
+    past = _past(parts, history, name, now)
     known, strange = _known_context(context, parts.manifest["context"])
     allowed, limits = allowed_rows(parts.columns, parts.catalogue.row_of, candidates, filters)
     shelved, bare = _on_shelf(parts, read_id(shelf, "shelf"), today, allowed)
@@ -69,7 +69,7 @@ def understand(parts: BundleParts, history: Any, *, user_id: Any = None, user: A
     notes, place = [*past.ignored, *limits, strange, bare], tuple(sorted(known.items()))
     chosen: str | None
     member = ""
-    name, segment = _read_user_id(user_id), read_id(segment, "segment")
+    segment = read_id(segment, "segment")
     attributes = {key: read_scalar(value, f"user, {key!r}") for key, value in read_mapping(user, "user").items()}
     if adapter is not None:
         chosen, logits = _given_adapter(parts, adapter, past.steps, notes)
@@ -101,6 +101,17 @@ def under_rules(request: Request, rules: Any) -> Request:
         allowed = ~rules.banned if allowed is None else allowed & ~rules.banned
     offsets = Offsets({**request.offsets, **rules.boosts}) if rules.boosts else request.offsets
     return replace(request, allowed=allowed, offsets=offsets)
+
+
+def _past(parts: BundleParts, history: Any, user_id: str | None, now: float | None) -> History:
+    """What is known of a shopper: what the caller says or, where that is nothing, what the bundle knows."""
+    if is_missing(history) and user_id is not None and parts.histories is not None:
+        known = parts.histories.of(user_id, now)
+        if known is None:
+            return arrange([], [], None, now, (f"user {user_id[:40]!r} is unknown: no history",))
+        return arrange(*known, now, ())
+    return parse_history(read_history(history), parts.catalogue.row_of, now, parts.manifest["default_event_type"],
+                         parts.router.zone)
 
 
 def read_history(history: Any) -> list[Any]:
@@ -141,18 +152,21 @@ def _on_shelf(parts: BundleParts, shelf: str | None, today: date, allowed: np.nd
     return (allowed if here is None else here if allowed is None else allowed & here), note
 
 
-def _read_user_id(user_id: Any) -> str | None:
+def read_user_id(user_id: Any) -> str | None:
+    """A shopper's id as text; None where it is missing.
+
+    Raises:
+        RequestError: it is neither text nor a number.
+    """
     name = read_id(user_id, "user_id")
     return None if name is None else read_scalar(name, "user_id")
 
 
-def _attributes(users: pl.DataFrame | None, user_id: str | None, given: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
+def _attributes(users: KnownAttributes | None, user_id: str | None, given: dict[str, Any]) -> tuple[dict[str, Any], str | None]:
     """A shopper's attributes; what the caller says comes first."""
     if user_id is None or users is None:
         return given, None
-    # A comparison of one column, unlike an expression, runs in this thread: it survives a fork.
-    rows = np.flatnonzero((users["user_id"] == user_id).to_numpy())
-    if not len(rows):
+    known = users.of(user_id)
+    if known is None:
         return given, f"user {user_id[:40]!r} is unknown: no attributes to route by"
-    known = users.row(int(rows[0]), named=True)
-    return {**{name: value for name, value in known.items() if name != "user_id"}, **given}, None
+    return {**known, **given}, None

@@ -104,18 +104,18 @@ class Router:
         routes: of every segment and family.
         segment_order: names, the preferred ones first.
         items: of the catalogue, in its order.
-        users: user_id and attributes, None where none are kept.
+        user_columns: the attributes that are kept of shoppers.
         context_names: those the shop declares.
         members: promoted segment or family → its values with shots ("": a segment's).
     """
 
-    def __init__(self, routes: Sequence[Route], segment_order: Sequence[str], items: pl.DataFrame, users: pl.DataFrame | None,
+    def __init__(self, routes: Sequence[Route], segment_order: Sequence[str], items: pl.DataFrame, user_columns: Sequence[str],
                  context_names: Sequence[str], members: Mapping[str, Sequence[str]], time_zone: str) -> None:
         self.routes = {route.name: route for route in routes}
         self._order = {name: place for place, name in enumerate(segment_order)}
         self.zone = ZoneInfo(time_zone)
         self._context_names = list(context_names)
-        self._user_columns = [c for c in users.columns if c != "user_id"] if users is not None else []
+        self._user_columns = list(user_columns)
         self.members = {name: sorted(values) for name, values in members.items()}
         self._known = {name: frozenset(values) for name, values in members.items()}
         # Conditions come with the bundle: they may compute, but reach no file and no network.

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recsys_core.retrieval import Standing
+from recsys_core.retrieval import Standing, clean_query, query_parts, taste_part
 from recsys_core.schema import PAD_SCORE
 from recsys_core.serving.files import BundleParts
 from recsys_core.serving.history import join_histories
 from recsys_core.serving.request import Request
-from recsys_core.serving.search import clean_query, query_parts, taste_part
 
 
 def history_scores(parts: BundleParts, requests: Sequence[Request]) -> np.ndarray:

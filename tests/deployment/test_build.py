@@ -20,10 +20,10 @@ from recsys_core.evaluation.summary import Evidence, make_results
 from recsys_core.interactions.knots import KNOTS
 from recsys_core.promotions.table import make_promotions
 from recsys_core.promotions.weights import PromotionWeights
+from recsys_core.retrieval.search import SearchConfig
 from recsys_core.schema import RAW_PROMOTIONS, RAW_SHELVES
 from recsys_core.serving import Bundle
 from recsys_core.serving.golden import self_test
-from recsys_core.serving.search import SearchConfig
 from tests.adaptation.built import EVALUATION, based, built_shop
 from tests.shops import DEPARTMENTS
 

@@ -45,7 +45,7 @@ def test_the_same_inputs_make_the_same_bytes(arguments, tmp_path):
 
 def test_only_attributes_that_route_are_shipped(arguments, tmp_path):
     write_bundle(tmp_path / "bundle", **arguments)
-    assert pl.read_parquet(tmp_path / "bundle" / "users.parquet").columns == ["user_id", "region", "children"]
+    assert pl.read_parquet(tmp_path / "bundle" / "users.parquet").columns == ["region", "children", "digest_high", "digest_low"]
     refused = [{**r, "decision": "refused", "audiences": []} if r["name"] == "north" else r for r in ROUTING]
     families = {name: path for name, path in arguments["families"].items() if name != "north"}
     write_bundle(tmp_path / "bundle", **{**arguments, "routing": refused, "families": families, "golden": []})

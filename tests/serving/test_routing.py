@@ -17,7 +17,8 @@ NORTH = {"region": "north", "children": 2}
 
 def router(order=(), routing=ROUTING, users=USERS) -> Router:
     members = {name: list(favourites) for name, favourites in FAVOURITES.items()} | {"town": ["5", "true"]}
-    return Router([Route(**r) for r in routing], order, ITEMS.drop("text"), users, ["store", "weather"], members,
+    known = [] if users is None else users.drop("user_id").columns
+    return Router([Route(**r) for r in routing], order, ITEMS.drop("text"), known, ["store", "weather"], members,
                   "America/New_York")
 
 

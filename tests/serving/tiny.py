@@ -27,7 +27,7 @@ from recsys_core.base_model.ranker import RankerConfig
 from recsys_core.deployment.bundle import BundleConfig
 from recsys_core.deployment.golden import Trained, trust_promoted
 from recsys_core.interactions.arrays import Catalogue, Interactions, make_interactions, make_queries
-from recsys_core.serving.search import SearchConfig
+from recsys_core.retrieval.search import SearchConfig
 from recsys_core.words import tokenize
 
 LOCK = {"encoder": "e" * 64, "tokenizer": "t" * 64, "features": "f" * 64}
@@ -168,4 +168,5 @@ def tiny_arguments(folder: Path) -> dict:
         "lock": LOCK, "metrics": {"ndcg@10": 0.5}, "lineage": {"shop": "tiny", "last_day": "2024-03-05"},
         "golden": tiny_golden(catalogue, events, blend), "requests": [{"history": ["k0"]}, {"history": []}],
         "licences": {"encoder": "Apache-2.0"}, "card": "# tiny\n", "windows": {"judged": {}, "shipped": {}}, "users": USERS,
+        "histories": events,
         "config": BundleConfig(time_zone="America/New_York", context=("store", "weather"))}

@@ -1,6 +1,6 @@
 import numpy as np
 
-from recsys_core.serving.search import SearchConfig, clean_query, taste_part
+from recsys_core.retrieval.search import SearchConfig, clean_query, taste_part
 
 
 def test_queries_are_normalised_not_rejected():

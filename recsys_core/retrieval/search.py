@@ -12,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, Field
 
 from recsys_core.errors import RequestError
-from recsys_core.retrieval import LexicalIndex
+from recsys_core.retrieval.lexical import LexicalIndex
 
 MAX_QUERY = 512
 TASTE_LIMIT = 5.0  # standard deviations; one favourite must not drown the query

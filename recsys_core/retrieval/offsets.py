@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from recsys_core.retrieval import ItemsOfTexts, Standing
+from recsys_core.retrieval.matches import ItemsOfTexts, Standing
 
 
 class Offsets(dict[str, np.ndarray]):

@@ -12,8 +12,8 @@ from recsys_core.cli.bundles import add_bundle, bundle_folder, load_bundle, to_j
 from recsys_core.errors import DataError
 
 if TYPE_CHECKING:  # the runtime of a bundle is only loaded by the commands that need one
-    from recsys_core.serving import Bundle
-    from recsys_core.serving.answers import Recommendations
+    from recsys_core.answering import BoundRules
+    from recsys_core.serving import Bundle, Recommendations
 
 
 def add_commands(commands: Any) -> None:
@@ -48,6 +48,7 @@ def _add_asking(parser: argparse.ArgumentParser, run: Any) -> None:
     parser.add_argument("--user-id", help="an id the bundle may know attributes of")
     parser.add_argument("--at", help="time of the request, ISO 8601")
     parser.add_argument("--filter", action="append", default=[], metavar="COLUMN=VALUE", help="may be repeated")
+    parser.add_argument("--rules", type=Path, help="YAML file of business rules")
     parser.add_argument("--json", action="store_true", help="one JSON object per line, reasons included")
 
 
@@ -56,8 +57,8 @@ def recommend(options: argparse.Namespace) -> None:
     bundle = load_bundle(options)
     _print_answers(bundle, bundle.recommend(
         _history(options), options.k, user_id=options.user_id, at=options.at, segment=options.segment,
-        filters=_filters(options, bundle), exclude_seen=options.exclude_seen, context=_context(options), shelf=options.shelf),
-        options.json)
+        filters=_filters(options, bundle), exclude_seen=options.exclude_seen, context=_context(options), shelf=options.shelf,
+        rules=_rules(options, bundle), explain=True), options.json)
 
 
 def search(options: argparse.Namespace) -> None:
@@ -65,7 +66,8 @@ def search(options: argparse.Namespace) -> None:
     bundle = load_bundle(options)
     _print_answers(bundle, bundle.search(
         options.query, options.k, history=_history(options), user_id=options.user_id, at=options.at,
-        segment=options.segment, filters=_filters(options, bundle), context=_context(options), shelf=options.shelf), options.json)
+        segment=options.segment, filters=_filters(options, bundle), context=_context(options), shelf=options.shelf,
+        rules=_rules(options, bundle), explain=True), options.json)
 
 
 def inspect(options: argparse.Namespace) -> None:
@@ -127,6 +129,10 @@ def _filters(options: argparse.Namespace, bundle: Bundle) -> dict[str, Any]:
     return filters
 
 
+def _rules(options: argparse.Namespace, bundle: Bundle) -> BoundRules | None:
+    return bundle.bind_rules(options.rules) if options.rules else None
+
+
 def _context(options: argparse.Namespace) -> dict[str, str]:
     return dict(_pairs(options.context, "--context", "NAME=VALUE"))
 
@@ -145,10 +151,8 @@ def _print_answers(bundle: Bundle, answers: Recommendations, as_json: bool) -> N
             print(to_json(vars(answer)))
         return
     for place, answer in enumerate(answers, 1):
-        why = ", ".join(f"{part} {value:+.2f}" for part, value in
-                        sorted(answer.reasons.items(), key=lambda pair: -abs(pair[1]))[:3])
         title = bundle.catalogue.items["title"][bundle.catalogue.row_of[answer.item_id]]
-        print(f"{place:>3}  {answer.item_id:<14} {answer.score:>8.3f}  {title}  ({why})")
+        print(f"{place:>3}  {answer.item_id:<14} {answer.score:>8.3f}  {title}  ({answer.sentence})")
     if answers:
         print(f"segment: {answers[0].segment or 'base'}" +
               (f"; {answers[0].fallback}" if answers[0].fallback else ""))

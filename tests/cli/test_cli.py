@@ -21,7 +21,7 @@ def word_encoder(monkeypatch):
 def test_recommend_prints_the_list(bundle_folder, capsys):
     assert main(["recommend", "--bundle", str(bundle_folder), "--history", "k0, nothing", "--k", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert len(lines) == 3 and " g0 " in lines[0] and "Zinc planter" in lines[0] and "transitions" in lines[0]
+    assert len(lines) == 3 and " g0 " in lines[0] and "Zinc planter" in lines[0] and "you bought Steel mug" in lines[0]
     assert lines[2] == "segment: base; 1 unknown item ids ignored (nothing)"
 
 
@@ -140,3 +140,13 @@ def test_verify_and_sign_say_what_was_checked(bundle_folder, tmp_path, capsys, m
     monkeypatch.setenv("RECSYS_TRUSTED_KEY", public)
     assert main(["verify", "--bundle", str(folder)]) == 1
     assert "extra.json is not in the manifest" in capsys.readouterr().err
+
+
+def test_rules_are_obeyed_and_the_sentence_is_printed(bundle_folder, tmp_path, capsys):
+    rules = tmp_path / "rules.yaml"
+    rules.write_text("must_not: [{name: planter, items: [g0]}]\nmust: [{name: teapot, items: [k1], among: 1}]\n")
+    assert main(["recommend", "--bundle", str(bundle_folder), "--history", "k0", "-k", "3", "--rules", str(rules)]) == 0
+    printed = capsys.readouterr().out
+    assert "g0" not in printed and "Glass teapot  (Placed by the shop (“teapot”)" in printed.splitlines()[0]
+    rules.write_text("caps: {colour: 1}")
+    assert main(["search", "mug", "--bundle", str(bundle_folder), "--rules", str(rules)]) == 1

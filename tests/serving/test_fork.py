@@ -8,12 +8,14 @@ import numpy as np
 import polars as pl
 import pytest
 
+from recsys_core.answering import Rules
 from recsys_core.base_model.click import ClickModel
 from recsys_core.serving import Bundle
 
 NAMES = ("user_item", "repeat", "user_activity", "item_popularity", "item_shown", "item_rate")
 COUNTS = pl.DataFrame({"item_id": ["k0"], "item_purchases": [9], "item_impressions": [9], "item_conversions": [1]})
 CLICK = ClickModel(NAMES, np.zeros(6), np.ones(6), np.ones(6), -2.0, 1.0, 0.0, 0.1, 20.0, "purchase", COUNTS)
+RULES = Rules(caps={"price": 1}, must=[{"name": "deli", "filters": {"category": "Deli"}}])
 ASKED = {
     "filters": lambda b: b.recommend(["k0"], filters={"brand": "Alder", "category": "Deli", "price": {"min": 1}}),
     "condition": lambda b: b.recommend(["k0", "g0", "t1"], user={"region": "north", "children": 2}, segment="auto"),
@@ -24,6 +26,10 @@ ASKED = {
     "page": lambda b: b.recommend([], adapter=b.adapt(pl.DataFrame({"item_id": ["k1"] * 4}), page=["k1", "k2"])),
     "click": lambda b: Bundle(replace(b.parts, click=CLICK)).click_probability(["k0", "gone"], ["k0"], segment="deli"),
     "search": lambda b: b.search("steel mug"),
+    "explained": lambda b: b.search("steel mug", history=["k0", "d1"], explain=True) + b.recommend(["k0"], explain=True),
+    "rules": lambda b: b.recommend(["k0"], rules=b.bind_rules(RULES)),
+    "similar": lambda b: b.similar("k0"),
+    "profile": lambda b: b.profile(["k0", "d1"]),
 }
 
 

@@ -105,8 +105,8 @@ def _claim(kind: str, found: Sequence[Contribution], facts: Facts, words: Mappin
         return words["again"].format(what=words[facts.verbs[names[0]]].format(what=words["it"]))
     if kind == "item":
         verb = facts.verbs[names[0]]
-        alike = list(dict.fromkeys(_short(facts.titles[name]) for name in names if facts.verbs[name] == verb))
-        told = words[verb].format(what=_joined(alike[:MOST_NAMED["item"]], words))
+        alike = list(dict.fromkeys(facts.titles[name] for name in names if facts.verbs[name] == verb))
+        told = words[verb].format(what=_joined([_short(title) for title in alike[:MOST_NAMED["item"]]], words))
         return words["because"].format(what=told)
     if kind == "word":
         spoken = [one["name"] for one in found if one in largest[:MOST_NAMED["word"]]]  # in the query's order

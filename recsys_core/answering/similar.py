@@ -25,12 +25,12 @@ def score_similar(ranker: Ranker, row: int) -> tuple[np.ndarray, dict[str, np.nd
     """
     zero = np.zeros(1, np.float32)
     weighed = ranker.weigh(Histories(np.array([0, 1]), np.array([row], np.int32), zero, zero, np.zeros(1, np.int8)))
-    every = np.arange(weighed.size)
     parts = {}
     for at, name in enumerate(PART_NAMES):
         weight = max(float(weighed.weights[0, at]), LEAST_TEXT if name == "text_last" else 0.0)
         if name in EVIDENCE and weight:
-            parts[name] = np.float32(weight) * weighed.pieces[at].at(0, every)
+            parts[name] = np.zeros(weighed.size, np.float32)
+            weighed.pieces[at].add(parts[name], 0, np.float32(weight))
     return np.add.reduce(list(parts.values())), parts
 
 

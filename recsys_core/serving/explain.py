@@ -141,14 +141,14 @@ def _told(parts: BundleParts, request: Request, rows: np.ndarray, placed: Mappin
     titles, ids = parts.catalogue.items["title"], parts.catalogue.item_ids
     past = dict(zip(request.history.items.tolist(), request.history.event_type.tolist(), strict=True))
     verbs = {ids[row]: POSITIVE_EVENTS[code] for row, code in past.items()}
+    named = {one["name"] for line in lines for one in line if one["source"] == "item"}
+    called = {item: titles[parts.catalogue.row_of[item]] or item for item in named}
     told = []
     for place, row in enumerate(rows.tolist()):
         found = lines[place] + (offsets[place] if offsets else [])
         if row in placed:
             found.append({"source": "rule", "name": placed[row], "value": 0.0})
-        named = {one["name"]: titles[parts.catalogue.row_of[one["name"]]] or one["name"] for one in found
-                 if one["source"] == "item"}
-        facts = Facts(ids[row], named, verbs, bool(popular[place]), bool(rising[place]), _called(parts, request))
+        facts = Facts(ids[row], called, verbs, bool(popular[place]), bool(rising[place]), _called(parts, request))
         told.append((sorted(found, key=lambda one: -abs(one["value"])), sentence(found, facts, language)))
     return told
 

@@ -12,10 +12,11 @@ from pathlib import Path
 
 import pytest
 
+from recsys_core.deployment.bundle import write_bundle
 from tests.deploy.containerfile import ROOT, Stage, command, effective, environment, lineage, read_stages
+from tests.serving.test_serve_install import UNREACHABLE, word_student
+from tests.serving.tiny import tiny_arguments
 
-UNREACHABLE = ("NewConnectionError", "NameResolutionError", "ConnectTimeoutError", "ReadTimeoutError", "ProxyError",
-               "Connection refused", "Network is unreachable")
 PLACES = ("/opt/recsys", "/build", "/data")  # of the image; they lie below a folder of the test here
 
 
@@ -52,11 +53,13 @@ def variables(stages: dict[str, Stage], name: str, root: Path) -> dict[str, str]
 
 
 @pytest.mark.index
-def test_the_service_s_steps_end_in_a_service_that_answers(tmp_path, bundle_folder):
+def test_the_service_s_steps_end_in_a_service_that_answers(tmp_path):
     stages = read_stages()
     follow(lineage(stages, "service-build"), tmp_path, variables(stages, "service-build", tmp_path))
     environ = variables(stages, "service", tmp_path)
-    shutil.copytree(bundle_folder, tmp_path / "data" / "champion")
+    arguments = tiny_arguments(tmp_path / "sources")
+    word_student(arguments["student_folder"])
+    write_bundle(tmp_path / "data" / "champion", **arguments)
     made = subprocess.run(["recsys", "new-key", "test"], env=environ, capture_output=True, text=True, check=True, cwd=tmp_path)
     key, line = (one.split(maxsplit=1)[1] for one in made.stdout.splitlines())
     with socket.socket() as free:
@@ -76,7 +79,8 @@ def test_the_service_s_steps_end_in_a_service_that_answers(tmp_path, bundle_fold
         assert b'"g0"' in urllib.request.urlopen(asked, timeout=10).read()
     finally:
         running.terminate()
-        assert running.wait(30) == 0
+        running.wait(30)
+    assert running.returncode == 0
     held = subprocess.run(["python", "-c", "import importlib.util as u; print([n for n in ('torch', 'dagster', 'mlflow', 'scipy')"
                            " if u.find_spec(n)])"], env=environ, capture_output=True, text=True, cwd=tmp_path)
     assert held.stdout.strip() == "[]"

@@ -53,7 +53,8 @@ STAGES = {
     SEGMENTS: Stage((), ("adaptation", "evaluation"), ()),
     PUBLISH: Stage(("base_model", "student", "segment_adapter", "segment_evaluation", "raw/raw_users.parquet",
                     "raw/raw_shelves.parquet", "raw/raw_promotions.parquet"),
-                   ("evaluation", "distillation", "deployment", "serving"), ("report", "bundle", "daily_recommendations")),
+                   ("evaluation", "distillation", "deployment", "monitoring", "serving"),
+                   ("report", "bundle", "daily_recommendations")),
 }
 # Fields of shop.yaml that do not change what a stage makes of the same inputs.
 _DAY_LIMITS = {"first_day", "last_day"}

@@ -68,7 +68,7 @@ def build_bundle(folder: Path, *, study: Study, student: Path, adapters: Mapping
         folder, catalogue=base.catalogue, ranker_folder=base.folder / "rankers" / SERVING,
         student_folder=student / "onnx", families=shipped, routing=routes, lock=base.lock, metrics=_headline(results),
         lineage=origin, licences=licences, card=model_card(results, licences, origin),
-        golden=make_golden(study, trained, shop, audiences), requests=report_requests(study, shop),
+        golden=make_golden(study, trained, shop, audiences), requests=report_requests(study, shop, list(audiences)),
         windows={"judged": window.to_dict(), "shipped_through": base.summary["through"]},
         config=BundleConfig(search=search, time_zone=shop.time_zone, segment_order=shop.segment_order, context=shop.context,
                             default_event_type=event_type),

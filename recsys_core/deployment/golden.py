@@ -181,19 +181,34 @@ def make_golden(study: Study, trained: Trained, shop: ShopConfig,
     return [trained.answer(request) for request in (*requests, *({"query": text} for text in trained.queries))]
 
 
-def report_requests(study: Study, shop: ShopConfig) -> list[dict[str, Any]]:
-    """A sample of the report window's questions as requests, histories whole: what a service will be asked."""
+def report_requests(study: Study, shop: ShopConfig, promoted: Sequence[str]) -> list[dict[str, Any]]:
+    """A sample of the report window's questions as requests, histories whole: what a service will be asked.
+
+    Args:
+        study: the shop's events beside the base.
+        shop: its settings.
+        promoted: segments and families that serve; questions of each are asked of it, too.
+    """
     window, rng = study.base.plan[BASE], np.random.default_rng(29)
     queries = make_queries(study.events, window.report_start, window.report_end, max_queries=DRAWN, rng=rng)
-    contexts, found = study.contexts(queries), []
-    for row in range(len(queries)):
+    found = list(_whole(study, queries, shop, "auto"))
+    for name in promoted:
+        own = study.window(name)
+        if own is not None:
+            found += _whole(study, study.questions(name, own.report_start, own.report_end, DRAWN, rng), shop, name)
+    return found
+
+
+def _whole(study: Study, queries: Queries, shop: ShopConfig, segment: str) -> Iterator[dict[str, Any]]:
+    """Questions as requests to a segment, with everything that was known of their shoppers."""
+    contexts, names = study.contexts(queries), study.base.catalogue.item_ids
+    for row, context in enumerate(contexts.to_list()):
         past, asked = queries.histories[row:row + 1], int(queries.timestamp[row])
-        events = [{"item_id": study.base.catalogue.item_ids[item], "event_type": POSITIVE_EVENTS[kind],
+        events = [{"item_id": names[item], "event_type": POSITIVE_EVENTS[kind],
                    **({} if shop.order_only else {"timestamp": asked - ago * SECONDS_PER_DAY})}
                   for item, kind, ago in zip(past.items.tolist(), past.event_type.tolist(), past.days_ago.tolist(), strict=True)]
-        found.append({"history": events, "at": None if shop.order_only else asked, "segment": "auto",
-                      "context": _said(contexts[row], shop)})
-    return found
+        yield {"history": events, "at": None if shop.order_only else asked, "segment": segment,
+               "user_id": study.events.user_ids[queries.user[row]], "context": _said(context, shop)}
 
 
 def _said(context: str | None, shop: ShopConfig) -> dict[str, str]:

@@ -61,7 +61,8 @@ def make_reference(bundle: Bundle, requests: Sequence[Mapping[str, Any]]) -> dic
 
     Args:
         bundle: what will be served.
-        requests: arguments of `Bundle.recommend`, each with its history.
+        requests: arguments of `Bundle.recommend`, each with its history. Those that name a segment count for it alone: they
+            are asked so that a rare one has enough.
 
     Returns:
         the content of reference.json: edges by feature, and counts by segment and feature.
@@ -74,12 +75,14 @@ def make_reference(bundle: Bundle, requests: Sequence[Mapping[str, Any]]) -> dic
         segments.append(answers[0].segment or BASE if answers else BASE)
         fell_back.append(bool(answers.fallback))
     values = {name: np.array([row[name] for row in rows], np.float64) for name in FEATURES}
-    edges = {name: quantile_edges(values[name]) for name in FEATURES}
+    usual = np.array([request.get("segment") in (None, "auto") for request in requests], bool)
+    edges = {name: quantile_edges(values[name][usual]) for name in FEATURES}
     names = sorted({ALL, BASE, *segments, *(n for n, one in bundle.segments.items() if one["decision"] == "promoted")})
     reference = Reference("", edges, names, {})
     counts = empty_counts(reference)
-    for at, (segment, fallback) in enumerate(zip(segments, fell_back, strict=True)):
-        add_answer(counts, reference, segment, {name: values[name][at] for name in FEATURES}, fallback)
+    for at, (segment, fallback, request) in enumerate(zip(segments, fell_back, requests, strict=True)):
+        if usual[at] or segment == request["segment"]:  # a segment that did not serve says nothing of itself
+            add_answer(counts, reference, segment, {name: values[name][at] for name in FEATURES}, fallback, bool(usual[at]))
     return {"format": FORMAT, "edges": {name: list(map(float, found)) for name, found in edges.items()}, "segments": names,
             "counts": to_json(counts)}
 
@@ -102,9 +105,10 @@ def empty_counts(reference: Reference) -> Counts:
     return counts
 
 
-def add_answer(counts: Counts, reference: Reference, segment: str, numbers: Mapping[str, float], fallback: bool) -> None:
-    """Count one answer, in place, for all requests and for its segment."""
-    for name in {ALL, segment}:
+def add_answer(counts: Counts, reference: Reference, segment: str, numbers: Mapping[str, float], fallback: bool,
+               everywhere: bool = True) -> None:
+    """Count one answer, in place, for its segment and (`everywhere`) for all requests."""
+    for name in {ALL, segment} if everywhere else {segment}:
         if name not in counts:
             continue
         for feature, found in reference.edges.items():
@@ -112,7 +116,7 @@ def add_answer(counts: Counts, reference: Reference, segment: str, numbers: Mapp
             place = int(np.searchsorted(found, value, side="right")) if math.isfinite(value) else len(found) + 1
             counts[name][feature][place] += 1
         counts[name][FALLBACK][int(fallback)] += 1
-    if segment in reference.segments:
+    if everywhere and segment in reference.segments:
         counts[ALL][SEGMENT][reference.segments.index(segment)] += 1
 
 

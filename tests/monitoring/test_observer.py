@@ -14,6 +14,8 @@ from recsys_core.monitoring import observer as module
 from recsys_core.monitoring.observer import Observer, read_observed
 from recsys_core.monitoring.profile import Reference, make_reference
 
+REQUESTS = [{"history": ["k0"]}, {"history": []}, {"history": ["k0"], "segment": "deli"}, {"history": [], "segment": "easter"}]
+
 
 def ask(bundle, observer, times: int = 1, history=("k0",)) -> None:
     for _ in range(times):
@@ -22,11 +24,12 @@ def ask(bundle, observer, times: int = 1, history=("k0",)) -> None:
 
 
 def test_the_reference_holds_every_segment_and_counts_every_request(bundle):
-    made = make_reference(bundle, [{"history": ["k0"]}, {"history": []}, {"history": ["k0"], "segment": "deli"}])
+    made = make_reference(bundle, REQUESTS)
     assert set(made["segments"]) == {"all", "base", "deli", "easter", "new", "north", "store"}
-    assert sum(made["counts"]["all"]["top_score"]) == 3 and sum(made["counts"]["deli"]["top_score"]) == 1
-    assert made["counts"]["all"]["fallback"] == [2, 1]  # nothing was known of the second
-    assert made == make_reference(bundle, [{"history": ["k0"]}, {"history": []}, {"history": ["k0"], "segment": "deli"}])
+    assert sum(made["counts"]["all"]["top_score"]) == 2 and sum(made["counts"]["deli"]["top_score"]) == 1
+    assert sum(made["counts"]["easter"]["top_score"]) == 0  # asked of it after its days, the base served
+    assert made["counts"]["all"]["fallback"] == [1, 1]  # nothing was known of the second
+    assert made == make_reference(bundle, REQUESTS)
 
 
 def test_workers_write_their_own_files_and_readers_add_them_up(bundle, tmp_path):

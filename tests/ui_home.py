@@ -16,7 +16,7 @@ def build(encoder: str) -> None:
         encoder: folder of a Hugging Face model.
     """
     small = {"base_job": {"ops": {"text_encoder": {"config": {"model": encoder, "max_steps": 1}},
-                                  "student": {"config": {"layers": 1, "max_steps": 2}}}}}
+                                  "student": {"config": {"max_queries": 100}}}}}
     home = Home.from_environment()
     with open_instance(home.path) as instance:
         state = Freshness(home, instance)

@@ -23,6 +23,7 @@ from recsys_core.interactions import BASE
 from recsys_core.promotions import PromotionWeights, make_promotions
 from recsys_core.retrieval import SearchConfig
 from recsys_core.schema import POSITIVE_EVENTS
+from recsys_core.serving import STUDENT
 
 
 def build_bundle(folder: Path, *, study: Study, student: Path, adapters: Mapping[str, Path], results: Results,
@@ -66,7 +67,7 @@ def build_bundle(folder: Path, *, study: Study, student: Path, adapters: Mapping
                       weighted, shelved, read_json(student / ASKED), search, shop.time_zone, event_type)
     return write_bundle(
         folder, catalogue=base.catalogue, ranker_folder=base.folder / "rankers" / SERVING,
-        student_folder=student / "onnx", families=shipped, routing=routes, lock=base.lock, metrics=_headline(results),
+        student_folder=student / STUDENT, families=shipped, routing=routes, lock=base.lock, metrics=_headline(results),
         lineage=origin, licences=licences, card=model_card(results, licences, origin),
         golden=make_golden(study, trained, shop, audiences), requests=report_requests(study, shop, list(audiences)),
         windows={"judged": window.to_dict(), "shipped_through": base.summary["through"]},

@@ -70,7 +70,7 @@ def write_bundle(folder: Path, *, catalogue: Catalogue, ranker_folder: Path, stu
 
     Args:
         ranker_folder: as `Ranker.save` wrote it.
-        student_folder: as `export_onnx` wrote it.
+        student_folder: the folder `student` that `build_student` wrote.
         click_folder: as `ClickModel.save` wrote it; None where there is no click model.
         families: promoted segment or family → the folder `Family.save` wrote. Trust in it is taken back where the route's
             audiences end.

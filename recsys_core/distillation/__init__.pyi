@@ -1,4 +1,4 @@
-from .build import ASKED, build_student
-from .student import StudentConfig
+from .build import ASKED, StudentConfig, build_student
+from .queries import logged_queries
 
-__all__ = ["ASKED", "StudentConfig", "build_student"]
+__all__ = ["ASKED", "StudentConfig", "build_student", "logged_queries"]

@@ -1,4 +1,4 @@
-"""Exporting the student: ONNX, int8, and the agreement of what will really be served."""
+"""Writing the tiers of a student: the token table, and the teacher's network as ONNX in int8 and float32."""
 
 from __future__ import annotations
 
@@ -8,57 +8,59 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from recsys_core.artefacts import file_hash, staged_folder, write_json
-from recsys_core.distillation.student import Student
+from recsys_core.artefacts import file_hash, write_json
+from recsys_core.distillation.static import StaticStudent
 from recsys_core.errors import ModelError
 from recsys_core.serving import (
+    STUDENT_FLOAT,
     STUDENT_FORMAT,
     STUDENT_MODEL,
     STUDENT_SETTINGS,
+    STUDENT_TABLE,
     STUDENT_TOKENIZER,
-    OnnxEncoder,
 )
 from recsys_core.text_encoder import TextEncoder, pool
 
 if TYPE_CHECKING:
     import torch
 
-log = logging.getLogger(__name__)
-
 OPSET = 18
 OUTPUT = "sentence_embedding"  # the exporter's own names collide with a plain "embedding"
 
 
-def export_onnx(student: Student, folder: Path) -> dict[str, Any]:
-    """Write student.onnx (int8), tokenizer.json and student.json, replacing `folder` in one rename.
+def export_static(student: StaticStudent, teacher: dict[str, Any], folder: Path) -> None:
+    """Write student.safetensors (int8), tokenizer.json and student.json into a new folder.
 
-    Returns:
-        the content of student.json: format, pooling, max_length, dim, pad_id, fingerprints of teacher and student,
-        file hashes, and the agreement with the teacher. That is measured in float32 and, as served, in int8.
+    Args:
+        teacher: the teacher's fingerprint.
+    """
+    from safetensors.numpy import save_file
+
+    folder.mkdir(parents=True)
+    vectors, scales = student.quantized()
+    save_file({"vectors": vectors, "scales": scales}, str(folder / STUDENT_TABLE))
+    student.tokenizer.save(str(folder / STUDENT_TOKENIZER), pretty=False)
+    _write_settings(folder, [STUDENT_TABLE, STUDENT_TOKENIZER],
+                    {"teacher": teacher, "dim": vectors.shape[1], "by_word": student.by_word})
+
+
+def export_onnx(encoder: TextEncoder, folder: Path) -> None:
+    """Write the network with all its layers in int8 and in float32, tokenizer.json and student.json into a new folder.
 
     Raises:
-        ModelError: if the network cannot be exported; the previous student stays in place.
+        ModelError: if the network cannot be exported.
     """
-    encoder = student.encoder
-    with staged_folder(Path(folder)) as staging:
-        precise = staging / "float.onnx"
-        _export(encoder, precise)
-        _quantize(precise, staging / STUDENT_MODEL)
-        precise.unlink()
-        encoder.tokenizer.backend_tokenizer.save(str(staging / STUDENT_TOKENIZER))
-        settings: dict[str, Any] = {
-            "format": STUDENT_FORMAT, "pooling": encoder.pooling, "max_length": encoder.max_length,
-            "dim": encoder.dim, "pad_id": encoder.pad_id, "teacher": student.teacher,
-            "student": encoder.fingerprint, "agreement": {"float32": student.agreement},
-            "files": {name: file_hash(staging / name) for name in (STUDENT_MODEL, STUDENT_TOKENIZER)},
-        }
-        write_json(staging / STUDENT_SETTINGS, settings)
-        served = OnnxEncoder.load(staging)
-        settings["agreement"]["int8"] = {name: probe.measure(served.encode(probe.texts))
-                                         for name, probe in student.probes.items()}
-        write_json(staging / STUDENT_SETTINGS, settings)
-    log.info("student exported: int8 agreement %s", settings["agreement"]["int8"])
-    return settings
+    folder.mkdir(parents=True)
+    _export(encoder, folder / STUDENT_FLOAT)
+    _quantize(folder / STUDENT_FLOAT, folder / STUDENT_MODEL)
+    encoder.tokenizer.backend_tokenizer.save(str(folder / STUDENT_TOKENIZER))
+    _write_settings(folder, [STUDENT_MODEL, STUDENT_FLOAT, STUDENT_TOKENIZER], {
+        "teacher": encoder.fingerprint, "dim": encoder.dim, "max_length": encoder.max_length, "pad_id": encoder.pad_id})
+
+
+def _write_settings(folder: Path, names: list[str], settings: dict[str, Any]) -> None:
+    files = {name: file_hash(folder / name) for name in names}
+    write_json(folder / STUDENT_SETTINGS, {"format": STUDENT_FORMAT, **settings, "files": files})
 
 
 def _export(encoder: TextEncoder, path: Path) -> None:

@@ -143,17 +143,20 @@ def _curves(evidence: Evidence) -> list[Curve]:
               "held out": [(r["step"], r["held_out_loss"]) for r in rows]}
     distilled = read_json(evidence.student / "curves.json")
     return [Curve(title="text encoder: contrastive loss", series=tuning),
-            Curve(title="student: distillation loss", series={"training": [(r["step"], r["loss"]) for r in distilled]})]
+            *(Curve(title=f"{name}: {what}", series={"training": [(r["step"], r["loss"]) for r in distilled[key]]})
+              for name, key, what in [("student", "student", "distillation loss"),
+                                      ("without a teacher", "without a teacher", "contrastive loss")])]
 
 
 def _student(folder: Path) -> StudentResult:
-    about = read_json(folder / "onnx" / "student.json")
-    served = about["agreement"]["int8"]
-    size = sum(path.stat().st_size for path in (folder / "onnx").iterdir()) / 1e6
-    return StudentResult(cosine=served["text"]["cosine"], megabytes=size,
-                         top10_overlap=served["query"].get("recall@10"),
-                         facts={name: ", ".join(f"{k} {v:.3f}" for k, v in found.items())
-                                for name, found in served.items()})
+    about = read_json(folder / "student" / "student.json")
+    serves = {"static": "static student", "onnx": "transformer student, int8"}[about["serves"]]
+    found, queries = about["comparison"][serves], about["queries"]
+    learnt = f"{queries['generated']} generated, {queries['logged']} logged"
+    measured = f"{queries['measured_on']} {'held-out' if queries['held_out'] else 'learnt'} queries"
+    return StudentResult(cosine=found["cosine"], megabytes=about["megabytes"][about["serves"]], top10_overlap=found["recall@10"],
+                         facts={"serves": serves, "queries": learnt, "compared on": measured} | {
+                             name: ", ".join(f"{k} {v:.3f}" for k, v in one.items()) for name, one in about["comparison"].items()})
 
 
 def _notes(study: Study, shop: ShopConfig) -> list[str]:

@@ -107,9 +107,9 @@ class BundleParts:
     @cached_property
     def encoder(self) -> EncodesQueries:
         """The query encoder; its runtime is only started by the first search."""
-        from recsys_core.serving.text import OnnxEncoder
+        from recsys_core.serving.text import load_student
 
-        return OnnxEncoder.load(self.folder / STUDENT, verified=True)
+        return load_student(self.folder / STUDENT, verified=True)
 
     @cached_property
     def prior(self) -> Prior:

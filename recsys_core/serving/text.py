@@ -1,4 +1,11 @@
-"""Reads queries with the distilled student: onnxruntime and tokenizers only, no training library."""
+"""Reads queries with a distilled student: NumPy and tokenizers, onnxruntime for the transformer; no training library.
+
+A student folder holds student.json, which names the tier that serves, and one folder per tier:
+
+- `static/`: one int8 vector per token; a text's vector is their sum, of unit length. No network runs, and what each
+  word adds to a score is exact.
+- `onnx/`: the transformer, int8 and float32. It reads words in their order and takes a hundred times as long.
+"""
 
 from __future__ import annotations
 
@@ -10,19 +17,119 @@ import numpy as np
 from recsys_core.artefacts import file_hash, read_json
 from recsys_core.errors import BundleError, RecsysError
 
+STUDENT_TABLE = "student.safetensors"
 STUDENT_MODEL = "student.onnx"
+STUDENT_FLOAT = "student-float32.onnx"
 STUDENT_TOKENIZER = "tokenizer.json"
 STUDENT_SETTINGS = "student.json"
-STUDENT_FORMAT = 1
+STUDENT_FORMAT = 2
+STATIC, ONNX = "static", "onnx"
+WORDS_KEPT = 65_536  # words whose tokens stay in memory; then it starts anew
+TEXTS_AT_ONCE = 1_024  # of a batch: their token vectors are in memory at the same time
+
+
+class StaticEncoder:
+    """The static student: each token has a vector, a text has their sum, scaled to unit length.
+
+    Args:
+        vectors: int8 [V, d], a row per token id.
+        scales: float32 [V]: a token's vector is `scales · vectors`. What a token counts for is in it.
+        tokenizer: a `tokenizers.Tokenizer`.
+        settings: the content of the tier's student.json. Where `by_word` is set, a text's tokens are those of its words.
+    """
+
+    def __init__(self, vectors: np.ndarray, scales: np.ndarray, tokenizer: Any, settings: dict[str, Any]) -> None:
+        self.settings, self._vectors, self._scales, self._tokenizer = settings, vectors, scales, tokenizer
+        self._tokenizer.no_padding()
+        self._tokenizer.no_truncation()
+        self._known: dict[str, list[int]] = {}
+
+    @property
+    def dim(self) -> int:
+        """Width d of the vectors."""
+        return self._vectors.shape[1]
+
+    @property
+    def teacher(self) -> dict[str, Any]:
+        """Fingerprint of the encoder whose document vectors these queries are compared with."""
+        return self.settings["teacher"]
+
+    @classmethod
+    def load(cls, folder: Path, verified: bool = False) -> StaticEncoder:
+        """Verify and open a static tier; arguments and errors as `load_student`."""
+        from safetensors.numpy import load_file
+        from tokenizers import Tokenizer
+
+        settings = _read_settings(Path(folder), (STUDENT_TABLE, STUDENT_TOKENIZER), verified)
+        arrays = load_file(str(Path(folder) / STUDENT_TABLE))
+        tokenizer = Tokenizer.from_file(str(Path(folder) / STUDENT_TOKENIZER))
+        if len(arrays["scales"]) != len(arrays["vectors"]) or tokenizer.get_vocab_size() > len(arrays["vectors"]):
+            raise BundleError(str(folder), "its table has fewer rows than its tokenizer has tokens", "distil the student again")
+        return cls(arrays["vectors"], arrays["scales"], tokenizer, settings)
+
+    def encode(self, texts: list[str]) -> np.ndarray:
+        """float32 [n, d], rows of unit length, 0 for a text without a token; no text changes another's vector."""
+        sums = np.zeros((len(texts), self.dim), np.float32)
+        for start in range(0, len(texts), TEXTS_AT_ONCE):
+            tokens = [self._tokens(text) for text in texts[start:start + TEXTS_AT_ONCE]]
+            read = [row for row, ids in enumerate(tokens, start) if ids]
+            if not read:
+                continue
+            lengths = np.array([len(ids) for ids in tokens if ids])
+            rows = self._weighted([token for ids in tokens for token in ids])
+            sums[read] = np.add.reduceat(rows, lengths.cumsum() - lengths)
+        lengths = np.sqrt(np.einsum("nd,nd->n", sums, sums))
+        sums /= np.where(lengths > 0, lengths, 1)[:, None]
+        return sums
+
+    def token_vectors(self, text: str) -> tuple[list[str], np.ndarray]:
+        """What each word of a text adds to its vector.
+
+        Returns:
+            the words that have tokens, in their order, and float32 [words, d], whose rows add up to `encode([text])[0]`.
+        """
+        read = self._tokenizer.encode(text, add_special_tokens=False)
+        starts = np.array([0, *(place + 1 for place, letter in enumerate(text) if letter.isspace())])
+        ends = np.array([*(starts[1:] - 1), len(text)])
+        found, word_of = np.unique(np.searchsorted(starts, [first for first, _ in read.offsets], "right") - 1,
+                                   return_inverse=True)
+        sums = np.zeros((len(found), self.dim), np.float32)
+        np.add.at(sums, word_of, self._weighted(read.ids))
+        length = float(np.linalg.norm(sums.sum(0)))
+        words = [text[starts[word]:ends[word]] for word in found]
+        return words, sums / np.float32(length) if length > 0 else sums
+
+    def _weighted(self, ids: list[int]) -> np.ndarray:
+        """float32 [tokens, d]."""
+        rows = np.array(ids, np.int64)
+        return self._vectors[rows] * self._scales[rows, None]
+
+    def _tokens(self, text: str) -> list[int]:
+        """Token ids of a text; those of a word met before are looked up, which takes a tenth of reading it."""
+        if not self.settings["by_word"]:
+            return self._read(text)
+        ids: list[int] = []
+        known = self._known
+        for word in text.split():
+            found = known.get(word)
+            if found is None:
+                if len(known) >= WORDS_KEPT:
+                    known.clear()
+                found = known[word] = self._read(word)
+            ids += found
+        return ids
+
+    def _read(self, text: str) -> list[int]:
+        return self._tokenizer.encode(text, add_special_tokens=False).ids
 
 
 class OnnxEncoder:
-    """The student as it is served: texts in, unit vectors in the teacher's space out.
+    """The transformer student: texts in, unit vectors in the teacher's space out.
 
     Args:
         session: an onnxruntime session of student.onnx.
         tokenizer: a `tokenizers.Tokenizer`.
-        settings: the content of student.json.
+        settings: the content of the tier's student.json.
     """
 
     def __init__(self, session: Any, tokenizer: Any, settings: dict[str, Any]) -> None:
@@ -41,37 +148,21 @@ class OnnxEncoder:
         return self.settings["teacher"]
 
     @classmethod
-    def load(cls, folder: Path, threads: int = 1, verified: bool = False) -> OnnxEncoder:
-        """Verify and open a student folder.
+    def load(cls, folder: Path, verified: bool = False, threads: int = 1, model: str = STUDENT_MODEL) -> OnnxEncoder:
+        """Verify and open a transformer tier; errors as `load_student`.
 
         Args:
-            folder: as `export_onnx` wrote it.
             threads: onnxruntime's threads per query; one is fastest for short texts.
-            verified: the caller has checked the files' hashes, as `Bundle.load` has.
-
-        Raises:
-            BundleError: if a file is missing, of another format, or not the one that was exported.
+            model: STUDENT_MODEL is int8, STUDENT_FLOAT float32.
         """
         import onnxruntime
         from tokenizers import Tokenizer
 
         folder = Path(folder)
-        try:
-            settings = read_json(folder / STUDENT_SETTINGS)
-        except RecsysError as error:
-            raise BundleError(error.artefact, error.culprit, "distil the student again") from None
-        if settings.get("format") != STUDENT_FORMAT:
-            raise BundleError(str(folder), f"student format {settings.get('format')}, not {STUDENT_FORMAT}",
-                              "distil the student again with this version")
-        for name in (STUDENT_MODEL, STUDENT_TOKENIZER):  # before anything parses them
-            path = folder / name
-            if not verified and (not path.is_file() or file_hash(path) != settings["files"].get(name)):
-                raise BundleError(str(path), f"is missing or differs from its hash in {STUDENT_SETTINGS}",
-                                  "distil the student again")
+        settings = _read_settings(folder, (model, STUDENT_TOKENIZER), verified)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = threads, 3
-        session = onnxruntime.InferenceSession((folder / STUDENT_MODEL).read_bytes(), options,
-                                               providers=["CPUExecutionProvider"])
+        session = onnxruntime.InferenceSession((folder / model).read_bytes(), options, providers=["CPUExecutionProvider"])
         return cls(session, Tokenizer.from_file(str(folder / STUDENT_TOKENIZER)), settings)
 
     def encode(self, texts: list[str]) -> np.ndarray:
@@ -94,3 +185,38 @@ class OnnxEncoder:
             vectors[row] = self._session.run(None, feed)[0][0]
             done[text] = row
         return vectors
+
+    def token_vectors(self, text: str) -> tuple[list[str], np.ndarray]:
+        """As `StaticEncoder.token_vectors`; a transformer reads words together, so the whole text is one part."""
+        return [text], self.encode([text])
+
+
+def load_student(folder: Path, verified: bool = False) -> StaticEncoder | OnnxEncoder:
+    """Open the tier of a student folder that its student.json says serves.
+
+    Args:
+        folder: as `build_student` wrote it.
+        verified: the caller has checked the files' hashes, as `Bundle.load` has.
+
+    Raises:
+        BundleError: a file is missing, of another format, or not the one that was written.
+    """
+    serves = _read_settings(Path(folder), (), verified)["serves"]
+    return (StaticEncoder if serves == STATIC else OnnxEncoder).load(Path(folder) / serves, verified)
+
+
+def _read_settings(folder: Path, names: tuple[str, ...], verified: bool) -> dict[str, Any]:
+    """The folder's student.json, once the named files are those it speaks of; nothing has parsed them before."""
+    try:
+        settings = read_json(folder / STUDENT_SETTINGS)
+    except RecsysError as error:
+        raise BundleError(error.artefact, error.culprit, "distil the student again") from None
+    if settings.get("format") != STUDENT_FORMAT:
+        raise BundleError(str(folder), f"student format {settings.get('format')}, not {STUDENT_FORMAT}",
+                          "distil the student again with this version")
+    for name in names:
+        path = folder / name
+        if not verified and (not path.is_file() or file_hash(path) != settings["files"].get(name)):
+            raise BundleError(str(path), f"is missing or differs from its hash in {STUDENT_SETTINGS}",
+                              "distil the student again")
+    return settings

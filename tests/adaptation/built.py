@@ -17,8 +17,7 @@ from recsys_core.adaptation.study import Study
 from recsys_core.base_model.model import BaseConfig, BaseModelArtefact, build_base, plan_shop
 from recsys_core.cleaning.events import CleaningConfig, clean_events
 from recsys_core.cleaning.items import clean_items
-from recsys_core.distillation.build import build_student
-from recsys_core.distillation.student import StudentConfig
+from recsys_core.distillation.build import StudentConfig, build_student
 from recsys_core.evaluation.results import Results
 from recsys_core.evaluation.segments import EvaluationConfig, judge_segments
 from recsys_core.evaluation.summary import Evidence, make_results
@@ -64,8 +63,8 @@ class Built:
     def results(self) -> Results:
         """The report's figures; student and evaluations are written when first asked for."""
         evaluations = {name: self.judged[name]["folder"] for name in SEGMENTS}
-        build_student(folder(self.root / "student"), self.encoder.load(), self.items,
-                      StudentConfig(layers=1, max_steps=1, batch_texts=16, held_out=10), 0, VectorCache(self.root / "cache"))
+        build_student(folder(self.root / "student"), self.encoder.load(), self.items, [],
+                      StudentConfig(max_queries=100), 0, VectorCache(self.root / "cache"))
         evidence = Evidence(self.root / "encoder-0", self.root / "student", evaluations, self.tables["exposures"], {})
         return make_results(self.study, evidence, self.shop.config, "full", EVALUATION)
 

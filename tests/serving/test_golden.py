@@ -13,7 +13,7 @@ from tests.serving.tiny import FAVOURITES
 def elsewhere(bundle, tmp_path):
     """The same bundle, reading golden.json from a folder where a test may change it."""
     (tmp_path / "student").mkdir()
-    (tmp_path / "student" / "student.onnx").touch()
+    (tmp_path / "student" / "student.json").touch()
     return Bundle(replace(bundle.parts, folder=tmp_path))
 
 

@@ -1,4 +1,4 @@
-"""`pip install .[serve]` in an empty environment is enough to answer, with the real ONNX and tokenizer libraries."""
+"""`pip install .[serve]` in an empty environment is enough to answer, with the real tokenizer library."""
 
 import json
 import os
@@ -12,7 +12,7 @@ import pytest
 
 from recsys_core.artefacts import file_hash, write_json
 from recsys_core.deployment.bundle import write_bundle
-from recsys_core.serving import STUDENT_FORMAT, STUDENT_MODEL, STUDENT_SETTINGS, STUDENT_TOKENIZER
+from recsys_core.serving import STATIC, STUDENT_FORMAT, STUDENT_SETTINGS, STUDENT_TABLE, STUDENT_TOKENIZER
 from tests.serving.tiny import TITLES, WordEncoder, tiny_arguments
 
 ROOT = Path(__file__).parents[2]
@@ -41,26 +41,21 @@ print(json.dumps({
 
 
 def word_student(folder: Path) -> None:
-    """`WordEncoder` as a student: a tokenizer of whole words and a network that adds up their vectors."""
-    from onnx import TensorProto, helper, numpy_helper, save
+    """`WordEncoder` as a static student: a tokenizer of whole words and a vector of each."""
+    from safetensors.numpy import save_file
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
 
     words = sorted({word for title in TITLES.values() for word in title.lower().split()})
     tokenizer = Tokenizer(models.WordLevel({word: n for n, word in enumerate(["?", *words])}, unk_token="?"))
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizers.Lowercase(), pre_tokenizers.Whitespace()
-    tokenizer.save(str(folder / STUDENT_TOKENIZER))
+    tier = folder / STATIC
+    tokenizer.save(str(tier / STUDENT_TOKENIZER))
     vectors = np.concatenate([np.zeros((1, 16), np.float32), WordEncoder().encode(words)])
-    rows = [helper.make_tensor_value_info(name, TensorProto.INT64, ["n", "length"]) for name in ("input_ids", "attention_mask")]
-    answer = helper.make_tensor_value_info("sentence_embedding", TensorProto.FLOAT, ["n", 16])
-    nodes = [helper.make_node("Gather", ["vectors", "input_ids"], ["words"]),
-             helper.make_node("ReduceSum", ["words", "axis"], ["total"], keepdims=0),
-             helper.make_node("LpNormalization", ["total"], ["sentence_embedding"], axis=-1, p=2)]
-    constants = [numpy_helper.from_array(vectors, "vectors"), numpy_helper.from_array(np.array([1], np.int64), "axis")]
-    graph = helper.make_graph(nodes, "words", rows, [answer], constants)
-    save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9), folder / STUDENT_MODEL)
-    write_json(folder / STUDENT_SETTINGS, {
-        "format": STUDENT_FORMAT, "max_length": 32, "dim": 16, "pad_id": 0, "teacher": {},
-        "files": {name: file_hash(folder / name) for name in (STUDENT_MODEL, STUDENT_TOKENIZER)}})
+    save_file({"vectors": np.rint(127 * vectors).astype(np.int8), "scales": np.ones(len(vectors), np.float32)},
+              str(tier / STUDENT_TABLE))
+    write_json(tier / STUDENT_SETTINGS, {"format": STUDENT_FORMAT, "teacher": {}, "by_word": True, "files": {
+        name: file_hash(tier / name) for name in (STUDENT_TABLE, STUDENT_TOKENIZER)}})
+    write_json(folder / STUDENT_SETTINGS, {"format": STUDENT_FORMAT, "serves": STATIC})
 
 
 @pytest.fixture

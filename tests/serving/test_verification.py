@@ -36,7 +36,7 @@ def test_an_untouched_bundle_verifies(copy):
 
 
 @pytest.mark.parametrize("name", [
-    "items.parquet", "families/store/family.safetensors", "shelves.parquet", "student/student.onnx"])
+    "items.parquet", "families/store/family.safetensors", "shelves.parquet", "student/static/tokenizer.json"])
 def test_changed_truncated_and_missing_files_are_refused(copy, name):
     path = copy / name
     whole = path.read_bytes()

@@ -47,12 +47,17 @@ class WordEncoder:
 
     @classmethod
     def load(cls, folder: Path, verified: bool = False) -> WordEncoder:
-        assert (Path(folder) / "student.onnx").exists()
+        assert (Path(folder) / "student.json").exists()
         return cls()
 
     def encode(self, texts: list[str]) -> np.ndarray:
         rows = [sum((_word(w) for w in tokenize(t)), np.full(16, 1e-3)) for t in texts]
         return (np.array(rows) / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
+
+    def token_vectors(self, text: str) -> tuple[list[str], np.ndarray]:
+        words = tokenize(text)
+        rows = np.array([_word(w) + 1e-3 / len(words) for w in words])
+        return words, (rows / np.linalg.norm(rows.sum(0))).astype(np.float32)
 
 
 def _word(word: str) -> np.ndarray:
@@ -62,7 +67,7 @@ def _word(word: str) -> np.ndarray:
 def use_word_encoder(monkeypatch) -> None:
     """Let bundles find the stand-in where they look for the student."""
     module = types.ModuleType("recsys_core.serving.text")
-    module.OnnxEncoder = WordEncoder
+    module.load_student = WordEncoder.load
     monkeypatch.setitem(sys.modules, "recsys_core.serving.text", module)
 
 
@@ -158,8 +163,9 @@ def tiny_arguments(folder: Path) -> dict:
     blend = fit_ranker(events.before(newest), catalogue, RankerConfig(), validation=make_queries(events, newest, 2**40)).weights
     fit_ranker(events, catalogue, RankerConfig(), weights=blend).save(folder / "ranker")
     (folder / "student").mkdir(parents=True)
-    (folder / "student" / "student.onnx").write_bytes(b"\x08\x08 stand-in")
-    write_json(folder / "student" / "tokenizer.json", {})
+    write_json(folder / "student" / "student.json", {"serves": "static"})
+    (folder / "student" / "static" / "tokenizer.json").parent.mkdir()
+    write_json(folder / "student" / "static" / "tokenizer.json", {})
     for name, favourites in FAVOURITES.items():
         tiny_family(name, favourites).save(folder / "families" / name)
     return {

@@ -53,7 +53,9 @@ class StaticStudent:
     """A fitted token table.
 
     Args:
-        tokenizer: adds no special tokens. table: float32 [V, d]. by_word: see `vocabulary.reads_by_word`.
+        tokenizer: adds no special tokens.
+        table: float32 [V, d].
+        by_word: see `vocabulary.reads_by_word`.
         curves: one row per tenth of the gradient steps: step, loss and its terms.
     """
 
@@ -77,10 +79,12 @@ def distil_static(teacher: TextEncoder, queries: Queries, targets: np.ndarray, d
     """Fit a token table to the teacher.
 
     Args:
+        teacher: its tokenizer is trimmed; its network reads single tokens.
         queries: what it learns from.
         targets: float32 [n, d], the teacher's vectors of the queries.
         documents: float32 [m, d], the teacher's vectors of the distinct item texts.
         texts: the shop's texts, whose tokens the vocabulary keeps.
+        config: size and strengths.
         rng: draws the batches.
         cache: where the teacher's vectors of single tokens may already be.
     """
@@ -127,7 +131,10 @@ def solve_table(counts: csr_matrix, targets: np.ndarray, start: np.ndarray, conf
     The sum of a query's token vectors may be of any length: w is 1/√tokens at first, then 1/length of the last round's sum.
 
     Args:
-        counts: float32 [n, V]. targets: float32 [n, d], of unit length. start: float32 [V, d].
+        counts: float32 [n, V].
+        targets: float32 [n, d], of unit length.
+        start: float32 [V, d].
+        config: strength and rounds.
 
     Returns:
         float32 [V, d].
@@ -231,7 +238,10 @@ def distillation_loss(student: torch.Tensor, teacher: torch.Tensor, documents: t
     """Vector loss + α·KL(teacher ‖ student), both as they rank the documents (Hinton et al. 2015).
 
     Args:
-        student, teacher: unit vectors [b, d] of the queries. documents: unit vectors [m, d].
+        student: unit vectors [b, d] of the queries.
+        teacher: its unit vectors [b, d] of the same.
+        documents: unit vectors [m, d].
+        config: temperature and α.
 
     Returns:
         scalars: loss, vector (1 − cosine) and kl.

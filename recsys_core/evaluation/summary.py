@@ -154,9 +154,9 @@ def _student(folder: Path) -> StudentResult:
     found, queries = about["comparison"][serves], about["queries"]
     learnt = f"{queries['generated']} generated, {queries['logged']} logged"
     measured = f"{queries['measured_on']} {'held-out' if queries['held_out'] else 'learnt'} queries"
+    table = {name: ", ".join(f"{k} {v:.3f}" for k, v in one.items()) for name, one in about["comparison"].items()}
     return StudentResult(cosine=found["cosine"], megabytes=about["megabytes"][about["serves"]], top10_overlap=found["recall@10"],
-                         facts={"serves": serves, "queries": learnt, "compared on": measured} | {
-                             name: ", ".join(f"{k} {v:.3f}" for k, v in one.items()) for name, one in about["comparison"].items()})
+                         facts={"serves": serves, "queries": learnt, "compared on": measured, **table})
 
 
 def _notes(study: Study, shop: ShopConfig) -> list[str]:

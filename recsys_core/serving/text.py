@@ -152,6 +152,8 @@ class OnnxEncoder:
         """Verify and open a transformer tier; errors as `load_student`.
 
         Args:
+            folder: the tier's.
+            verified: the caller has checked the files' hashes.
             threads: onnxruntime's threads per query; one is fastest for short texts.
             model: STUDENT_MODEL is int8, STUDENT_FLOAT float32.
         """

@@ -16,14 +16,15 @@ from recsys_core.text_encoder.vectors import VectorCache
 from tests.distillation.test_static import TEXTS
 from tests.text_encoder.tiny_encoder import write_tiny_bert
 
-QUERIES = ["red mug", "fresh organic milk bread cheese butter apple pear fruit dairy", "lamp", "red mug", "", "  Red,  MUG lamp-lamp "]
+QUERIES = [
+    "red mug", "fresh organic milk bread cheese butter apple pear fruit dairy", "lamp", "red mug", "", "  Red,  MUG lamp-lamp "]
 CONFIG = StudentConfig(max_queries=150, static=StaticConfig(max_steps=5, batch_queries=32))
 
 
 def catalogue(texts):
     import polars as pl
 
-    return pl.DataFrame({"text": texts, "title": texts, "brand": ["Alder"] * len(texts), "category": ["Kitchen > Mugs"] * len(texts)})
+    return pl.DataFrame({"text": texts, "title": texts}).with_columns(brand=pl.lit("Alder"), category=pl.lit("Kitchen > Mugs"))
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +47,7 @@ def test_folder_holds_exactly_what_serving_needs(teacher, folder):
     about = read_json(folder / "student.json")
     assert about["teacher"] == teacher.fingerprint == load_student(folder).teacher
     assert about["queries"]["logged"] == 1 and about["queries"]["generated"] > 20 and about["queries"]["held_out"]
-    assert list(sorted(about["comparison"])) == ["static student", "teacher", "the same without a teacher",
+    assert sorted(about["comparison"]) == ["static student", "teacher", "the same without a teacher",
                                                  "transformer student, float32", "transformer student, int8"]
     assert about["comparison"]["teacher"]["kept"] == 1 and about["comparison"]["static student"]["cosine"] > 0.8
 
@@ -101,7 +102,8 @@ def test_a_tokenizer_that_reads_across_words_gives_the_same_as_one_word_at_a_tim
 
 def test_served_vectors_follow_their_teacher(teacher, folder):
     wanted = teacher.encode(QUERIES[:3])
-    int8, precise = (OnnxEncoder.load(folder / "onnx", model=name).encode(QUERIES[:3]) for name in ("student.onnx", STUDENT_FLOAT))
+    int8, precise = (OnnxEncoder.load(folder / "onnx", model=name).encode(QUERIES[:3])
+                     for name in ("student.onnx", STUDENT_FLOAT))
     assert (int8 * wanted).sum(1).min() > 0.98 and (precise * wanted).sum(1).min() > 0.9999
 
 
@@ -112,7 +114,8 @@ def test_serving_needs_neither_torch_nor_transformers_nor_onnxruntime(folder):
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-@pytest.mark.parametrize("name", ["static/student.safetensors", "static/tokenizer.json", "onnx/student.onnx", "onnx/tokenizer.json"])
+@pytest.mark.parametrize("name", [
+    "static/student.safetensors", "static/tokenizer.json", "onnx/student.onnx", "onnx/tokenizer.json"])
 def test_tampered_file_is_refused_before_it_is_parsed(tmp_path, folder, name):
     copy = shutil.copytree(folder, tmp_path / "copy")
     (copy / name).write_bytes(b"\x80\x04 not what was exported")

@@ -5,7 +5,8 @@ import pytest
 from recsys_core.distillation.queries import logged_queries, make_queries
 
 ITEMS = pl.DataFrame({
-    "text": [f"Steel kettle number {n}. Alder. Kitchen" for n in range(20)], "title": [f"Steel kettle number {n}" for n in range(20)],
+    "text": [f"Steel kettle number {n}. Alder. Kitchen" for n in range(20)],
+    "title": [f"Steel kettle number {n}" for n in range(20)],
     "brand": ["Alder"] * 20, "category": ["Kitchen > Kettles"] * 20})
 TEXTS = ITEMS["text"].to_list()
 

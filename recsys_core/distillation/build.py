@@ -18,7 +18,8 @@ from recsys_core.distillation.export import export_onnx, export_static
 from recsys_core.distillation.queries import Queries, make_queries
 from recsys_core.distillation.static import StaticConfig, StaticStudent, distil_static, learn_without_teacher
 from recsys_core.schema import CATEGORY_SEPARATOR
-from recsys_core.serving import ONNX, STATIC, STUDENT, STUDENT_FLOAT, STUDENT_FORMAT, STUDENT_SETTINGS, OnnxEncoder, StaticEncoder
+from recsys_core.serving import STUDENT
+from recsys_core.student import ONNX, STATIC, STUDENT_FLOAT, STUDENT_FORMAT, STUDENT_SETTINGS, OnnxEncoder, StaticEncoder
 from recsys_core.text_encoder import TextEncoder, VectorCache, cached_encode
 
 log = logging.getLogger(__name__)

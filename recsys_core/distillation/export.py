@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from recsys_core.artefacts import file_hash, write_json
 from recsys_core.distillation.static import StaticStudent
 from recsys_core.errors import ModelError
-from recsys_core.serving import (
+from recsys_core.student import (
     STUDENT_FLOAT,
     STUDENT_FORMAT,
     STUDENT_MODEL,

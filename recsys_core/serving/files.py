@@ -107,7 +107,7 @@ class BundleParts:
     @cached_property
     def encoder(self) -> EncodesQueries:
         """The query encoder; its runtime is only started by the first search."""
-        from recsys_core.serving.text import load_student
+        from recsys_core.student import load_student
 
         return load_student(self.folder / STUDENT, verified=True)
 

@@ -10,7 +10,7 @@ from recsys_core.distillation import build
 from recsys_core.distillation.build import StudentConfig, build_student
 from recsys_core.distillation.static import StaticConfig
 from recsys_core.errors import BundleError
-from recsys_core.serving.text import STUDENT_FLOAT, OnnxEncoder, StaticEncoder, load_student
+from recsys_core.student.encoders import STUDENT_FLOAT, OnnxEncoder, StaticEncoder, load_student
 from recsys_core.text_encoder.encoder import EncoderConfig, load_encoder
 from recsys_core.text_encoder.vectors import VectorCache
 from tests.distillation.test_static import TEXTS
@@ -108,7 +108,7 @@ def test_served_vectors_follow_their_teacher(teacher, folder):
 
 
 def test_serving_needs_neither_torch_nor_transformers_nor_onnxruntime(folder):
-    code = ("import sys; from recsys_core.serving.text import load_student;"
+    code = ("import sys; from recsys_core.student.encoders import load_student;"
             f"load_student({str(folder)!r}).encode(['red mug']);"
             "sys.exit(bool({'torch', 'transformers', 'peft', 'scipy', 'onnxruntime'} & set(sys.modules)))")
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -12,7 +12,7 @@ import pytest
 
 from recsys_core.artefacts import file_hash, write_json
 from recsys_core.deployment.bundle import write_bundle
-from recsys_core.serving import STATIC, STUDENT_FORMAT, STUDENT_SETTINGS, STUDENT_TABLE, STUDENT_TOKENIZER
+from recsys_core.student import STATIC, STUDENT_FORMAT, STUDENT_SETTINGS, STUDENT_TABLE, STUDENT_TOKENIZER
 from tests.serving.tiny import TITLES, WordEncoder, tiny_arguments
 
 ROOT = Path(__file__).parents[2]

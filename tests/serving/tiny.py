@@ -8,8 +8,6 @@ random vector per word, so equal words are near and the tests need no ONNX.
 from __future__ import annotations
 
 import hashlib
-import sys
-import types
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
@@ -66,9 +64,7 @@ def _word(word: str) -> np.ndarray:
 
 def use_word_encoder(monkeypatch) -> None:
     """Let bundles find the stand-in where they look for the student."""
-    module = types.ModuleType("recsys_core.serving.text")
-    module.load_student = WordEncoder.load
-    monkeypatch.setitem(sys.modules, "recsys_core.serving.text", module)
+    monkeypatch.setattr("recsys_core.student.load_student", WordEncoder.load)
 
 
 def tiny_catalogue() -> Catalogue:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.record import ROOT, Bar, Parts, show, versions, write_results
-from benchmarks.servings import experiment, explain, feedback, hybrid, http, memory, recommend, student, swap, tamper
+from benchmarks.servings import experiment, explain, feedback, http, hybrid, memory, recommend, student, swap, tamper
 from recsys_core.errors import RecsysError
 
 NAME = "serving"

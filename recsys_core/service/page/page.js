@@ -74,20 +74,12 @@ function card(item, place) {
   const made = at("card").content.cloneNode(true).firstElementChild;
   const before = shown.indexOf(item.item_id), moved = before - place;
   const say = (name, text) => { made.querySelector(name).textContent = text; };
-<<<<<<< HEAD
-  titles[item.item_id] = item.title || item.item_id;
-=======
   titles[item.item_id] = item.fields.title || item.item_id;
->>>>>>> 6ce9b9f (A storefront page at /: try a shopper, see the list change and why, without leaving a trace in the shop's data)
   made.dataset.item = item.item_id;
   made.classList.toggle("new", shown.length > 0 && before < 0);
   say(".place", `${place + 1}` + (shown.length === 0 ? "" : before < 0 ? " · new" : moved > 0 ? ` · ↑ ${moved}` : moved < 0 ? ` · ↓ ${-moved}` : ""));
   say(".title", titles[item.item_id]);
-<<<<<<< HEAD
-  say(".facts", [item.brand, item.price == null ? null : Number(item.price).toFixed(2), item.category].filter(Boolean).join(" · "));
-=======
   say(".facts", [item.fields.brand, item.fields.price == null ? null : Number(item.fields.price).toFixed(2), item.fields.category].filter(Boolean).join(" · "));
->>>>>>> 6ce9b9f (A storefront page at /: try a shopper, see the list change and why, without leaving a trace in the shop's data)
   say(".why", item.sentence ?? "");
   say(".score", item.score.toFixed(2));
   made.querySelector("table").append(...(item.contributions ?? []).map(row));
@@ -95,10 +87,11 @@ function card(item, place) {
   return made;
 }
 
-function row({source, value}) {
+function row({source, name, value}) {
   const line = element("tr", "");
   const className = value < 0 ? "less" : "";
-  line.append(element("td", titles[source] ?? source), element("td", value.toFixed(3), {className}));
+  const what = source === "item" ? titles[name] ?? name : [source, name].filter(Boolean).join(": ");
+  line.append(element("td", what), element("td", value.toFixed(3), {className}));
   return line;
 }
 

@@ -44,7 +44,7 @@ def test_the_list_changes_with_every_click_and_says_why(page):
     click(page, "Steel mug")
     assert page.run(TITLES)[0] == "Zinc planter"  # what everybody takes next
     assert "Steel mug" in page.run("document.querySelector('.card .why').innerText")
-    assert page.run("[...document.querySelectorAll('.card:first-child td')].some(one => one.innerText === 'Steel mug')")
+    assert page.run("[...document.querySelectorAll('.card:first-child td')].some(one => one.textContent === 'Steel mug')")
     for n in range(7):
         click(page, page.run(TITLES)[n % 3])
     assert page.run("document.querySelectorAll('#history li').length") == 8

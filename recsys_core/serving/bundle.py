@@ -26,7 +26,7 @@ from recsys_core.serving.click import click_odds
 from recsys_core.serving.explain import Told, explain_query, explain_ranking, read_language
 from recsys_core.serving.files import read_parts
 from recsys_core.serving.history import join_histories
-from recsys_core.serving.request import Event, Request, read_user_id, under_rules, understand
+from recsys_core.serving.request import Event, Request, under_rules, understand
 from recsys_core.serving.scores import add_offsets, exclude, history_scores, match
 from recsys_core.serving.views import Views
 
@@ -118,25 +118,6 @@ class Bundle(Views):
         reasons |= {name: part[rows] for name, part in request.offsets.items()}
         told = explain_ranking(self.parts, request, weighed, rows, placed, language) if language else None
         return self._answers(rows, scores[rows], reasons, request, notes, told)
-
-    def known_history(self, user_id: str) -> list[dict[str, Any]]:
-        """The events the bundle knows of a shopper, oldest first, as `recommend` reads them; none where it knows nobody.
-
-        Args:
-            user_id: the shop's id.
-
-        Returns:
-            dicts of item_id, event_type and, where the shop has times, timestamp (seconds since the epoch).
-
-        Raises:
-            RequestError: no id.
-
-        Examples:
-            >>> [event["item_id"] for event in bundle.known_history("u00")]
-            ['k0', 'g0', 't0', 'k0', 'k0', 't0']
-        """
-        name = read_user_id(user_id)
-        return [] if name is None or self.parts.histories is None else self.parts.histories.events(name, self.catalogue.item_ids)
 
     def recommend_batch(self, histories: Sequence[Sequence[Event] | None], k: int = 10, segment: str | None = None,
                         exclude_seen: bool = False, context: Mapping[str, Any] | None = None, shelf: str | None = None

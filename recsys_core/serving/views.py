@@ -16,7 +16,7 @@ from recsys_core.serving.answers import Recommendation, Recommendations
 from recsys_core.serving.arguments import read_id, read_k, show
 from recsys_core.serving.files import BundleParts
 from recsys_core.serving.history import parse_history, to_seconds
-from recsys_core.serving.request import Event, read_history
+from recsys_core.serving.request import Event, read_history, read_user_id
 
 
 class Views:
@@ -77,11 +77,31 @@ class Views:
         return Recommendations([Recommendation(ids[at], float(scores[at]), {name: float(part[at]) for name, part in parts.items()
                                                                             if part[at]}, None, None) for at in rows.tolist()])
 
-    def profile(self, history: Sequence[Event] | None) -> Profile:
+    def known_history(self, user_id: str) -> list[dict[str, Any]]:
+        """The events the bundle knows of a shopper, oldest first, as `recommend` reads them; none where it knows nobody.
+
+        Args:
+            user_id: the shop's id.
+
+        Returns:
+            dicts of item_id, event_type and, where the shop has times, timestamp (seconds since the epoch).
+
+        Raises:
+            RequestError: no id.
+
+        Examples:
+            >>> [event["item_id"] for event in bundle.known_history("u00")]
+            ['k0', 'g0', 't0', 'k0', 'k0', 't0']
+        """
+        name = read_user_id(user_id)
+        return [] if name is None or self.parts.histories is None else self.parts.histories.events(name, self.catalogue.item_ids)
+
+    def profile(self, history: Sequence[Event] | None = None, user_id: str | None = None) -> Profile:
         """A shopper in a few figures: categories, brands, prices, cadence, repeats; no event and no id is in it.
 
         Args:
             history: as that of `recommend`.
+            user_id: whose known history is summed up where none is given.
 
         Raises:
             RequestError: an argument that cannot be read.
@@ -90,7 +110,8 @@ class Views:
             >>> bundle.profile(["k0", "k0", "d1"])["categories"]
             [{'value': 'Kitchen', 'share': 0.6666666666666666}, {'value': 'Deli', 'share': 0.3333333333333333}]
         """
-        parts, events = self.parts, read_history(history)
+        parts = self.parts
+        events = self.known_history(user_id) if history is None and user_id is not None else read_history(history)
         past = parse_history(events, parts.catalogue.row_of, None, parts.manifest["default_event_type"], parts.router.zone)
         timed = past.first_days_ago is not None
         newest = max(to_seconds(event["timestamp"], parts.router.zone) for event in events) if timed else None

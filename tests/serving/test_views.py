@@ -55,3 +55,9 @@ def test_a_profile_of_nobody_is_empty(bundle):
                                     "days_between_steps": None, "repeat_share": 0.0, "newest_day": None}
     untimed = bundle.profile(["k0", "gone", "k0"])
     assert untimed["days_between_steps"] is None and untimed["newest_day"] is None and untimed["repeat_share"] == 0.5
+
+
+def test_a_profile_of_a_known_shopper_needs_the_id_only(bundle):
+    known = bundle.profile(user_id="u00")
+    assert known == bundle.profile(bundle.known_history("u00")) and known["events"] > 0 and known["newest_day"] is not None
+    assert bundle.profile([], user_id="u00")["events"] == 0 and bundle.profile(user_id="nobody")["events"] == 0

@@ -31,18 +31,20 @@ K = 10
 Asked = tuple[str, dict[str, Any]]  # the method of Bundle, and its arguments
 
 
-def measure(bundle: Path, interactions: Path, requests: int = REQUESTS, searches: int = SEARCHES
+def measure(folder: Path, requests: int = REQUESTS, searches: int = SEARCHES
             ) -> tuple[list[Bar], dict[str, list[dict[str, Any]]]]:
-    """Ask a bundle.
+    """Ask a bundle as its shop's shoppers would have.
 
     Args:
-        bundle: its folder. interactions: of its shop, `schema.INTERACTIONS` as Parquet.
-        requests, searches: how many of each kind are asked.
+        folder: the bundle, beside the chain's features/interactions.parquet, whose steps are asked.
+        requests: how many recommendations are asked for.
+        searches: how many searches.
     """
-    rng, asked = np.random.default_rng(0), Bundle.load(bundle)
+    events = pl.read_parquet(folder.parent / "features" / "interactions.parquet")
+    rng, asked = np.random.default_rng(0), Bundle.load(folder)
     shares = Bundle(replace(asked.parts, click=None))  # so that it answers shares of the catalogue
     errors, rest, mass, found, skipped = [], 0.0, 0.0, [], 0
-    for method, given in _requests(asked, pl.read_parquet(interactions), requests, searches, rng):
+    for method, given in _requests(asked, events, requests, searches, rng):
         answers = getattr(asked, method)(**given, k=K, explain=True)
         for answer in answers:
             values = np.array([one["value"] for one in answer.contributions])
@@ -64,7 +66,7 @@ def measure(bundle: Path, interactions: Path, requests: int = REQUESTS, searches
             note=f"the score falls without the largest source that can be left out; {skipped} answers have none; the share of "
                  f"the catalogue falls in {np.mean([row['share_falls'] for row in found]):.4f}")]
     return bars, {"Without the largest source": _by_source(found),
-                  "What explaining costs": _cost(asked, pl.read_parquet(interactions))}
+                  "What explaining costs": _cost(asked, events)}
 
 
 def _requests(bundle: Bundle, events: pl.DataFrame, requests: int, searches: int, rng: np.random.Generator) -> Iterator[Asked]:

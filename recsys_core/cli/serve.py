@@ -13,6 +13,7 @@ from recsys_core.errors import RecsysError
 
 NEEDED = ("fastapi", "uvicorn", "prometheus_client")  # the extra `http`
 KEYS = "RECSYS_API_KEYS"
+REDIS = "RECSYS_REDIS_URL"  # no option: it may hold a password, and options are seen by everybody on the machine
 
 
 def add_commands(commands: Any) -> None:
@@ -48,7 +49,7 @@ def serve(options: argparse.Namespace) -> None:
     more = {} if options.rate is None else {"requests_per_s": options.rate, "burst": max(1.0, 2 * options.rate)}
     settings = ServiceSettings(bundle=_bundle(options), collect=options.collect or home_folder() / "collected",
                                home=home_folder().absolute(), rules=options.rules and options.rules.absolute(),
-                               workers=max(1, options.workers), keys=keys, **more)
+                               workers=max(1, options.workers), keys=keys, redis=os.environ.get(REDIS) or None, **more)
     start_logging()
     who = f"{len(keys)} API keys" if keys else "no API keys: only this machine may ask"
 

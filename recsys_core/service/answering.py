@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -109,7 +109,7 @@ class Answering:
             if row["event_type"] in POSITIVE_EVENTS:
                 by_user.setdefault(row["user_id"], []).append(row)
         for user_id, theirs in by_user.items():
-            self.sessions.add(user_id, theirs)
+            self._remember(user_id, theirs)
         return ids
 
     def profile(self, body: ProfileBody) -> tuple[Profile, str | None]:
@@ -128,7 +128,7 @@ class Answering:
         ids = self.event_log.add_events([{"user_id": user_id, "item_id": item_id, "event_type": kind, "rating": rating,
                                           "timestamp": now, "request_id": body.request_id}])
         self.measures.events.labels(kind).inc()
-        self.sessions.add(user_id, [{"item_id": item_id, "event_type": kind, "timestamp": now}])
+        self._remember(user_id, [{"item_id": item_id, "event_type": kind, "timestamp": now}])
         return ids
 
     def expose(self, request_id: str, endpoint: str, body: Listing, listed: Listed) -> None:
@@ -192,6 +192,13 @@ class Answering:
             self._fell_back("sessions", "sessions")
             return [], FORGETFUL
         return [event for event in events if event["event_type"] != UNWANTED], None
+
+    def _remember(self, user_id: str, events: Sequence[Mapping[str, Any]]) -> None:
+        """Keep events for the shopper's next list; where that fails they are still in the log."""
+        try:
+            self.sessions.add(user_id, events)
+        except Exception:
+            self._fell_back("events", "sessions")
 
     def _unwanted(self, user_id: Any) -> frozenset[str]:
         """Items that the shopper turned a thumb down for, and has not taken since."""

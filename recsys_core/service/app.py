@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse
 
 import recsys_core
-from recsys_core.collection import EventLog, SqliteSessions
+from recsys_core.collection import EventLog, RedisSessions, Sessions, SqliteSessions
 from recsys_core.errors import RecsysError, RequestError
 from recsys_core.service.answering import Answering
 from recsys_core.service.bodies import (
@@ -67,9 +67,8 @@ def create_app(settings: ServiceSettings, treatments: Treatments, buckets: Token
     """
     bundle = treatments.bundle
     measures = Measures(bundle, settings.collect / "monitor")
-    answering = Answering(
-        treatments, EventLog(settings.collect, bundle.parts.router.zone),
-        SqliteSessions(settings.collect / "sessions.sqlite", settings.sessions), measures, settings.adapter_ttl_s)
+    answering = Answering(treatments, EventLog(settings.collect, bundle.parts.router.zone), _open_sessions(settings), measures,
+                          settings.adapter_ttl_s)
     scopes: dict[str, Scope | None] = {"/healthz": None, "/readyz": None, "/metrics": None, "/openapi.json": None, "/": None}
     app = FastAPI(title="fewshot-recsys", version=recsys_core.__version__, docs_url=None, redoc_url=None)
     app.include_router(_asking(answering, scopes))
@@ -80,6 +79,12 @@ def create_app(settings: ServiceSettings, treatments: Treatments, buckets: Token
     for file in sorted(PAGE.iterdir()):
         _offer(app, file)
     return Gate(app, settings, scopes, buckets, measures, draining)
+
+
+def _open_sessions(settings: ServiceSettings) -> Sessions:
+    if settings.redis is not None:
+        return RedisSessions.connect(settings.redis, settings.sessions)
+    return SqliteSessions(settings.collect / "sessions.sqlite", settings.sessions)
 
 
 def _asking(answering: Answering, scopes: dict[str, Scope | None]) -> APIRouter:

@@ -1,8 +1,9 @@
 """The contract of `Sessions`, kept by every store."""
 
+import fakeredis
 import pytest
 
-from recsys_core.collection import SessionConfig, SqliteSessions
+from recsys_core.collection import RedisSessions, SessionConfig, SqliteSessions
 
 CONFIG = SessionConfig(ttl_s=100, events_per_user=3)
 
@@ -12,9 +13,12 @@ def now():
     return [1000.0]
 
 
-@pytest.fixture(params=["sqlite"])
+@pytest.fixture(params=["sqlite", "redis"])
 def stores(request, tmp_path, now):
     """Two workers' views of one store."""
+    if request.param == "redis":
+        server = fakeredis.FakeServer()
+        return [RedisSessions(fakeredis.FakeRedis(server=server), CONFIG, clock=lambda: now[0]) for _ in range(2)]
     return [SqliteSessions(tmp_path / "sessions.sqlite", CONFIG, clock=lambda: now[0]) for _ in range(2)]
 
 

@@ -69,3 +69,10 @@ def test_a_fault_tells_strangers_nothing(make_client, bundle, monkeypatch):
     answer = client.post("/v1/recommend", json={})
     assert answer.status_code == 500 and answer.json()["error"]["culprit"] == "an internal fault"
     assert answer.json()["error"]["request_id"] == answer.headers["x-request-id"]
+
+
+def test_a_redis_that_does_not_answer_costs_the_session_only(make_client):
+    client = make_client(redis="redis://127.0.0.1:1/0")
+    told = client.post("/v1/events", json={"events": [{"user_id": "a", "event_type": "click", "item_id": "k0"}]})
+    answer = client.post("/v1/recommend", json={"user_id": "a", "k": 1}).json()
+    assert told.json()["accepted"] == 1 and answer["items"][0]["item_id"] == "t0" and "could not be read" in answer["fallback"]

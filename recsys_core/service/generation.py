@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(LOGGER)
 READY, FAILED = b"r", b"x"
+NEVER_SERVED = 3  # exit status of a worker that failed
 QUICK_DEATH_S = 5.0  # a worker that dies sooner is replaced no faster than that
 
 
@@ -139,17 +140,27 @@ class _Parent:
                 return
             _forget_gauges(process)
             place, began = self.workers.pop(process)
-            if self.ending is None:
+            if self.ending is None and os.waitstatus_to_exitcode(status) == NEVER_SERVED and self._report_failure():
+                self._end(signal.SIGTERM)
+            elif self.ending is None:
                 log.error("worker %d ended (%d) and is replaced", process, os.waitstatus_to_exitcode(status))
                 time.sleep(max(0.0, min(1.0, began + QUICK_DEATH_S - time.monotonic())))
                 self._fork(place)
+
+    def _report_failure(self) -> bool:
+        """Tell the supervisor, if it still waits for this generation, that a worker could not begin."""
+        try:
+            os.write(self.loaded.order.ready, FAILED + b"a worker could not begin; its traceback is in the log")
+        except BrokenPipeError:
+            return False
+        return True
 
     def _fork(self, place: int) -> None:
         process = os.fork()
         if process:
             self.workers[process] = place, time.monotonic()
             return
-        status = 1
+        status = NEVER_SERVED
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from recsys_core.errors import RecsysError
-from recsys_core.service.generation import READY, Order
+from recsys_core.service.generation import FAILED, READY, Order
 from recsys_core.service.logs import LOGGER, SALT
 from recsys_core.service.settings import ServiceSettings
 
@@ -125,7 +125,7 @@ class Supervisor:
             coming.said += os.read(coming.ready, 4096)
         ready = coming.said == READY * self.settings.workers
         late = time.monotonic() > coming.began + START_LIMIT_S
-        if not ready and not late and coming.process.poll() is None:
+        if not ready and not late and FAILED not in coming.said and coming.process.poll() is None:
             return
         self.coming = None
         os.close(coming.ready)
@@ -140,7 +140,8 @@ class Supervisor:
             return
         coming.process.kill()
         self.refused = coming.mark
-        why = coming.said[1:].decode(errors="replace") or ("was not ready in time" if late else "ended before it was ready")
+        why = coming.said.partition(FAILED)[2].decode(errors="replace") or (
+            "was not ready in time" if late else "ended before it was ready")
         if self.current is None:
             raise RecsysError("service", f"the bundle cannot be served: {why}", "see the lines above")
         log.error("the new bundle cannot be served, the old one stays: %s", why)

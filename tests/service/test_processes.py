@@ -125,6 +125,14 @@ def test_a_bundle_that_does_not_verify_leaves_the_old_one_serving(start):
         assert post(f"{service.url}/v1/recommend", {"history": ["k0"], "k": 1})["items"][0]["item_id"] == "g0"
 
 
+def test_a_worker_that_cannot_begin_is_told_at_once(start, tmp_path):
+    (tmp_path / "collected").mkdir()
+    (tmp_path / "collected" / "sessions.sqlite").write_text("no database " * 100)
+    service = start("--collect", str(tmp_path / "collected"), workers=1)
+    with pytest.raises(RuntimeError, match="a worker could not begin"), service:
+        pass
+
+
 def test_workers_end_with_their_supervisor(start):
     with start(workers=1) as service:
         [generation] = children(service.process.pid)

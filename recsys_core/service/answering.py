@@ -183,15 +183,22 @@ class Answering:
                 "context": body.context}, note
 
     def _known(self, history: Any, user_id: Any) -> tuple[Any, str | None]:
-        """The history that was brought along, else what is known of the user; and a phrase where that could not be read."""
+        """The history that was brought along, else what bundle and session know of the user; a phrase where one is not read."""
         if history is not None or user_id is None:
             return history, None
+        known = self.bundle.known_history(str(user_id).strip())
         try:
             events = self.sessions.newest(str(user_id).strip())
         except Exception:
             self._fell_back("sessions", "sessions")
-            return [], FORGETFUL
-        return [event for event in events if event["event_type"] != UNWANTED], None
+            return known, FORGETFUL
+        events = [event for event in events if event["event_type"] != UNWANTED]
+        if known and "timestamp" in known[-1]:
+            newest = self.bundle.parts.ranker.counts.newest  # what happened until then is in the bundle's own history
+            events = [event for event in events if event["timestamp"] > newest]
+        elif known:  # a shop without times: an event's place says when
+            events = [{"item_id": event["item_id"], "event_type": event["event_type"]} for event in events]
+        return [*known, *events], None
 
     def _remember(self, user_id: str, events: Sequence[Mapping[str, Any]]) -> None:
         """Keep events for the shopper's next list; where that fails they are still in the log."""

@@ -142,3 +142,15 @@ def test_a_thumb_down_keeps_an_item_out_until_it_is_taken(client, tmp_path):
 def test_rules_hold_for_every_list(make_client):
     client = make_client(rules=Rules(must_not=[{"name": "no-toys", "filters": {"category": "Toys"}}]))
     assert not any(item.startswith("t") for item in ids(client.post("/v1/recommend", json={"k": 20})))
+
+
+def test_a_user_id_alone_brings_what_the_bundle_and_the_session_know(client, bundle):
+    known = bundle.known_history("u00")
+    assert ids(client.post("/v1/recommend", json={"user_id": "u00", "k": 5})) == [
+        one.item_id for one in bundle.recommend(known, k=5)]
+    stale = {"user_id": "u00", "event_type": "purchase", "item_id": "d2", "timestamp": known[0]["timestamp"]}
+    fresh = {"user_id": "u00", "event_type": "purchase", "item_id": "d1"}
+    assert client.post("/v1/events", json={"events": [stale, fresh]}).json()["accepted"] == 2
+    answer = client.post("/v1/recommend", json={"user_id": "u00", "k": 5}).json()
+    with_click = bundle.recommend([*known, {"item_id": "d1", "event_type": "purchase", "timestamp": 1e10}], k=5)
+    assert [item["item_id"] for item in answer["items"]] == [one.item_id for one in with_click] and answer["fallback"] is None

@@ -85,6 +85,8 @@ def _load(order: Order) -> Loaded:
                   for variant in one.variants if variant.bundle is not None and home is not None}
         rules = None if order.settings.rules is None else read_rules(order.settings.rules)
         treatments = Treatments(experiments, bundle, others, rules)
+        for one in (bundle, *others.values()):
+            one.parts.encoder  # noqa: B018  read now: when the first search comes, another bundle may lie in the folder
         faults = [fault for one in (bundle, *others.values()) for fault in self_test(one)]
     finally:
         libraries.join()

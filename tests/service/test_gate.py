@@ -1,7 +1,9 @@
 """Who may ask what, how much and how often; what every answer carries."""
 
+import asyncio
 import json
 import logging
+import time
 
 import pytest
 
@@ -105,3 +107,15 @@ def test_the_log_names_no_shopper_and_no_query(client, caplog):
     [said] = [record.fields for record in caplog.records if record.getMessage() == "request"]
     assert said["status"] == 200 and len(said["user"]) == 16
     assert "carla" not in json.dumps(said) and "ann" not in json.dumps(said)
+
+
+def test_a_request_that_takes_too_long_is_told_so(make_client):
+    client = make_client(time_limit_s=0.05)
+
+    async def slow(scope, receive, send):
+        await asyncio.sleep(5)
+
+    client.app.app = slow
+    began = time.monotonic()
+    answer = client.post("/v1/recommend", json={})
+    assert answer.status_code == 504 and time.monotonic() - began < 3 and "0.05 s" in answer.json()["error"]["culprit"]

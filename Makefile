@@ -48,10 +48,11 @@ bench-%: $(INSTALLED)  ## one benchmark: benchmarks/NAME.py writes benchmarks/re
 bench: bench-chain bench-ranking bench-adaptation
 
 # What ours is compared with; each environment of its own, because their requirements exclude each other and ours.
-bench-peers: benchmarks/peers/.venv/.installed benchmarks/peers/.venv-setfit/.installed
+bench-peers: benchmarks/peers/.venv/.installed benchmarks/peers/.venv-setfit/.installed benchmarks/peers/.venv-search/.installed
 
 benchmarks/peers/.venv/.installed: benchmarks/peers/requirements.txt
 benchmarks/peers/.venv-setfit/.installed: benchmarks/peers/setfit-requirements.txt
+benchmarks/peers/.venv-search/.installed: benchmarks/peers/search-requirements.txt
 
 benchmarks/peers/%/.installed:
 	@echo "Installing $(@D) ..."

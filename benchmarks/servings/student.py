@@ -22,8 +22,7 @@ import polars as pl
 
 from benchmarks.record import ROOT, Bar
 from recsys_core.cleaning import clean_items
-from recsys_core.distillation.build import StudentConfig, build_student
-from recsys_core.distillation.queries import make_queries
+from recsys_core.distillation import StudentConfig, build_student, make_queries
 from recsys_core.metrics import paired_bootstrap, ranking_metrics
 from recsys_core.schema import CATEGORY_SEPARATOR, RAW_ITEMS
 from recsys_core.serving import Bundle, understand

@@ -23,7 +23,8 @@ STUDENT_FLOAT = "student-float32.onnx"
 STUDENT_TOKENIZER = "tokenizer.json"
 STUDENT_SETTINGS = "student.json"
 STUDENT_FORMAT = 2
-STATIC, ONNX = "static", "onnx"
+STATIC = "static"
+ONNX = "onnx"
 WORDS_KEPT = 65_536  # words whose tokens stay in memory; then it starts anew
 TEXTS_AT_ONCE = 1_024  # of a batch: their token vectors are in memory at the same time
 

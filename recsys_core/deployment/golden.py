@@ -40,7 +40,8 @@ from recsys_core.schema import PAD_SCORE, POSITIVE_EVENTS
 from recsys_core.serving import GOLDEN_K
 
 EACH = 3  # requests of every audience, and of every audience a segment was promoted for
-DRAWN = 400  # questions looked at for them
+DRAWN = 400  # questions looked at for them, and asked for the reference
+OWN_DRAWN = 250  # a promoted segment's own questions, asked for the reference
 DAYS_KEPT, EVENTS_KEPT = 8, 4  # newest days of a history, and events of each
 KNOWN: dict[Audience, int] = {"none": 0, "little": MOST_LITTLE // 2, "full": DAYS_KEPT}  # days (or events) given
 ORDER: tuple[Audience, ...] = ("none", "little", "full")
@@ -195,7 +196,7 @@ def report_requests(study: Study, shop: ShopConfig, promoted: Sequence[str]) -> 
     for name in promoted:
         own = study.window(name)
         if own is not None:
-            found += _whole(study, study.questions(name, own.report_start, own.report_end, DRAWN, rng), shop, name)
+            found += _whole(study, study.questions(name, own.report_start, own.report_end, OWN_DRAWN, rng), shop, name)
     return found
 
 
@@ -222,8 +223,10 @@ def _of_audience(study: Study, queries: Queries, audience: Audience, shop: ShopC
     """A few requests of one audience; the first sends bare ids, as a client may that keeps no times."""
     found = 0
     for row in rng.permutation(len(queries)).tolist():
+        if found == EACH:
+            return
         request = _request(study, queries, row, audience, shop)
-        if request is not None and found < EACH:
+        if request is not None:
             yield {"history": [event["item_id"] for event in request["history"]]} if not found else request
             found += 1
 
@@ -234,8 +237,10 @@ def _of_segment(study: Study, queries: Queries, family: Family, audience: Audien
     found: list[dict[str, Any]] = []
     codes, members = study.asked(family.name, queries), study.codes(family.name)[1]
     for row in rng.permutation(np.flatnonzero(codes >= 0)).tolist():
+        if len(found) == EACH:
+            break
         request, member = _request(study, queries, row, audience, shop), members[codes[row]]
-        if request is None or not family.shots(member) or len(found) == EACH:
+        if request is None or not family.shots(member):
             continue
         table, _, column = family.by.partition(".")
         said = {"user": {column: member}} if table == "users" else {"context": {**request.get("context", {}), column: member}} \

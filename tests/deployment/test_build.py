@@ -191,3 +191,17 @@ def test_the_manifest_and_the_card_say_where_it_comes_from(built, bundle):
     assert bundle.manifest["licences"]["code"] == "Apache-2.0"
     card = (bundle.folder / "README.md").read_text("utf-8")
     assert all(f"| {name} |" in card for name in bundle.segments)
+
+
+def test_a_shop_without_times_gets_golden_requests_without_times(built, tmp_path):
+    untimed = built.shop.config.model_copy(update={"order_only": True})
+    refused = {"decision": "refused", "audiences": []}  # a shop without times has no scenes
+    segments = [one.model_copy(update=refused) if one.kind == "scene" else one for one in built.results.segments]
+    build_bundle(tmp_path / "bundle", study=built.study, student=built.root / "student", adapters=built.adapters(),
+                 results=built.results.model_copy(update={"segments": segments}), shop=untimed, users=built.shop.users,
+                 lineage={})
+    requests = [one["request"] for one in read_json(tmp_path / "bundle" / "golden.json")]
+    assert not any("at" in request or "timestamp" in str(request) for request in requests)
+    assert {min(len(request["history"]), 5) for request in requests if "history" in request} >= {0, 2, 5}
+    bundle = Bundle.load(tmp_path / "bundle")
+    assert sum(bundle.parts.reference["counts"]["all"]["history"]) > 0

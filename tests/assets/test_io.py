@@ -6,6 +6,7 @@ import dagster as dg
 import polars as pl
 import pytest
 
+from assets.io import data_versions
 from assets.partitions import Home, days, partition_tags, requested, segments
 from recsys_core.errors import DataError
 from tests.assets.runs import root_message, run
@@ -189,3 +190,28 @@ def test_tables_lie_in_a_home_of_any_name(tmp_path) -> None:
     run([daily({"2024-03-02": 2, "2024-03-05": 5})], home, tags=over("2024-03-02", "2024-03-05"))
     assert stored(home) == {"2024-03-02": 2, "2024-03-05": 5}
     assert run([daily({}), total], home, selection=["total"]).output_for_node("total") == 7
+
+
+def test_a_manifest_can_name_the_data_version_of_every_input() -> None:
+    parts = dg.StaticPartitionsDefinition(["a", "b"])
+
+    @dg.asset
+    def table() -> dg.MaterializeResult:
+        return dg.MaterializeResult(data_version=dg.DataVersion("t1"))
+
+    @dg.asset(partitions_def=parts)
+    def adapter(context: dg.AssetExecutionContext) -> dg.MaterializeResult:
+        return dg.MaterializeResult(data_version=dg.DataVersion(f"v-{context.partition_key}"))
+
+    seen = {}
+
+    @dg.asset(deps=[table, adapter])
+    def bundle(context: dg.AssetExecutionContext) -> None:
+        seen.update(data_versions(context))
+
+    with dg.DagsterInstance.ephemeral() as instance:
+        dg.materialize([table], instance=instance)
+        for key in ("a", "b"):
+            dg.materialize([adapter], instance=instance, partition_key=key)
+        dg.materialize([table, adapter, bundle], instance=instance, selection=[bundle])
+    assert seen == {"table": "t1", "adapter": {"a": "v-a", "b": "v-b"}}

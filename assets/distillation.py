@@ -5,7 +5,7 @@ import polars as pl
 from pydantic import Field
 
 from assets.partitions import Home, profile
-from recsys_core.distillation import StudentConfig, build_student, logged_queries
+from recsys_core.distillation import StaticConfig, StudentConfig, build_student, logged_queries
 from recsys_core.text_encoder import TextEncoderArtefact, VectorCache
 
 
@@ -14,6 +14,7 @@ class DistillationConfig(dg.Config):
 
     max_queries: int = Field(4_000 if profile == "quick" else StudentConfig().max_queries,
                              description="queries to learn from at most; the teacher reads each")
+    tokens: int = Field(4_000 if profile == "quick" else StaticConfig().tokens, description="rows of the token table, about")
     seed: int = 0
 
 
@@ -23,7 +24,8 @@ def student(context: dg.AssetExecutionContext, home: Home, tracking: dg.Resource
     """A static student in the text encoder's vector space, an int8 transformer beside it, and how both compare with it."""
     folder = home.staging("student")
     about = build_student(folder, TextEncoderArtefact(text_encoder).load(), clean_items.collect(), logged_queries(clean_events),
-                          StudentConfig(max_queries=config.max_queries), config.seed, VectorCache(home.vectors))
+                          StudentConfig(max_queries=config.max_queries, static=StaticConfig(tokens=config.tokens)), config.seed,
+                          VectorCache(home.vectors))
     tracking.log(metrics={f"student/{name.replace(',', '')}/{measure}": value
                           for name, found in about["comparison"].items() for measure, value in found.items()})
     context.add_output_metadata({key: about[key] for key in ("serves", "comparison", "queries", "megabytes")})

@@ -69,7 +69,7 @@ def build_student(folder: Path, teacher: TextEncoder, items: pl.DataFrame, logge
     probe = Probe(queries.rows(probed), targets[probed], documents)
     phrases = items["category"].drop_nulls().unique().sort().str.split(CATEGORY_SEPARATOR).explode().drop_nulls().to_list()
     known = [*texts, *phrases]
-    static = distil_static(teacher, queries.rows(learnt), targets[learnt], documents, known, config.static, rng, cache)
+    static = distil_static(teacher, queries.rows(learnt), targets[learnt], known, config.static, rng, cache)
     alone = learn_without_teacher(static, queries.rows(learnt), documents, config.static, rng)
     with staged_folder(Path(folder) / STUDENT) as staging:
         export_static(static, teacher.fingerprint, staging / STATIC)

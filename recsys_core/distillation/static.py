@@ -4,13 +4,14 @@
 2. Each token starts from the teacher's vector of that token alone, as in model2vec.
 3. In closed form the vectors move until their sums point where the teacher's vectors of the queries point (ridge
    regression toward the start). One linear map, fitted on the tokens that queries have, corrects all the others.
-4. A few gradient steps bring them closer to the ranking that the teacher gives over the documents.
+4. A few gradient steps lower what is left of 1 − cosine.
 5. They are stored in int8 with a scale per token, which also says how much the token counts.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -42,10 +43,9 @@ class StaticConfig(BaseModel, frozen=True, extra="forbid"):
     rounds: int = Field(2, ge=1, description="closed-form rounds; from the second, a query's length is left free")
     max_steps: int = Field(150, ge=0, description="gradient steps after the closed form")
     batch_queries: int = Field(256, ge=1, description="queries per step")
-    batch_documents: int = Field(1_024, ge=1, description="documents per step that the teacher ranks")
+    batch_documents: int = Field(1_024, ge=1, description="without a teacher, documents per step to tell apart")
     learning_rate: float = Field(1e-3, gt=0, description="peak learning rate of Adam")
-    temperature: float = Field(0.05, gt=0, description="logits are similarities divided by this")
-    alpha: float = Field(0.1, ge=0, description="weight of the KL term beside the vector loss, 1 − cosine")
+    temperature: float = Field(0.05, gt=0, description="without a teacher, logits are similarities divided by this")
 
 
 @dataclass(frozen=True)
@@ -74,15 +74,14 @@ class StaticStudent:
         return np.rint(self.table / scales[:, None]).astype(np.int8), scales
 
 
-def distil_static(teacher: TextEncoder, queries: Queries, targets: np.ndarray, documents: np.ndarray, texts: list[str],
-                  config: StaticConfig, rng: np.random.Generator, cache: VectorCache) -> StaticStudent:
+def distil_static(teacher: TextEncoder, queries: Queries, targets: np.ndarray, texts: list[str], config: StaticConfig,
+                  rng: np.random.Generator, cache: VectorCache) -> StaticStudent:
     """Fit a token table to the teacher.
 
     Args:
         teacher: its tokenizer is trimmed; its network reads single tokens.
         queries: what it learns from.
         targets: float32 [n, d], the teacher's vectors of the queries.
-        documents: float32 [m, d], the teacher's vectors of the distinct item texts.
         texts: the shop's texts, whose tokens the vocabulary keeps.
         config: size and strengths.
         rng: draws the batches.
@@ -92,7 +91,7 @@ def distil_static(teacher: TextEncoder, queries: Queries, targets: np.ndarray, d
     counts = count_tokens(tokenizer, queries.texts)
     start = cached_encode(teacher, token_texts(tokenizer), cache)
     table = solve_table(counts, targets, start, config)
-    table, curves = _descend(table, counts, queries, targets, documents, config, rng)
+    table, curves = _descend(table, counts, config, rng, lambda own, batch: _off_target(own, targets[batch]))
     by_word = reads_by_word(tokenizer, [*queries.texts[:WORD_PROBES], *texts[:WORD_PROBES]])
     log.info("static student: %d tokens, %d queries", len(table), len(queries.texts))
     return StaticStudent(tokenizer, table, by_word, curves)
@@ -108,7 +107,8 @@ def learn_without_teacher(student: StaticStudent, queries: Queries, documents: n
     own = queries.rows(np.flatnonzero(queries.document >= 0))
     counts = count_tokens(student.tokenizer, own.texts)
     longer = config.model_copy(update={"learning_rate": 10 * config.learning_rate})  # it starts from nothing
-    table, curves = _descend(table, counts, own, None, documents, longer, rng)
+    table, curves = _descend(table, counts, longer, rng,
+                             lambda vectors, batch: _contrast(vectors, own.document[batch], documents, longer, rng))
     return StaticStudent(student.tokenizer, table, student.by_word, curves)
 
 
@@ -189,9 +189,20 @@ def _ridge(rows: csr_matrix, targets: np.ndarray, strength: float, prior: np.nda
     return table
 
 
-def _descend(table: np.ndarray, counts: csr_matrix, queries: Queries, targets: np.ndarray | None, documents: np.ndarray,
-             config: StaticConfig, rng: np.random.Generator) -> tuple[np.ndarray, list[dict[str, float]]]:
-    """Gradient steps on the rows that queries have; without targets the loss is the cross-entropy of the query's document."""
+def _descend(table: np.ndarray, counts: csr_matrix, config: StaticConfig, rng: np.random.Generator,
+             loss_of: Callable[[torch.Tensor, np.ndarray], torch.Tensor]) -> tuple[np.ndarray, list[dict[str, float]]]:
+    """Gradient steps on the rows that queries have.
+
+    Args:
+        table: float32 [V, d].
+        counts: float32 [n, V], of the queries.
+        config: steps and their size.
+        rng: draws the batches.
+        loss_of: from unit vectors [b, d] and the rows of their queries, int [b], to a scalar.
+
+    Returns:
+        the table after the last step, and the loss per tenth of the steps.
+    """
     import torch
     from torch.nn import functional
 
@@ -203,55 +214,54 @@ def _descend(table: np.ndarray, counts: csr_matrix, queries: Queries, targets: n
     rows = torch.from_numpy(table[used]).requires_grad_()
     optimizer = torch.optim.Adam([rows], lr=config.learning_rate)
     curves: list[dict[str, float]] = []
-    terms: list[dict[str, float]] = []
+    losses: list[float] = []
     order = rng.permutation(count)
     for step in range(1, config.max_steps + 1):
         rate = min(1.0, step / WARMUP) * max(0.02, 1 - step / config.max_steps)
         optimizer.param_groups[0]["lr"] = config.learning_rate * rate
         batch = order[(step - 1) * config.batch_queries % count:][:config.batch_queries]
-        drawn = rng.choice(len(documents), min(config.batch_documents, len(documents)), replace=False)
-        shown = np.unique(np.r_[drawn, queries.document[batch][queries.document[batch] >= 0]])
         some = counts[batch]
         own = functional.normalize(functional.embedding_bag(
             torch.from_numpy(some.indices.astype(np.int64)), rows, torch.from_numpy(some.indptr[:-1].astype(np.int64)),
             mode="sum", per_sample_weights=torch.from_numpy(some.data)), dim=-1)
-        logits = own @ torch.from_numpy(documents[shown]).T / config.temperature
-        if targets is None:
-            labels = torch.from_numpy(np.searchsorted(shown, queries.document[batch]))
-            parts = {"loss": functional.cross_entropy(logits, labels)}
-        else:
-            parts = distillation_loss(own, torch.from_numpy(targets[batch]), torch.from_numpy(documents[shown]), config)
+        loss = loss_of(own, batch)
         optimizer.zero_grad()
-        parts["loss"].backward()
+        loss.backward()
         optimizer.step()
-        terms.append({name: value.item() for name, value in parts.items()})
+        losses.append(loss.item())
         if step % max(1, config.max_steps // 10) == 0:
-            curves.append({"step": step, **{name: float(np.mean([row[name] for row in terms])) for name in terms[0]}})
-            terms = []
+            curves.append({"step": step, "loss": float(np.mean(losses))})
+            losses = []
     moved = table.copy()
     moved[used] = rows.detach().numpy()
     return moved, curves
 
 
-def distillation_loss(student: torch.Tensor, teacher: torch.Tensor, documents: torch.Tensor,
-                      config: StaticConfig) -> dict[str, torch.Tensor]:
-    """Vector loss + α·KL(teacher ‖ student), both as they rank the documents (Hinton et al. 2015).
+def _off_target(own: torch.Tensor, targets: np.ndarray) -> torch.Tensor:
+    """Mean 1 − cosine between unit vectors [b, d] and theirs: scalar."""
+    import torch
+
+    return 1 - (own * torch.from_numpy(targets)).sum(-1).mean()
+
+
+def _contrast(own: torch.Tensor, document: np.ndarray, documents: np.ndarray, config: StaticConfig, rng: np.random.Generator
+              ) -> torch.Tensor:
+    """Cross-entropy of each query's own document among those drawn: scalar.
 
     Args:
-        student: unit vectors [b, d] of the queries.
-        teacher: its unit vectors [b, d] of the same.
+        own: unit vectors [b, d] of the queries.
+        document: int [b], each query's own.
         documents: unit vectors [m, d].
-        config: temperature and α.
-
-    Returns:
-        scalars: loss, vector (1 − cosine) and kl.
+        config: how many are drawn, and the temperature.
+        rng: draws them.
     """
+    import torch
     from torch.nn import functional
 
-    own, wanted = (functional.log_softmax(vectors @ documents.T / config.temperature, -1) for vectors in (student, teacher))
-    kl = functional.kl_div(own, wanted, log_target=True, reduction="batchmean")
-    vector = 1 - (student * teacher).sum(-1).mean()
-    return {"loss": vector + config.alpha * kl, "vector": vector, "kl": kl}
+    drawn = rng.choice(len(documents), min(config.batch_documents, len(documents)), replace=False)
+    shown = np.unique(np.r_[drawn, document])
+    logits = own @ torch.from_numpy(documents[shown]).T / config.temperature
+    return functional.cross_entropy(logits, torch.from_numpy(np.searchsorted(shown, document)))
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:

@@ -64,8 +64,9 @@ class ExperimentConfig(BaseModel, frozen=True, extra="forbid"):
 
     @property
     def changes(self) -> frozenset[str]:
-        """What any of its variants sets."""
-        return frozenset[str]().union(*(variant.changes for variant in self.variants))
+        """What any of its variants sets; of an interleaved one the list itself, too, which can be drawn once."""
+        drawn = frozenset({"list"} if self.method == "interleave" else ())
+        return drawn.union(*(variant.changes for variant in self.variants))
 
 
 class _File(BaseModel, frozen=True, extra="forbid"):

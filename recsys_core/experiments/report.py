@@ -129,7 +129,7 @@ def compare(experiment: ExperimentConfig, exposures: pl.DataFrame, events: pl.Da
     shown = shown_outcomes(experiment, exposures, outcomes, until)
     rows = [_variant(experiment, at, closed, shown) for at in range(len(experiment.variants))]
     if experiment.method == "interleave":
-        ratio, differences = None, {experiment.variants[1].name: _preference(experiment, closed, shown, config)}
+        ratio, differences = None, {experiment.variants[1].name: _preference(closed, shown, config)}
     else:
         ratio = sample_ratio([row["users"] for row in rows], [row["share"] for row in rows])
         differences = {one.name: _difference(experiment, at, closed, config)
@@ -183,9 +183,9 @@ def _difference(experiment: ExperimentConfig, at: int, closed: pl.DataFrame, con
                                  other.share / (first.share + other.share), config)
 
 
-def _preference(experiment: ExperimentConfig, closed: pl.DataFrame, shown: pl.DataFrame, config: SequentialConfig) -> Sequential:
+def _preference(closed: pl.DataFrame, shown: pl.DataFrame, config: SequentialConfig) -> Sequential:
     """The share of users whose outcomes credit the second variant's picks more than the first's."""
-    second = pl.col("team") == experiment.variants[1].name
+    second = pl.col("team") == "b"
     lead = shown.filter(pl.col("team").is_not_null()).group_by("user_id").agg(
         (pl.col("value").filter(second).sum() - pl.col("value").filter(~second).sum()).sign().alias("lead"))
     wins = closed.join(lead, on="user_id", how="left", maintain_order="left")["lead"].fill_null(0.0)

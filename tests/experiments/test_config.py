@@ -71,3 +71,11 @@ def test_interleaving_needs_two_variants(tmp_path):
     path.write_text(text + "    method: interleave\n")
     with pytest.raises(RecsysError, match="interleaves 3 variants"):
         read_experiments(path)
+
+
+def test_a_list_is_drawn_once(tmp_path):
+    path = write(tmp_path, {}, {"name": "two", "change": "bundle: challenger"})
+    assert len(read_experiments(path)) == 2
+    path.write_text(path.read_text().replace("    start:", "    method: interleave\n    start:"))
+    with pytest.raises(RecsysError, match="change the list at the same time"):
+        read_experiments(path)

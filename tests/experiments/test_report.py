@@ -115,7 +115,7 @@ def test_interleaved_lists_are_judged_by_votes(declared, tmp_path, taste, decide
     for n in range(600):
         drawn = interleave(["both", "old"], ["both", "new"], 3, rng)
         picked = zip(drawn.item_ids, drawn.teams, drawn.propensities, strict=True)
-        items = [{"item_id": item, "position": place, "propensity": propensity, "team": {"a": "base", "b": "adapted"}[team]}
+        items = [{"item_id": item, "position": place, "propensity": propensity, "team": team}
                  for place, (item, team, propensity) in enumerate(picked, 1)]
         shown.append(exposed(declared, n, hours=n / 60, items=items))
         clicked = "new" if rng.random() < taste else "old"

@@ -1,9 +1,12 @@
 """Experiments in the answers and in the exposure log."""
 
 import json
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from recsys_core.artefacts import write_json
+from recsys_core.experiments import report_experiment
 from recsys_core.experiments.config import ExperimentConfig
 
 WHEN = {"start": "2024-01-01", "end": "2100-01-01"}
@@ -79,3 +82,19 @@ def test_an_audience_is_read_from_user_and_context(make_client, ask):
                                                  audience={"store": ["367"], "region": ["north"]}),))
     assert ask(client, user_id="ann", context={"store": "367"}, user={"region": "north"})["variant"] is not None
     assert ask(client, user_id="ann", context={"store": "367"}, user={"region": "south"})["variant"] is None
+
+
+@pytest.mark.parametrize("method", ["ab", "interleave"])
+def test_what_the_service_logs_is_what_the_report_reads(make_client, ask, tmp_path, method):
+    variants = {"name": "base", "segment": None}, {"name": "deli", "segment": "deli"}
+    declared = experiment(*variants, method=method, window_hours=1e-6)
+    write_json(tmp_path / "experiments.yaml", {"experiments": [declared.model_dump(mode="json", exclude_unset=True)]})
+    client = make_client(experiments=(declared,))
+    for n in range(40):
+        [first, *_] = ask(client, user_id=f"u{n}")["items"]
+        click = {"user_id": f"u{n}", "event_type": "click", "item_id": first["item_id"]}
+        assert client.post("/v1/events", json={"events": [click]}).status_code == 200
+    found = report_experiment(tmp_path, "try", tmp_path / "collected", until=datetime.now(UTC) + timedelta(hours=1))
+    users = [row["users"] for row in found.variants]
+    assert users == [40, 40] if method == "interleave" else sum(users) == 40 and min(users) > 8
+    assert found.crossed == found.pending == 0

@@ -1,0 +1,38 @@
+"""The assets of deployment that read nothing but files: everybody's lists."""
+
+import shutil
+
+import dagster as dg
+import polars as pl
+import pytest
+
+from assets import adaptation, base_model, cleaning, deployment, distillation, evaluation, features, ingestion
+from tests.assets.runs import run
+from tests.serving.tiny import tiny_events, use_word_encoder
+
+STAGES = [ingestion, cleaning, features, base_model, adaptation, evaluation, distillation, deployment]
+
+
+@pytest.fixture
+def lists(home, bundle_folder, monkeypatch):
+    """A function from whether a champion is there to everybody's lists."""
+    use_word_encoder(monkeypatch)
+
+    def made(promoted: bool) -> pl.DataFrame:
+        shutil.copytree(bundle_folder, home.path / "champion") if promoted else (home.path / "champion").mkdir(parents=True)
+        (home.path / "features").mkdir()
+        tiny_events().with_columns(context=pl.lit(None, pl.String)).write_parquet(home.path / "features" / "interactions.parquet")
+        found = run(dg.load_assets_from_modules(STAGES), home, dg.AssetSelection.assets("daily_recommendations"))
+        assert found.success
+        return pl.read_parquet(home.path / "daily_recommendations" / "lists.parquet")
+
+    return made
+
+
+def test_every_shopper_with_a_history_has_the_champion_s_list(lists):
+    found = lists(promoted=True)
+    assert found["user_id"].n_unique() == 30 and found.height == 300
+
+
+def test_without_a_champion_nobody_has_one(lists):
+    assert lists(promoted=False).is_empty()

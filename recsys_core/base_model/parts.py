@@ -65,6 +65,14 @@ class Counts:
     companions: Sparse
 
 
+    def grown(self, items: int, texts: int) -> Counts:
+        """The same for so many items and texts: what is new was never taken."""
+        more = np.zeros(items - len(self.popularity), np.float32)
+        return Counts(np.concatenate([self.popularity, more]), np.concatenate([self.recent, more]), self.newest,
+                      self.transitions.grown(items, items), self.text_transitions.grown(texts, texts),
+                      self.companions.grown(items, items))
+
+
 class Piece(Protocol):
     """One part of n histories in its cheapest form."""
 

@@ -194,6 +194,11 @@ class Ranker:
                 found.append((np.array([piece.at(row, items) for piece in pieces]), log_weight, chosen, known))
         return found
 
+    def grown(self, catalogue: Catalogue) -> Ranker:
+        """The same on a catalogue with more items or texts at its end, or with other texts: what is new was never taken."""
+        counts = self.counts.grown(len(catalogue), len(catalogue.vectors))
+        return Ranker(self.config, catalogue, counts, self.weights, self.settings)
+
     def save(self, folder: Path) -> None:
         """Write `ranker.safetensors` and `ranker.json`, atomically."""
         from safetensors.numpy import save_file

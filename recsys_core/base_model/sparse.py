@@ -50,6 +50,11 @@ class Sparse:
         indptr = np.r_[0, np.cumsum(np.bincount(key // shape[1], minlength=shape[0]))]
         return cls(indptr, (key % shape[1]).astype(np.int32), np.bincount(inverse, weight, len(key)).astype(np.float32), shape[1])
 
+    def grown(self, rows: int, size: int) -> Sparse:
+        """The same with so many rows and columns; those that are new are empty."""
+        more = np.full(rows - len(self), self.indptr[-1], np.int64)
+        return Sparse(np.concatenate([self.indptr, more]), self.indices, self.data, size)
+
     def __len__(self) -> int:
         return len(self.indptr) - 1
 

@@ -1,5 +1,5 @@
 from .days import clean_days
 from .events import CleaningConfig, clean_events
-from .items import clean_items, compose_text
+from .items import clean_item, clean_items, compose_text
 
-__all__ = ["CleaningConfig", "clean_days", "clean_events", "clean_items", "compose_text"]
+__all__ = ["CleaningConfig", "clean_days", "clean_events", "clean_item", "clean_items", "compose_text"]

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import math
+from collections.abc import Mapping
+from typing import Any
 
 import polars as pl
 
-from recsys_core.cleaning.text import normalise_text, strip_markup, trim_id
+from recsys_core.cleaning.text import normalise_one, normalise_text, strip_markup, trim_id
 from recsys_core.errors import DataError
 from recsys_core.schema import CATEGORY_SEPARATOR, CLEAN_ITEMS, RAW_ITEMS
 
@@ -50,6 +53,24 @@ def clean_items(raw_items: pl.DataFrame) -> pl.DataFrame:
     title = pl.coalesce("title", description, "brand", "category", "item_id")
     items = items.with_columns(title.alias("title"))
     return items.with_columns(_compose_texts(items)).select(*CLEAN_ITEMS, *extra)
+
+
+def clean_item(row: Mapping[str, Any]) -> dict[str, Any]:
+    """One item as `clean_items` would leave it: uniform texts, a title, and the text that the encoder reads.
+
+    Args:
+        row: item_id (text) and any of title, description, brand, category (text or None), price (a number or None).
+
+    >>> clean_item({"item_id": "7", "title": " Oak&nbsp;desk ", "brand": "Alder"})["text"]
+    'Oak desk. Alder'
+    """
+    texts = {name: normalise_one(row.get(name)) for name in _TEXT_COLUMNS}
+    description = texts["description"] and texts["description"][:DESCRIPTION_CHARACTERS]
+    title = texts["title"] or description or texts["brand"] or texts["category"] or row["item_id"]
+    price = row.get("price")
+    return {**texts, "item_id": row["item_id"], "title": title,
+            "price": price if price is not None and math.isfinite(price) and price >= 0 else None,
+            "text": compose_text(title, texts["description"], texts["brand"], texts["category"])}
 
 
 def _check_columns(raw_items: pl.DataFrame) -> None:

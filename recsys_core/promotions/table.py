@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import cached_property
 from pathlib import Path
@@ -78,6 +78,10 @@ class Promotions:
 
     def __len__(self) -> int:
         return len(self.item)
+
+    def grown(self, size: int) -> Promotions:
+        """The same for a catalogue with more items at its end, which nothing promotes."""
+        return replace(self, size=size)
 
     @property
     def names(self) -> list[str]:

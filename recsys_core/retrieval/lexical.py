@@ -32,6 +32,7 @@ class LexicalIndex:
         weights: float32 [postings].
         bound: float32 [T], the most a token can add to any text.
         n_texts: M.
+        mean_length: of the texts it was built from, in tokens.
     """
 
     token_row: dict[str, int]
@@ -40,6 +41,7 @@ class LexicalIndex:
     weights: np.ndarray
     bound: np.ndarray
     n_texts: int
+    mean_length: float
 
     def scores(self, query: str) -> np.ndarray | None:
         """float32 [M] in [0, 1); None where no word of the query occurs in any text."""
@@ -56,12 +58,38 @@ class LexicalIndex:
         missing = len(tokens) - len(known)
         return total / (self.bound[known].sum() + missing * self.bound.max())
 
+    def grown(self, texts: Sequence[str]) -> LexicalIndex:
+        """The same with more texts at its end, weighed as if they had not changed how rare a word is; a new word is the rarest.
+
+        The next nightly index counts them as all others.
+        """
+        rarest = np.float32(self.bound.max(initial=np.float32(K1 + 1)))
+        token_row, bound, found = dict(self.token_row), list(self.bound), []
+        for at, text in enumerate(texts, self.n_texts):
+            counts = Counter(tokenize(text))
+            norm = K1 * (1 - B + B * sum(counts.values()) / max(self.mean_length, 1e-9))
+            for token, count in counts.items():
+                row = token_row.setdefault(token, len(token_row))
+                if row == len(bound):
+                    bound.append(rarest)
+                found.append((row, at, bound[row] * count / (count + norm)))
+        found.sort()  # every word's postings stay together, texts ascending
+        rows, places, weights = (np.array([one[part] for one in found]) for part in range(3)) if found else [np.zeros(0)] * 3
+        starts = np.concatenate([self.starts, np.full(len(bound) - len(self.bound), self.starts[-1])])
+        ends = starts[rows.astype(np.int64) + 1]
+        added = np.bincount(rows.astype(np.int64), minlength=len(bound))
+        return LexicalIndex(token_row, (starts + np.r_[0, np.cumsum(added)]).astype(np.int64),
+                            np.insert(self.texts, ends, places.astype(np.int32)),
+                            np.insert(self.weights, ends, weights.astype(np.float32)),
+                            np.array(bound, np.float32), self.n_texts + len(texts), self.mean_length)
+
     def save(self, folder: Path) -> None:
         """Write lexical.safetensors and vocabulary.parquet."""
         from safetensors.numpy import save_file
 
         save_file({"starts": self.starts, "texts": self.texts, "weights": self.weights, "bound": self.bound,
-                   "n_texts": np.array([self.n_texts], np.int64)}, str(folder / "lexical.safetensors"))
+                   "n_texts": np.array([self.n_texts], np.int64), "mean_length": np.array([self.mean_length])},
+                  str(folder / "lexical.safetensors"))
         pl.DataFrame({"token": list(self.token_row)}, schema={"token": pl.String}).write_parquet(
             folder / "vocabulary.parquet")
 
@@ -71,7 +99,7 @@ class LexicalIndex:
         arrays = map_arrays(folder / "lexical.safetensors")
         tokens = pl.read_parquet(folder / "vocabulary.parquet", glob=False)["token"].to_list()
         return cls({token: row for row, token in enumerate(tokens)}, arrays["starts"], arrays["texts"],
-                   arrays["weights"], arrays["bound"], int(arrays["n_texts"][0]))
+                   arrays["weights"], arrays["bound"], int(arrays["n_texts"][0]), float(arrays["mean_length"][0]))
 
 
 def build_lexical(texts: Sequence[str]) -> LexicalIndex:
@@ -89,4 +117,4 @@ def build_lexical(texts: Sequence[str]) -> LexicalIndex:
     norm = K1 * (1 - B + B * lengths / max(lengths.mean(), 1e-9)) if len(documents) else lengths
     weights = (idf[rows] * counts * (K1 + 1) / (counts + norm[text])).astype(np.float32)
     return LexicalIndex(vocabulary, np.r_[0, np.cumsum(frequency)].astype(np.int64), text.astype(np.int32),
-                        weights, (idf * (K1 + 1)).astype(np.float32), len(documents))
+                        weights, (idf * (K1 + 1)).astype(np.float32), len(documents), float(lengths.mean()) if documents else 0.0)

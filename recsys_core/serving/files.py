@@ -51,7 +51,7 @@ STUDENT = "student"
 FAMILIES = "families"
 CLICK = "click"
 PROMOTIONS = "promotions"
-LOGITS_KEPT = 4_000_000  # floats of the members' logits that stay in memory, and of the requests'; every worker has its own
+LOGITS_KEPT = 2_000_000  # floats of the members' logits that stay in memory, and of the requests'; every worker has its own
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ class BundleParts:
                 part.flags.writeable = False
             return adapter, parts
 
-        return lru_cache(max(8, LOGITS_KEPT // max(3 * len(self.catalogue), 1)))(read)
+        return lru_cache(max(4, LOGITS_KEPT // max(3 * len(self.catalogue), 1)))(read)
 
     @cached_property
     def offsets(self) -> Callable[[str | None, str, int, tuple[tuple[str, str], ...], date], Offsets]:

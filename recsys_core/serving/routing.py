@@ -9,6 +9,7 @@ answers only the audiences it was promoted for.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, Literal, NamedTuple
@@ -118,11 +119,7 @@ class Router:
         self._user_columns = list(user_columns)
         self.members = {name: sorted(values) for name, values in members.items()}
         self._known = {name: frozenset(values) for name, values in members.items()}
-        # Conditions come with the bundle: they may compute, but reach no file and no network.
-        # One thread: others would be gone in a forked worker, which would wait for them.
-        self._sql = duckdb.connect(":memory:", config={"enable_external_access": "false", "lock_configuration": "true",
-                                                       "threads": 1})
-        self._sql.register("items", _Stream(items.with_row_index("catalogue_row")))
+        self._sql = self._connect(items)
         self._inside = {route.name: self._candidates(route, items.height) for route in routes
                         if route.decision == "promoted" and route.candidates != "true"}
 
@@ -136,6 +133,31 @@ class Router:
         inside = np.zeros(n_items, bool)
         inside[np.asarray(rows["catalogue_row"], np.int64)] = True
         return inside
+
+    def grown(self, changed: pl.DataFrame, rows: Sequence[int], size: int) -> Router:
+        """The same for a catalogue with more or changed items.
+
+        Args:
+            changed: the items that differ or are new.
+            rows: where they stand in the catalogue.
+            size: how many items it has now; new ones stand at the end.
+        """
+        found = copy(self)
+        found._sql = self._connect(changed)
+        found._inside = {}
+        for name, before in self._inside.items():
+            inside = np.concatenate([before, np.zeros(size - len(before), bool)])
+            inside[list(rows)] = found._candidates(self.routes[name], len(rows))
+            found._inside[name] = inside
+        return found
+
+    @staticmethod
+    def _connect(items: pl.DataFrame) -> duckdb.DuckDBPyConnection:
+        # Conditions come with the bundle: they may compute, but reach no file and no network.
+        # One thread: others would be gone in a forked worker, which would wait for them.
+        sql = duckdb.connect(":memory:", config={"enable_external_access": "false", "lock_configuration": "true", "threads": 1})
+        sql.register("items", _Stream(items.with_row_index("catalogue_row")))
+        return sql
 
     def resolve(self, segment: str | None, situation: Situation) -> Resolved:
         """The segment that answers and, where one was asked for in vain, why."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from datetime import date
 
 import numpy as np
@@ -26,6 +27,12 @@ class Shelves:
                    rows["first_day"].to_numpy(), rows["last_day"].to_numpy())
             for (name,), rows in sorted(days.partition_by("shelf", as_dict=True).items())}
         self._size = len(row_of)
+
+    def grown(self, size: int) -> Shelves:
+        """The same for a catalogue with more items at its end, which are on no shelf."""
+        found = copy(self)
+        found._size = size
+        return found
 
     @property
     def names(self) -> list[str]:

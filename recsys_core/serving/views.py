@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from recsys_core.serving.arguments import read_id, read_k, show
 from recsys_core.serving.files import BundleParts
 from recsys_core.serving.history import parse_history, to_seconds
 from recsys_core.serving.request import Event, read_history, read_user_id
+from recsys_core.serving.upserts import with_items
 
 
 class Views:
@@ -47,6 +48,25 @@ class Views:
     def segments(self) -> dict[str, dict[str, Any]]:
         """Every segment the shop declares, with its decision and the reason."""
         return {name: route.model_dump(mode="json") for name, route in self.parts.router.routes.items()}
+
+    def with_items(self, rows: Sequence[Mapping[str, Any]]) -> Self:
+        """A bundle that knows new and changed items at once; this one and its folder stay as they are.
+
+        A new item was never taken: it is found by search and all filters, and recommended by its text, brand and category.
+        A changed item keeps what was counted of it. A row is the whole item: columns it leaves out are empty.
+
+        Args:
+            rows: item_id and any columns of the items table but `text`, which is made of them.
+
+        Raises:
+            RequestError: no list of rows; a row without item_id, with a strange column or a value of another type.
+
+        Examples:
+            >>> more = bundle.with_items([{"item_id": "k9", "title": "Ceramic sieve", "price": 9.5}])
+            >>> more.search("sieve", k=1)[0].item_id, len(more.catalogue), len(bundle.catalogue)
+            ('k9', 21, 20)
+        """
+        return type(self)(with_items(self.parts, rows))
 
     def similar(self, item_id: str, k: int = 10) -> Recommendations:
         """Items like one item: what follows it, what its shoppers take too, what its text, brand and category say.

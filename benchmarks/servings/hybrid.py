@@ -1,0 +1,185 @@
+"""A whole hybrid query in process: words, meaning, a segment's head and the ten best, beside two other stacks.
+
+All stacks answer the same queries in turns, each on one thread, tokenisation included. Two catalogues: the bundle's bought
+products, where many items share a text, and the same number of items whose texts all differ (their id is part of the text), so
+that the gain of scoring each text once can be told from the rest. The peers index items, as an engineer would.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.record import ROOT, Bar
+from recsys_core.metrics import top_rows
+from recsys_core.retrieval import ItemsOfTexts, LexicalIndex, Standing, best_items, build_lexical, clean_query, query_parts
+from recsys_core.serving import Bundle
+from recsys_core.text_encoder import PACKAGED_MODEL, locate
+
+PEERS = ROOT / "benchmarks/peers/.venv-search/bin/python"
+QUERIES, WARM, ROUNDS, K = 400, 20, 5, 10
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Items to search: texts of items, and the vectors and the words of distinct texts; standing float32 [N]."""
+
+    name: str
+    texts: list[str]
+    text_of_item: np.ndarray
+    vectors: np.ndarray
+    lexical: LexicalIndex
+    standing: np.ndarray
+    ties: np.ndarray
+
+
+class Peer:
+    """Another stack in a process of its own, which times itself."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        self.process = process
+        self._read()
+
+    def ask(self, query: dict[str, Any]) -> dict[str, Any]:
+        assert self.process.stdin is not None
+        self.process.stdin.write(json.dumps(query) + "\n")
+        self.process.stdin.flush()
+        return self._read()
+
+    def _read(self) -> Any:
+        assert self.process.stdout is not None
+        return json.loads(self.process.stdout.readline())
+
+
+@contextmanager
+def peer(folder: Path, kind: str) -> Iterator[Peer]:
+    """One of `peers/search_engines.py`."""
+    process = subprocess.Popen([PEERS, ROOT / "benchmarks/peers/search_engines.py", folder, kind], stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, text=True, env={"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1",
+                                                                       "TOKENIZERS_PARALLELISM": "false"})
+    try:
+        yield Peer(process)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def bought(bundle: Bundle, segment: np.ndarray) -> tuple[Catalogue, Catalogue]:
+    """The products somebody took, with their texts as they are, and with texts that all differ."""
+    parts, rows = bundle.parts, np.flatnonzero(bundle.popularity > 0)
+    every, standing = bundle.catalogue.items["text"].to_list(), (parts.search_popularity + segment)[rows]
+    ties = parts.ties[rows]
+    texts, text_of_item = np.unique(bundle.catalogue.text_of_item[rows], return_inverse=True)
+    shared = Catalogue("texts as they are", [every[row] for row in rows], text_of_item.astype(np.int32),
+                       np.ascontiguousarray(bundle.catalogue.vectors[texts]),
+                       build_lexical([bundle.catalogue.texts[text] for text in texts.tolist()]), standing, ties)
+    own = [f"{every[row]} {bundle.catalogue.item_ids[row]}" for row in rows.tolist()]
+    noise = np.random.default_rng(0).normal(scale=0.01, size=(len(rows), bundle.catalogue.vectors.shape[1]))
+    vectors = (bundle.catalogue.item_vectors[rows] + noise).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    return shared, Catalogue("every text its own", own, np.arange(len(rows), dtype=np.int32), vectors, build_lexical(own),
+                             standing, ties)
+
+
+def segment_head(bundle: Bundle) -> np.ndarray:
+    """float32 [N]: the offsets of the first promoted segment's first member; zeros where none is promoted."""
+    for name in sorted(bundle.parts.families):
+        _, logits = bundle.parts.member(name, bundle.parts.router.members[name][0])
+        return sum(logits.values(), np.zeros(len(bundle.catalogue), np.float32))
+    return np.zeros(len(bundle.catalogue), np.float32)
+
+
+def queries(bundle: Bundle, count: int) -> list[str]:
+    """Two to four words of bought products' texts, in the order they stand there."""
+    rng, found = np.random.default_rng(1), []
+    share = bundle.popularity.astype(np.float64)
+    every = bundle.catalogue.items["text"].to_list()
+    for row in rng.choice(len(share), count, p=share / share.sum()).tolist():
+        words = every[row].split()
+        kept = np.sort(rng.choice(len(words), min(len(words), int(rng.integers(2, 5))), replace=False))
+        found.append(" ".join(words[at] for at in kept))
+    return found
+
+
+def compare(bundle: Bundle, catalogue: Catalogue, asked: list[str]) -> list[dict[str, Any]]:
+    """Every stack's milliseconds per query, asked in turns."""
+    encoder, config = bundle.parts.encoder, bundle.parts.search
+    items_of = ItemsOfTexts(catalogue.text_of_item, len(catalogue.vectors))
+    standing = Standing.of(catalogue.standing, items_of)
+    times: dict[str, list[float]] = {"ours": [], "naive": [], "engines": [], "student": []}
+    hits: dict[str, list[float]] = {"ours": [], "naive": [], "engines": []}
+    with tempfile.TemporaryDirectory() as work:
+        np.savez(f"{work}/arrays.npz", vectors=catalogue.vectors[catalogue.text_of_item], standing=catalogue.standing)
+        Path(work, "catalogue.json").write_text(json.dumps({"texts": catalogue.texts, "model": locate(PACKAGED_MODEL)[0]}))
+        with peer(Path(work), "naive") as naive, peer(Path(work), "engines") as engines:
+            for at, query in enumerate(asked):
+                start = time.perf_counter()
+                parts, _ = query_parts(clean_query(query), catalogue.vectors, encoder, catalogue.lexical, config)
+                texts = sum(parts.values(), np.zeros(len(catalogue.vectors), np.float32))
+                rows, _ = best_items(texts, None, standing, items_of, K, catalogue.ties)
+                ours = 1000 * (time.perf_counter() - start)
+                start = time.perf_counter()
+                vector = encoder.encode([query])[0]
+                student = 1000 * (time.perf_counter() - start)
+                found = {"naive": naive.ask({"text": query}), "engines": engines.ask({"text": query, "vector": vector.tolist()})}
+                if at < WARM:
+                    continue
+                exact = set(top_rows(texts[catalogue.text_of_item] + catalogue.standing, K, catalogue.ties).tolist())
+                times["ours"].append(ours)
+                times["student"].append(student)
+                times["naive"].append(found["naive"]["ms"])
+                times["engines"].append(found["engines"]["ms"] + student)
+                hits["ours"].append(len(exact & set(rows.tolist())) / K)
+                for name, answer in found.items():
+                    hits[name].append(len(exact & set(answer["rows"])) / K)
+    return [{"catalogue": catalogue.name, "items": len(catalogue.texts), "texts": len(catalogue.vectors), "stack": name,
+             "p50_ms": float(np.median(values)), "p99_ms": float(np.quantile(values, 0.99)),
+             "qps": 1000 / float(np.mean(values)), "of_our_exact_ten": float(np.mean(hits[name])) if name in hits else None}
+            for name, values in times.items()]
+
+
+def whole(bundle: Bundle, asked: list[str]) -> dict[str, Any]:
+    """`Bundle.search` itself, over the whole catalogue: reading arguments, filters, reasons and explanations included."""
+    name = next(iter(sorted(bundle.parts.families)), None)
+    route = bundle.segments[name] if name else {"by": None}
+    table, column = (route["by"] or "context.").split(".", 1)
+    context = {column: bundle.parts.router.members[name][0]} if name and route["by"] and table == "context" else None
+    times = []
+    for query in asked:
+        start = time.perf_counter()
+        bundle.search(query, k=K, segment=name, context=context)
+        times.append(1000 * (time.perf_counter() - start))
+    return {"items": len(bundle.catalogue), "p50_ms": float(np.median(times[WARM:])),
+            "p99_ms": float(np.quantile(times[WARM:], 0.99)), "segment": name}
+
+
+def measure(folder: Path) -> tuple[list[Bar], dict[str, list[dict[str, Any]]]]:
+    """Bars and tables."""
+    bundle = Bundle.load(folder)
+    shared, own = bought(bundle, segment_head(bundle))
+    asked = queries(bundle, QUERIES + WARM)
+    rounds = [compare(bundle, shared, asked) for _ in range(ROUNDS)]
+    rows = [{**row, **{name: float(np.median([one[at][name] for one in rounds])) for name in ("p50_ms", "p99_ms", "qps")}}
+            for at, row in enumerate(rounds[0])]
+    ratios = {name: sorted(by["ours"] / by[name] for one in rounds for by in [{row["stack"]: row["qps"] for row in one}])
+              for name in ("naive", "engines")}
+    spread = sorted(row["p99_ms"] for one in rounds for row in one if row["stack"] == "ours")
+    api = [whole(bundle, asked) for _ in range(ROUNDS)]
+    note = f"{len(shared.texts):,} bought products, {len(shared.vectors):,} texts, {QUERIES} queries, {ROUNDS} rounds"
+    naive, engines, middle = ratios["naive"], ratios["engines"], ROUNDS // 2
+    bars = [Bar("hybrid.qps_over_naive", naive[middle], ">=", 20, naive[0], naive[-1], ROUNDS, note),
+            Bar("hybrid.qps_over_engines", engines[middle], ">=", 1.5, engines[0], engines[-1], ROUNDS,
+                f"tantivy and hnswlib, the same student; {note}"),
+            Bar("hybrid.p99_ms", spread[middle], "<=", 2, spread[0], spread[-1], ROUNDS, note),
+            Bar("hybrid.recall@10_of_exact", rows[0]["of_our_exact_ten"], ">=", 0.99, n=QUERIES,
+                note="beside scoring every item; exact below 50,000 texts")]
+    return bars, {"Hybrid query": rows + compare(bundle, own, asked), "Bundle.search": api}

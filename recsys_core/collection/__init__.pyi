@@ -1,7 +1,11 @@
+from .items import POSTED_ITEMS, PostedItems
 from .log import UNWANTED, EventLog
 from .masking import mask_text
 from .redis import RedisSessions
 from .sessions import SessionConfig, Sessions, SqliteSessions
 from .shop import CollectedShop
 
-__all__ = ["UNWANTED", "CollectedShop", "EventLog", "RedisSessions", "SessionConfig", "Sessions", "SqliteSessions", "mask_text"]
+__all__ = [
+    "POSTED_ITEMS", "UNWANTED", "CollectedShop", "EventLog", "PostedItems", "RedisSessions", "SessionConfig", "Sessions",
+    "SqliteSessions", "mask_text",
+]

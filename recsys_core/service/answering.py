@@ -10,7 +10,7 @@ from typing import Any
 
 from recsys_core.adaptation import Adapter
 from recsys_core.answering import Profile
-from recsys_core.collection import UNWANTED, EventLog, Sessions, mask_text
+from recsys_core.collection import UNWANTED, EventLog, PostedItems, Sessions, mask_text
 from recsys_core.errors import RecsysError, RequestError
 from recsys_core.metrics import top_rows
 from recsys_core.schema import PAD_SCORE, POSITIVE_EVENTS, RATING
@@ -28,7 +28,7 @@ from recsys_core.service.bodies import (
 from recsys_core.service.logs import LOGGER
 from recsys_core.service.measures import Measures
 from recsys_core.service.treatments import Listed, Treatment, Treatments
-from recsys_core.serving import Bundle, Recommendation, Recommendations, to_seconds, under_rules, understand
+from recsys_core.serving import Bundle, Recommendation, Recommendations, read_items, to_seconds, under_rules, understand
 
 log = logging.getLogger(LOGGER)
 Ask = Callable[[Bundle, int, dict[str, Any]], Recommendations]
@@ -54,6 +54,7 @@ class Answering:
                  adapter_ttl_s: float) -> None:
         self.treatments, self.event_log, self.sessions, self.measures = treatments, event_log, sessions, measures
         self.bundle, self.adapter_ttl_s = treatments.bundle, adapter_ttl_s
+        self.posted = PostedItems(event_log.folder)
         self._adapter = lru_cache(ADAPTERS_KEPT)(self._make_adapter)
 
     def recommend(self, body: RecommendBody, request_id: str) -> Listed:
@@ -116,6 +117,18 @@ class Answering:
         """A shopper in a few figures, and what could not be read; raises RequestError."""
         history, note = self._known(body.history, body.user_id)
         return self.bundle.profile(history), note
+
+    def upsert(self, rows: list[dict[str, Any]]) -> int:
+        """Keep posted items for the next generation of workers; how many.
+
+        Raises:
+            RequestError: a row without item_id, with a strange column or a value of another type.
+            RecsysError: they cannot be written.
+        """
+        read = read_items(self.bundle.parts, rows)
+        self.posted.add({item: {name: row[name] for name in row if name != "text" and row[name] is not None}
+                         for item, row in read.items()})
+        return len(read)
 
     def judge(self, body: FeedbackBody) -> list[str]:
         """Log a thumb; up is a rating, down keeps the item out of the shopper's lists while the session is remembered.

@@ -26,6 +26,8 @@ from recsys_core.service.bodies import (
     EventsAnswer,
     EventsBody,
     FeedbackBody,
+    ItemsAnswer,
+    ItemsBody,
     ListAnswer,
     Listing,
     ProfileAnswer,
@@ -166,6 +168,11 @@ def _telling(answering: Answering, scopes: dict[str, Scope | None]) -> APIRouter
         """Log a thumb: up counts as a rating, down keeps the item out of the shopper's next lists."""
         ids = answering.judge(body)
         return _json(request, {"accepted": len(ids), "event_ids": ids})
+
+    @post("/v1/items", ItemsAnswer)
+    async def items(body: ItemsBody, request: Request) -> Response:
+        """Add or change items: within seconds the next generation of workers knows them, until a bundle brings them itself."""
+        return _json(request, {"upserted": answering.upsert(body.items)})
 
     return router
 

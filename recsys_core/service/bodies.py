@@ -141,6 +141,14 @@ class EventBody(Body):
         return self
 
 
+class ItemsBody(Body):
+    """New and changed items."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"items": [{"item_id": "k9", "title": "Ceramic sieve"}]}]})
+
+    items: list[dict[Name, Value]] = Field(min_length=1, max_length=1000, description="whole rows of the items table")
+
+
 class EventsBody(Body):
     """Events of one or many shoppers."""
 
@@ -227,6 +235,13 @@ class EventsAnswer(BaseModel):
     request_id: str
     accepted: int
     event_ids: list[str]
+
+
+class ItemsAnswer(BaseModel):
+    """How many items were accepted."""
+
+    request_id: str
+    upserted: int
 
 
 class Fault(BaseModel):

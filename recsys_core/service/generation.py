@@ -27,8 +27,11 @@ from recsys_core.service.logs import LOGGER, start_logging
 from recsys_core.service.settings import ServiceSettings
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from recsys_core.service.limits import TokenBuckets
     from recsys_core.service.treatments import Treatments
+    from recsys_core.serving import Bundle
 
 log = logging.getLogger(LOGGER)
 READY, FAILED = b"r", b"x"
@@ -77,25 +80,43 @@ def _load(order: Order) -> Loaded:
         from recsys_core.answering import read_rules
         from recsys_core.experiments import Experiments
         from recsys_core.service.treatments import Treatments
-        from recsys_core.serving import Bundle, self_test
 
-        bundle, home = Bundle.load(order.settings.bundle), order.settings.home
+        home = order.settings.home
+        bundle = _load_bundle(order.settings.bundle, order.settings.collect)
         experiments = Experiments.load(home) if home is not None else Experiments()
-        others = {variant.bundle: Bundle.load(home / variant.bundle) for one in experiments.configs
+        others = {variant.bundle: _load_bundle(home / variant.bundle, order.settings.collect) for one in experiments.configs
                   for variant in one.variants if variant.bundle is not None and home is not None}
         rules = None if order.settings.rules is None else read_rules(order.settings.rules)
         treatments = Treatments(experiments, bundle, others, rules)
-        for one in (bundle, *others.values()):
-            one.parts.encoder  # noqa: B018  read now: when the first search comes, another bundle may lie in the folder
-        faults = [fault for one in (bundle, *others.values()) for fault in self_test(one)]
     finally:
         libraries.join()
-    if faults:
-        raise RecsysError(str(order.settings.bundle), f"does not answer as when it was made ({'; '.join(faults)[:500]})",
-                          "publish the bundle again")
     from recsys_core.service.limits import TokenBuckets
     buckets = TokenBuckets(order.settings.requests_per_s, order.settings.burst)
     return Loaded(order, treatments, buckets)
+
+
+def _load_bundle(folder: Path, collect: Path) -> Bundle:
+    """A bundle that answers as when it was made, with the items that were posted since.
+
+    Raises:
+        RecsysError: it does not verify, load or answer as it should.
+    """
+    from recsys_core.collection import PostedItems
+    from recsys_core.serving import MANIFEST, Bundle, read_items, self_test
+
+    bundle = Bundle.load(folder)
+    bundle.parts.encoder  # noqa: B018  read now: when the first search comes, another bundle may lie in the folder
+    if faults := self_test(bundle):
+        raise RecsysError(str(folder), f"does not answer as when it was made ({'; '.join(faults)[:500]})",
+                          "publish the bundle again")
+    posted = []
+    for row in PostedItems(collect).since((folder / MANIFEST).stat().st_mtime, bundle.catalogue.row_of):
+        try:
+            read_items(bundle.parts, [row])
+            posted.append(row)
+        except RecsysError as error:  # the shop's columns have changed; that must not keep a new bundle from serving
+            log.error("a posted item is left out: %s", error)
+    return bundle.with_items(posted) if posted else bundle
 
 
 class _Parent:

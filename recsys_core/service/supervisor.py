@@ -23,6 +23,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from recsys_core.collection import POSTED_ITEMS
 from recsys_core.errors import RecsysError
 from recsys_core.service.generation import FAILED, READY, Order
 from recsys_core.service.logs import LOGGER, SALT
@@ -169,7 +170,8 @@ class Supervisor:
         """What tells one bundle from the next: its place, the hash of its manifest, and what is declared beside it; "" without
         a bundle."""
         digest = hashlib.sha256()
-        for path in (self.settings.home and self.settings.home / EXPERIMENTS, self.settings.rules):
+        for path in (self.settings.home and self.settings.home / EXPERIMENTS, self.settings.rules,
+                     self.settings.collect / POSTED_ITEMS):
             with suppress(OSError):
                 digest.update(path.read_bytes() if path else b"")
             digest.update(b"\0")

@@ -24,9 +24,7 @@ MADE = ("text",)  # columns that no caller gives
 
 def with_items(parts: BundleParts, rows: Any) -> BundleParts:
     """The parts with items added or replaced; see `Bundle.with_items`."""
-    catalogue, schema = parts.catalogue, parts.catalogue.items.schema
-    cleaned = {row["item_id"]: row for row in (_read_row(row, f"items, row {place}", schema) for place, row in
-                                               enumerate(read_list(rows, "items", "rows with item_id")))}
+    catalogue, schema, cleaned = parts.catalogue, parts.catalogue.items.schema, read_items(parts, rows)
     if not cleaned:
         return parts
     place_of = {item: catalogue.row_of.get(item, -1) for item in cleaned}
@@ -56,6 +54,21 @@ def with_items(parts: BundleParts, rows: Any) -> BundleParts:
     if parts.search.text:
         vars(found)["encoder"] = parts.encoder  # opened once
     return found
+
+
+def read_items(parts: BundleParts, rows: Any) -> dict[str, dict[str, Any]]:
+    """Rows of the items table cleaned, by item id; of two rows with one id the later counts.
+
+    Args:
+        parts: of the bundle whose columns they have.
+        rows: see `Bundle.with_items`.
+
+    Raises:
+        RequestError: no list of rows; a row without item_id, with a strange column or a value of another type.
+    """
+    schema, given = parts.catalogue.items.schema, read_list(rows, "items", "rows with item_id")
+    read = (_read_row(row, f"items, row {place}", schema) for place, row in enumerate(given))
+    return {row["item_id"]: row for row in read}
 
 
 def _vectors(parts: BundleParts, texts: list[str]) -> np.ndarray:

@@ -60,6 +60,14 @@ def test_what_a_known_shopper_was_shown_is_logged(client, tmp_path):
     assert {one["propensity"] for one in row["items"]} == {1.0}
 
 
+def test_an_item_that_makes_no_sense_is_refused(client, tmp_path):
+    for item, why in (({"title": "no id"}, "item_id"), ({"item_id": "z", "colour": "red"}, "colour"),
+                      ({"item_id": "z", "price": "cheap"}, "no number")):
+        answer = client.post("/v1/items", json={"items": [item]})
+        assert answer.status_code == 422 and why in " ".join(answer.json()["error"].values())
+    assert not (tmp_path / "collected" / "items.json").exists()
+
+
 def test_an_adapter_is_named_by_its_id(client):
     made = client.post("/v1/adapt", json={"support": [{"item_id": "d1"}] * 4}).json()
     assert ids(client.post("/v1/recommend", json={"adapter": made["adapter"], "k": 1}))[0].startswith("d")

@@ -112,6 +112,14 @@ def test_a_new_bundle_is_served_without_a_lost_request(start):
             assert b"night-1" in answer.read()
 
 
+def test_a_posted_item_is_found_by_the_next_generation(start):
+    with start(workers=1) as service:
+        assert post(f"{service.url}/v1/items", {"items": [{"item_id": "k9", "title": "Ceramic sieve"}]})["upserted"] == 1
+        assert wait_for(service, 2)
+        found = post(f"{service.url}/v1/search", {"query": "sieve", "k": 1, "fields": ["title"]})["items"]
+        assert [(one["item_id"], one["fields"]["title"]) for one in found] == [("k9", "Ceramic sieve")]
+
+
 def test_a_bundle_that_does_not_verify_leaves_the_old_one_serving(start):
     with start(workers=1) as service:
         place = Path(service.log).parent / "bundle"

@@ -1,6 +1,10 @@
 """A client of the app over the tiny bundle, in this process."""
 
+import threading
+import time
+
 import pytest
+import uvicorn
 from starlette.testclient import TestClient
 
 from recsys_core.experiments import Experiments
@@ -25,3 +29,16 @@ def make_client(bundle, tmp_path):
 @pytest.fixture
 def client(make_client) -> TestClient:
     return make_client()
+
+
+@pytest.fixture
+def address(make_client):
+    """Where the app listens, in a thread of this process."""
+    server = uvicorn.Server(uvicorn.Config(make_client().app, port=0, log_level="error", lifespan="off"))
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    while not server.started:
+        time.sleep(0.02)
+    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+    server.should_exit = True
+    thread.join(10)

@@ -1,10 +1,6 @@
 """The page at /, as a shopper's engineer tries it: in a headless Chromium, over the tiny bundle."""
 
-import threading
-import time
-
 import pytest
-import uvicorn
 
 from tests.browser import CHROMIUM, open_browser
 
@@ -13,22 +9,12 @@ TITLES = "[...document.querySelectorAll('.card .title')].map(one => one.innerTex
 
 
 @pytest.fixture
-def page(make_client, tmp_path):
-    """A tab that shows the page, and the address."""
-    server = uvicorn.Server(uvicorn.Config(make_client().app, port=0, log_level="error", lifespan="off"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    port = server.servers[0].sockets[0].getsockname()[1]
-    try:
-        with open_browser(tmp_path / "profile") as tab:
-            tab.open(f"http://127.0.0.1:{port}/")
-            tab.wait("document.querySelectorAll('.card').length === 12")
-            yield tab
-    finally:
-        server.should_exit = True
-        thread.join(10)
+def page(address, tmp_path):
+    """A tab that shows the page."""
+    with open_browser(tmp_path / "profile") as tab:
+        tab.open(f"{address}/")
+        tab.wait("document.querySelectorAll('.card').length === 12")
+        yield tab
 
 
 def click(page, title: str) -> None:

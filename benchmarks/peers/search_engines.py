@@ -63,7 +63,7 @@ def engines(texts: list[str], vectors: np.ndarray, standing: np.ndarray, model: 
     graph.set_num_threads(1)
 
     def search(query: dict) -> np.ndarray:
-        plain = "".join(c if c.isalnum() else " " for c in query["text"])
+        plain = "".join(c if c.isalnum() else " " for c in query["text"].lower())  # AND, OR and NOT are operators
         parsed = index.parse_query(plain, ["text"])
         words = {searcher.doc(address)["row"][0]: score for score, address in searcher.search(parsed, FOUND, count=False).hits}
         vector = query["vector"]

@@ -1,8 +1,10 @@
 """A whole hybrid query in process: words, meaning, a segment's head and the ten best, beside two other stacks.
 
-All stacks answer the same queries in turns, each on one thread, tokenisation included. Two catalogues: the bundle's bought
-products, where many items share a text, and the same number of items whose texts all differ (their id is part of the text), so
-that the gain of scoring each text once can be told from the rest. The peers index items, as an engineer would.
+All stacks answer the same queries on one thread each, tokenisation included; in every round one stack after the other. Taking
+turns query by query instead lets the naive stack's scans evict the others' memory, which costs ours most (docs/experiments.md).
+Two catalogues: the bundle's bought products, where many items share a text, and as many items whose texts all differ (their id
+is part of the text), so that the gain of scoring each text once can be told from the rest. The peers index items, as an
+engineer would.
 """
 
 from __future__ import annotations
@@ -111,40 +113,41 @@ def queries(bundle: Bundle, count: int) -> list[str]:
 
 
 def compare(bundle: Bundle, catalogue: Catalogue, asked: list[str]) -> list[dict[str, Any]]:
-    """Every stack's milliseconds per query, asked in turns."""
+    """Every stack's milliseconds per query; each is asked all queries in a row."""
     encoder, config = bundle.parts.encoder, bundle.parts.search
     items_of = ItemsOfTexts(catalogue.text_of_item, len(catalogue.vectors))
-    standing = Standing.of(catalogue.standing, items_of)
-    times: dict[str, list[float]] = {"ours": [], "naive": [], "engines": [], "student": []}
-    hits: dict[str, list[float]] = {"ours": [], "naive": [], "engines": []}
+    standing, answers, exact = Standing.of(catalogue.standing, items_of), {}, []
+    times: dict[str, list[float]] = {"ours": [], "student": []}
+    for query in asked:
+        start = time.perf_counter()
+        parts, _ = query_parts(clean_query(query), catalogue.vectors, encoder, catalogue.lexical, config)
+        texts = sum(parts.values(), np.zeros(len(catalogue.vectors), np.float32))
+        rows, _ = best_items(texts, None, standing, items_of, K, catalogue.ties)
+        times["ours"].append(1000 * (time.perf_counter() - start))
+        answers.setdefault("ours", []).append(rows.tolist())
+    for query in asked:
+        parts, _ = query_parts(clean_query(query), catalogue.vectors, encoder, catalogue.lexical, config)
+        texts = sum(parts.values(), np.zeros(len(catalogue.vectors), np.float32))
+        exact.append(set(top_rows(texts[catalogue.text_of_item] + catalogue.standing, K, catalogue.ties).tolist()))
+    vectors = []
+    for query in asked:
+        start = time.perf_counter()
+        vectors.append(encoder.encode([query])[0].tolist())
+        times["student"].append(1000 * (time.perf_counter() - start))
     with tempfile.TemporaryDirectory() as work:
         np.savez(f"{work}/arrays.npz", vectors=catalogue.vectors[catalogue.text_of_item], standing=catalogue.standing)
         Path(work, "catalogue.json").write_text(json.dumps({"texts": catalogue.texts, "model": locate(PACKAGED_MODEL)[0]}))
-        with peer(Path(work), "naive") as naive, peer(Path(work), "engines") as engines:
-            for at, query in enumerate(asked):
-                start = time.perf_counter()
-                parts, _ = query_parts(clean_query(query), catalogue.vectors, encoder, catalogue.lexical, config)
-                texts = sum(parts.values(), np.zeros(len(catalogue.vectors), np.float32))
-                rows, _ = best_items(texts, None, standing, items_of, K, catalogue.ties)
-                ours = 1000 * (time.perf_counter() - start)
-                start = time.perf_counter()
-                vector = encoder.encode([query])[0]
-                student = 1000 * (time.perf_counter() - start)
-                found = {"naive": naive.ask({"text": query}), "engines": engines.ask({"text": query, "vector": vector.tolist()})}
-                if at < WARM:
-                    continue
-                exact = set(top_rows(texts[catalogue.text_of_item] + catalogue.standing, K, catalogue.ties).tolist())
-                times["ours"].append(ours)
-                times["student"].append(student)
-                times["naive"].append(found["naive"]["ms"])
-                times["engines"].append(found["engines"]["ms"] + student)
-                hits["ours"].append(len(exact & set(rows.tolist())) / K)
-                for name, answer in found.items():
-                    hits[name].append(len(exact & set(answer["rows"])) / K)
+        for name in ("engines", "naive"):
+            with peer(Path(work), name) as stack:
+                found = [stack.ask({"text": query, "vector": vector}) for query, vector in zip(asked, vectors, strict=True)]
+            answers[name] = [one["rows"] for one in found]
+            extra = times["student"] if name == "engines" else [0.0] * len(found)
+            times[name] = [one["ms"] + more for one, more in zip(found, extra, strict=True)]
+    agreed = {name: [len(one & set(rows)) / K for one, rows in zip(exact, found, strict=True)] for name, found in answers.items()}
     return [{"catalogue": catalogue.name, "items": len(catalogue.texts), "texts": len(catalogue.vectors), "stack": name,
-             "p50_ms": float(np.median(values)), "p99_ms": float(np.quantile(values, 0.99)),
-             "qps": 1000 / float(np.mean(values)), "of_our_exact_ten": float(np.mean(hits[name])) if name in hits else None}
-            for name, values in times.items()]
+             "p50_ms": float(np.median(values[WARM:])), "p99_ms": float(np.quantile(values[WARM:], 0.99)),
+             "qps": 1000 / float(np.mean(values[WARM:])),
+             "of_our_exact_ten": float(np.mean(agreed[name])) if name in agreed else None} for name, values in times.items()]
 
 
 def whole(bundle: Bundle, asked: list[str]) -> dict[str, Any]:

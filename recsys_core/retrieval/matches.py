@@ -27,12 +27,12 @@ class ItemsOfTexts:
         self.text_of_item = text_of_item
         self.rows = np.argsort(text_of_item, kind="stable").astype(np.int32)
         self.starts = np.r_[0, np.cumsum(np.bincount(text_of_item, minlength=n_texts))].astype(np.int64)
-        self._filled = np.flatnonzero(np.diff(self.starts))
+        self.sizes = np.diff(self.starts)
+        self._filled = np.flatnonzero(self.sizes)
 
     def of(self, texts: np.ndarray) -> np.ndarray:
         """int32: the items of some texts, int [m], text by text."""
-        starts = self.starts[texts]
-        lengths = self.starts[texts + 1] - starts
+        starts, lengths = self.starts[texts], self.sizes[texts]
         return self.rows[np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())]
 
     def most(self, values: np.ndarray) -> np.ndarray:
@@ -85,7 +85,7 @@ def best_items(scores: np.ndarray, texts: np.ndarray | None, standing: Standing,
         places = np.flatnonzero(bounds >= least)
         chosen = places if texts is None else texts[places]
         rows = items_of.of(chosen)
-        score_of = np.repeat(scores[places], np.diff(items_of.starts)[chosen])
+        score_of = np.repeat(scores[places], items_of.sizes[chosen])
         if allowed is not None:
             kept = allowed[rows]
             rows, score_of = rows[kept], score_of[kept]

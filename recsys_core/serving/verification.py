@@ -18,11 +18,11 @@ from recsys_core.signatures import SIGNATURE, signed_hashes
 
 FORMAT = 3
 MANIFEST = "manifest.json"
-SUFFIXES = (".json", ".parquet", ".safetensors", ".onnx", ".txt", ".md", ".faiss")
+SUFFIXES = (".json", ".parquet", ".safetensors", ".onnx", ".txt", ".md")
 REMAKE = "publish the bundle again, or restore it from the registry"
 TRUSTED_KEY = "RECSYS_TRUSTED_KEY"  # the variable that names the public key of whoever may sign
 # How a file of a kind begins. Pickles begin otherwise, those in the old text protocols included.
-BEGINS = {".parquet": (b"PAR1",), ".onnx": (b"\x08",), ".faiss": (b"I",), ".json": (b"{", b"[")}
+BEGINS = {".parquet": (b"PAR1",), ".onnx": (b"\x08",), ".json": (b"{", b"[")}
 
 
 def verify_bundle(folder: Path, key: Path | None = None) -> dict[str, Any]:

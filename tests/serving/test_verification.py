@@ -65,7 +65,7 @@ def test_a_pipe_is_refused_and_not_waited_for(copy):
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-@pytest.mark.parametrize("name", ["a.json", "a.parquet", "a.onnx", "a.safetensors", "a.faiss", SIGNATURE])
+@pytest.mark.parametrize("name", ["a.json", "a.parquet", "a.onnx", "a.safetensors", SIGNATURE])
 def test_no_protocol_of_pickle_passes_for_what_is_parsed(tmp_path, name, protocol):
     (tmp_path / name).write_bytes(pickle.dumps([{"a": 1}, "b", 2.5], protocol))
     with pytest.raises(BundleError, match="is a pickle"):

@@ -14,8 +14,7 @@ import pytest
 
 from recsys_core.deployment.bundle import write_bundle
 from tests.deploy.containerfile import ROOT, Stage, command, effective, environment, lineage, read_stages
-from tests.serving.test_serve_install import UNREACHABLE, word_student
-from tests.serving.tiny import tiny_arguments
+from tests.serving.test_serve_install import UNREACHABLE, arguments_with_student
 
 PLACES = ("/opt/recsys", "/build", "/data")  # of the image; they lie below a folder of the test here
 
@@ -57,9 +56,7 @@ def test_the_service_s_steps_end_in_a_service_that_answers(tmp_path):
     stages = read_stages()
     follow(lineage(stages, "service-build"), tmp_path, variables(stages, "service-build", tmp_path))
     environ = variables(stages, "service", tmp_path)
-    arguments = tiny_arguments(tmp_path / "sources")
-    word_student(arguments["student_folder"])
-    write_bundle(tmp_path / "data" / "champion", **arguments)
+    write_bundle(tmp_path / "data" / "champion", **arguments_with_student(tmp_path / "sources"))
     made = subprocess.run(["recsys", "new-key", "test"], env=environ, capture_output=True, text=True, check=True, cwd=tmp_path)
     key, line = (one.split(maxsplit=1)[1] for one in made.stdout.splitlines())
     with socket.socket() as free:

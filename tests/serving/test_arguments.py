@@ -55,6 +55,7 @@ def numbered(tmp_path_factory):
         patch.setattr("tests.serving.tiny.DEPARTMENTS", {str(n): "Kitchen" for n in range(10)})
         patch.setattr("tests.serving.tiny.FAVOURITES", {})
         patch.setattr("tests.serving.tiny.ROUTING", [])
+        patch.setattr("tests.serving.tiny.tiny_golden", lambda *_: [])  # it asks for the tiny shop's own ids
         patch.setattr("tests.serving.tiny.tiny_events", lambda: pl.DataFrame([
             {"event_id": f"{n}", "user_id": f"u{n % 9}", "item_id": str(n % 20 + 1), "event_type": "click",
              "timestamp": datetime(2024, 3, 1 + n // 20, n % 20), "session_id": "s"} for n in range(200)],

@@ -41,7 +41,7 @@ print(json.dumps({
 
 
 def arguments_with_student(folder: Path) -> dict:
-    """The tiny bundle's arguments with a static student that is real; golden searches, which `WordEncoder` answered, are left out."""
+    """The tiny bundle's arguments with a real static student; golden searches, which `WordEncoder` answered, are left out."""
     arguments = tiny_arguments(folder)
     word_student(arguments["student_folder"])
     return {**arguments, "golden": [one for one in arguments["golden"] if "query" not in one["request"]]}

@@ -197,4 +197,4 @@ class Parts:
 
 
 def _inside_environment(path: Path) -> bool:
-    return ".venv" in path.parts or "__pycache__" in path.parts
+    return any(part.startswith(".venv") or part == "__pycache__" for part in path.parts)

@@ -56,10 +56,14 @@ def engines(texts: list[str], vectors: np.ndarray, standing: np.ndarray, model: 
     writer.wait_merging_threads()
     index.reload()
     searcher = index.searcher()
+    # A graph of many equal vectors falls apart: each distinct one is a node, which stands for its best item.
+    distinct, node = np.unique(vectors, axis=0, return_inverse=True)
+    best, rising = np.zeros(len(distinct), np.int64), np.argsort(standing)
+    best[node.ravel()[rising]] = rising
     graph = hnswlib.Index("ip", vectors.shape[1])
-    graph.init_index(len(vectors), ef_construction=200, M=16, random_seed=0)
-    graph.add_items(vectors, num_threads=-1)
-    graph.set_ef(FOUND)
+    graph.init_index(len(distinct), ef_construction=200, M=16, random_seed=0)
+    graph.add_items(distinct, num_threads=-1)
+    graph.set_ef(2 * FOUND)
     graph.set_num_threads(1)
 
     def search(query: dict) -> np.ndarray:
@@ -68,7 +72,7 @@ def engines(texts: list[str], vectors: np.ndarray, standing: np.ndarray, model: 
         words = {searcher.doc(address)["row"][0]: score for score, address in searcher.search(parsed, FOUND, count=False).hits}
         vector = query["vector"]
         near, _ = graph.knn_query(vector, k=FOUND, num_threads=1)
-        rows = np.array(list(dict.fromkeys([*words, *near[0].tolist()])))
+        rows = np.array(list(dict.fromkeys([*words, *best[near[0]].tolist()])))
         most = max(words.values(), default=1.0)
         lexical = np.array([words.get(row, 0.0) for row in rows.tolist()], np.float32)
         scores = np.float32(TEXT) * (vectors[rows] @ vector) + np.float32(WORDS / most) * lexical + standing[rows]

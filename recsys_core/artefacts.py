@@ -14,11 +14,12 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from recsys_core.errors import RecsysError
+
+if TYPE_CHECKING:  # only the maps need NumPy; what supervises a service never loads it
+    import numpy as np
 
 # Of safetensors.
 NUMBERS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U64": "<u8",
@@ -74,6 +75,8 @@ def map_arrays(path: Path) -> dict[str, np.ndarray]:
     Raises:
         ValueError: the file is none; KeyError: it holds another type of numbers.
     """
+    import numpy as np
+
     content = np.asarray(np.memmap(path, np.uint8, mode="r"))
     begin = 8 + int.from_bytes(content[:8].tobytes(), "little")
     header = json.loads(content[8:begin].tobytes())

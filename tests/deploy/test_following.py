@@ -52,6 +52,7 @@ def variables(stages: dict[str, Stage], name: str, root: Path) -> dict[str, str]
 
 
 @pytest.mark.index
+@pytest.mark.skipif(not os.environ.get("RECSYS_TEST_IMAGE"), reason="installs the whole image: set RECSYS_TEST_IMAGE=1")
 def test_the_service_s_steps_end_in_a_service_that_answers(tmp_path):
     stages = read_stages()
     follow(lineage(stages, "service-build"), tmp_path, variables(stages, "service-build", tmp_path))

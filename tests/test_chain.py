@@ -5,9 +5,10 @@ import os
 import shutil
 import subprocess
 import sys
-from datetime import date, datetime
+from datetime import datetime
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 import polars as pl
 import pytest
@@ -38,16 +39,45 @@ def cycle(shop: Path, home: Path) -> str:
     return done.stdout + done.stderr
 
 
+class Collected(NamedTuple):
+    """A served list and what its shopper did: item ids as shown, the one that was taken, and the events' ids."""
+
+    shown: list[str]
+    liked: str
+    event_ids: list[str]
+
+
 @pytest.fixture(scope="module")
-def ran(tmp_path_factory) -> tuple[Path, Path, str, str, str]:
-    """Shop, home, and what three cycles printed: the first, one with nothing new, one with one new day."""
+def ran(tmp_path_factory) -> tuple[Path, Path, str, str, str, Collected]:
+    """Shop, home, what three cycles printed, and what was collected before the third.
+
+    The first cycle is whole, the second finds nothing new, the third a day with the shop's drop and the service's events.
+    """
     root = tmp_path_factory.mktemp("chain")
     shop, home = planted_shop(root / "shop", users=120, days=DAYS), root / "home"
     late = next((shop / "events").glob(f"{NIGHT}*"))
     shutil.move(late, root / late.name)
     first, again = cycle(shop, home), cycle(shop, home)
     shutil.copy(root / late.name, late)
-    return shop, home, first, again, cycle(shop, home)
+    collected = collect(home)
+    return shop, home, first, again, cycle(shop, home), collected
+
+
+def collect(home: Path) -> Collected:
+    """A newcomer is served a list on the evening of the new day, clicks its second item and buys it."""
+    evening = datetime.fromisoformat(f"{NIGHT}T18:00:00+00:00").timestamp()
+    settings = ServiceSettings(bundle=home / "bundle", collect=home / "collected")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("recsys_core.service.app.EventLog", partial(EventLog, clock=lambda: evening))
+        app = create_app(settings, Treatments(Experiments(), Bundle.load(home / "bundle"), {}), TokenBuckets(0, 1))
+    client = TestClient(app, base_url="http://localhost")
+    answer = client.post("/v1/recommend", json={"user_id": "nora", "k": 5}).json()
+    shown = [item["item_id"] for item in answer["items"]]
+    told = [{"user_id": "nora", "event_type": kind, "item_id": item, "timestamp": evening + after} for kind, item, after in (
+        ("click", shown[1], 20), ("purchase", shown[1], 60), ("click", "no such item", 30))]
+    answer = client.post("/v1/events", json={"events": [*told, {**told[1], "user_id": "a stranger"}]}).json()
+    assert answer["accepted"] == 4
+    return Collected(shown, shown[1], answer["event_ids"])
 
 
 def results(home: Path) -> Results:
@@ -93,7 +123,7 @@ def test_a_second_cycle_finds_nothing_to_do(ran):
 
 
 def test_a_night_makes_its_own_day_and_no_new_encoder(ran):
-    _, home, _, _, night = ran
+    _, home, _, _, night, _ = ran
     assert "raw_events" in night and (home / "clean" / "clean_events" / f"{NIGHT}.parquet").exists()
     assert 'Started execution of step "text_encoder"' not in night
     assert 'Started execution of step "segment_adapter"' in night
@@ -106,24 +136,12 @@ def test_bytes_of_the_encoder_survive_the_night(ran):
     assert json.loads((ran[1] / "segment_adapter" / "toys" / "segment.json").read_text())["lock"] == about["lock"]
 
 
-def test_the_next_night_learns_what_the_service_collected(ran, monkeypatch):
-    """The loop is closed: a served list, a click on it and a purchase are tomorrow's interactions and exposures."""
-    shop, home, *_ = ran
-    evening = datetime.fromisoformat("2024-04-12T18:00:00+00:00").timestamp()
-    monkeypatch.setattr("recsys_core.service.app.EventLog", partial(EventLog, clock=lambda: evening))
-    settings = ServiceSettings(bundle=home / "bundle", collect=home / "collected")
-    app = create_app(settings, Treatments(Experiments(), Bundle.load(home / "bundle"), {}), TokenBuckets(0, 1))
-    client = TestClient(app, base_url="http://localhost")
-    shown = client.post("/v1/recommend", json={"user_id": "u000", "k": 5}).json()["items"]
-    liked = shown[1]["item_id"]
-    told = [{"user_id": "u000", "event_type": kind, "item_id": item, "timestamp": evening + after} for kind, item, after in (
-        ("click", liked, 20), ("purchase", liked, 60), ("click", "no such item", 30))]
-    answer = client.post("/v1/events", json={"events": [*told, {**told[1], "user_id": "a stranger"}]}).json()
-    assert answer["accepted"] == 4
-    cycle(shop, home)
-    taken = pl.read_parquet(home / "features" / "interactions.parquet").filter(pl.col("event_id").is_in(answer["event_ids"]))
+def test_the_night_learns_what_the_service_collected(ran):
+    """The loop is closed: a served list, a click on it and a purchase are interactions and exposures."""
+    _, home, *_, collected = ran
+    taken = pl.read_parquet(home / "features" / "interactions.parquet").filter(pl.col("event_id").is_in(collected.event_ids))
     assert sorted(taken.select("user_id", "event_type", "item_id").rows()) == [
-        ("a stranger", "purchase", liked), ("u000", "click", liked), ("u000", "purchase", liked)]
-    served = pl.read_parquet(home / "features" / "exposures.parquet").filter(pl.col("timestamp").dt.date() == date(2024, 4, 12))
+        ("a stranger", "purchase", collected.liked), ("nora", "click", collected.liked), ("nora", "purchase", collected.liked)]
+    served = pl.read_parquet(home / "features" / "exposures.parquet").filter(pl.col("user_id") == "nora")
     assert served.sort("position").select("item_id", "position", "propensity", "label").rows() == [
-        (item["item_id"], place, 1.0, int(place == 2)) for place, item in enumerate(shown, 1)]
+        (item, place, 1.0, int(place == 2)) for place, item in enumerate(collected.shown, 1)]

@@ -48,12 +48,13 @@ STAGES = {
                 ("raw/raw_items.parquet", "raw/raw_users.parquet", "raw/raw_shelves.parquet",
                  "raw/raw_promotions.parquet", "clean/clean_items.parquet")),
     BASE: Stage(("clean/clean_events", "clean/clean_items.parquet", "raw/raw_users.parquet", "raw/raw_promotions.parquet"),
-                ("features", "base_model", "distillation"),
+                ("features", "base_model", "distillation", "student"),
                 ("text_encoder", "base_model", "student", "features/interactions.parquet")),
     SEGMENTS: Stage((), ("adaptation", "evaluation"), ()),
     PUBLISH: Stage(("base_model", "student", "segment_adapter", "segment_evaluation", "raw/raw_users.parquet",
                     "raw/raw_shelves.parquet", "raw/raw_promotions.parquet"),
-                   ("evaluation", "distillation", "deployment", "monitoring", "serving"),
+                   ("evaluation", "distillation", "deployment", "monitoring", "serving", "answering", "retrieval", "shoppers",
+                    "student"),
                    ("report", "bundle", "daily_recommendations")),
 }
 # Fields of shop.yaml that do not change what a stage makes of the same inputs.

@@ -2,8 +2,7 @@
 
 A student folder holds student.json, which names the tier that serves, and one folder per tier:
 
-- `static/`: one int8 vector per token; a text's vector is their sum, of unit length. No network runs, and what each
-  word adds to a score is exact.
+- `static/`: one int8 vector per token; a text's vector is their sum, of unit length. No network runs.
 - `onnx/`: the transformer, int8 and float32. It reads words in their order and takes a hundred times as long.
 """
 
@@ -82,23 +81,6 @@ class StaticEncoder:
         lengths = np.sqrt(np.einsum("nd,nd->n", sums, sums))
         sums /= np.where(lengths > 0, lengths, 1)[:, None]
         return sums
-
-    def token_vectors(self, text: str) -> tuple[list[str], np.ndarray]:
-        """What each word of a text adds to its vector.
-
-        Returns:
-            the words that have tokens, in their order, and float32 [words, d], whose rows add up to `encode([text])[0]`.
-        """
-        read = self._tokenizer.encode(text, add_special_tokens=False)
-        starts = np.array([0, *(place + 1 for place, letter in enumerate(text) if letter.isspace())])
-        ends = np.array([*(starts[1:] - 1), len(text)])
-        found, word_of = np.unique(np.searchsorted(starts, [first for first, _ in read.offsets], "right") - 1,
-                                   return_inverse=True)
-        sums = np.zeros((len(found), self.dim), np.float32)
-        np.add.at(sums, word_of, self._weighted(read.ids))
-        length = float(np.linalg.norm(sums.sum(0)))
-        words = [text[starts[word]:ends[word]] for word in found]
-        return words, sums / np.float32(length) if length > 0 else sums
 
     def _weighted(self, ids: list[int]) -> np.ndarray:
         """float32 [tokens, d]."""
@@ -188,10 +170,6 @@ class OnnxEncoder:
             vectors[row] = self._session.run(None, feed)[0][0]
             done[text] = row
         return vectors
-
-    def token_vectors(self, text: str) -> tuple[list[str], np.ndarray]:
-        """As `StaticEncoder.token_vectors`; a transformer reads words together, so the whole text is one part."""
-        return [text], self.encode([text])
 
 
 def load_student(folder: Path, verified: bool = False) -> StaticEncoder | OnnxEncoder:

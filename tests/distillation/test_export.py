@@ -82,18 +82,6 @@ def test_vectors_have_unit_length_and_do_not_depend_on_neighbours(folder, encode
     assert student.encode([]).shape == (0, student.dim)
 
 
-@pytest.mark.parametrize("tier", ["static", "onnx"])
-def test_what_words_add_makes_up_the_vector(folder, tier):
-    student = (StaticEncoder if tier == "static" else OnnxEncoder).load(folder / tier)
-    for text in QUERIES:
-        words, vectors = student.token_vectors(text)
-        assert len(words) == len(vectors) and vectors.dtype == np.float32
-        np.testing.assert_allclose(vectors.sum(0), student.encode([text])[0], atol=1e-6)
-    if tier == "static":
-        assert student.token_vectors("  Red,  MUG lamp-lamp ")[0] == ["Red,", "MUG", "lamp-lamp"]
-        assert student.token_vectors("")[0] == []
-
-
 def test_a_tokenizer_that_reads_across_words_gives_the_same_as_one_word_at_a_time(folder):
     words, whole = StaticEncoder.load(folder / "static"), StaticEncoder.load(folder / "static")
     whole.settings["by_word"] = False

@@ -52,11 +52,6 @@ class WordEncoder:
         rows = [sum((_word(w) for w in tokenize(t)), np.full(16, 1e-3)) for t in texts]
         return (np.array(rows) / np.linalg.norm(rows, axis=1, keepdims=True)).astype(np.float32)
 
-    def token_vectors(self, text: str) -> tuple[list[str], np.ndarray]:
-        words = tokenize(text)
-        rows = np.array([_word(w) + 1e-3 / len(words) for w in words])
-        return words, (rows / np.linalg.norm(rows.sum(0))).astype(np.float32)
-
 
 def _word(word: str) -> np.ndarray:
     return np.random.default_rng(int(hashlib.sha256(word.encode()).hexdigest()[:8], 16)).normal(size=16)

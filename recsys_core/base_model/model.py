@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -112,12 +113,18 @@ def make_catalogue(items: pl.DataFrame, encoder: Encodes, cache: VectorCache) ->
 
 def make_lock(encoder: Encodes, part_names: tuple[str, ...]) -> dict[str, str]:
     """What an adapter is locked to: the encoder's weights and reading, the tokenizer, the features."""
-    fingerprint = dict(encoder.fingerprint)
-    tokenizer = fingerprint.pop("tokenizer")
     features = {"interactions": {c: str(t) for c, t in INTERACTIONS.items()}, "parts": list(part_names)}
-    digest = {name: hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-              for name, value in (("encoder", fingerprint), ("features", features))}
-    return {**digest, "tokenizer": tokenizer}
+    return {**lock_encoder(encoder.fingerprint), "features": _digest(features)}
+
+
+def lock_encoder(fingerprint: Mapping[str, Any]) -> dict[str, str]:
+    """The encoder's part of a lock, from its fingerprint: two encoders with the same write vectors of one space."""
+    return {"encoder": _digest({name: value for name, value in fingerprint.items() if name != "tokenizer"}),
+            "tokenizer": str(fingerprint["tokenizer"])}
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
 
 
 def plan_shop(interactions: pl.DataFrame, segments: list[SegmentSpec], config: WindowConfig, *,

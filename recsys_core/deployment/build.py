@@ -10,13 +10,14 @@ import polars as pl
 
 from recsys_core.adaptation import FAMILY, Family, Study
 from recsys_core.artefacts import read_json
-from recsys_core.base_model import SERVING, BaseModelArtefact
+from recsys_core.base_model import SERVING, BaseModelArtefact, lock_encoder
 from recsys_core.deployment.bundle import BundleConfig, write_bundle
 from recsys_core.deployment.card import make_licences, model_card
 from recsys_core.deployment.golden import Trained, make_golden, report_requests, trust_promoted
 from recsys_core.deployment.manifest import code_commit
 from recsys_core.deployment.shelves import make_shelves
 from recsys_core.distillation import ASKED
+from recsys_core.errors import BundleError
 from recsys_core.evaluation import PROMOTIONS, Results, SegmentResult, read_judged
 from recsys_core.ingestion import FamilySpec, SegmentSpec, ShopConfig, split_condition
 from recsys_core.interactions import BASE
@@ -24,6 +25,7 @@ from recsys_core.promotions import PromotionWeights, make_promotions
 from recsys_core.retrieval import SearchConfig
 from recsys_core.schema import POSITIVE_EVENTS
 from recsys_core.serving import STUDENT
+from recsys_core.student import STUDENT_SETTINGS
 
 
 def build_bundle(folder: Path, *, study: Study, student: Path, adapters: Mapping[str, Path], results: Results,
@@ -49,6 +51,7 @@ def build_bundle(folder: Path, *, study: Study, student: Path, adapters: Mapping
         the manifest.
     """
     base, window = study.base, study.base.plan[BASE]
+    _check_space(base, student)
     decided = {segment.name: segment for segment in results.segments}
     shipped = {name: adapters[name] / FAMILY for name, found in decided.items()
                if found.decision == "promoted" and (adapters[name] / FAMILY).is_dir()}
@@ -75,6 +78,18 @@ def build_bundle(folder: Path, *, study: Study, student: Path, adapters: Mapping
                             default_event_type=event_type),
         click_folder=click if click.is_dir() else None, users=users, promotions=weighted, shelves=shelved,
         histories=study.events, signing_key=signing_key)
+
+
+def _check_space(base: BaseModelArtefact, student: Path) -> None:
+    """See that queries are read into the space of the item vectors; where texts are not read, none are.
+
+    Raises:
+        BundleError: the student's teacher is not the encoder that made the base's vectors.
+    """
+    teacher = lock_encoder(read_json(student / STUDENT / STUDENT_SETTINGS)["teacher"])
+    if base.reads_texts and any(base.lock[name] != value for name, value in teacher.items()):
+        raise BundleError("student", "was distilled from another encoder than the one that made the item vectors",
+                          "distil it again from the base's encoder")
 
 
 def _route(spec: SegmentSpec | FamilySpec, found: SegmentResult, study: Study, ships: bool) -> dict:

@@ -116,7 +116,11 @@ def _load_bundle(folder: Path, collect: Path) -> Bundle:
             posted.append(row)
         except RecsysError as error:  # the shop's columns have changed; that must not keep a new bundle from serving
             log.error("a posted item is left out: %s", error)
-    return bundle.with_items(posted) if posted else bundle
+    if posted:
+        bundle = bundle.with_items(posted)
+    parts = bundle.parts
+    parts.columns, parts.prices, parts.prior, parts.items_of  # noqa: B018  made here, once, and not in every worker
+    return bundle
 
 
 class _Parent:

@@ -16,6 +16,7 @@ from recsys_core.deployment.build import build_bundle
 from recsys_core.deployment.champion import judge_bundle
 from recsys_core.deployment.gates import BundleGateConfig
 from recsys_core.deployment.manifest import write_manifest
+from recsys_core.errors import BundleError
 from recsys_core.evaluation.summary import Evidence, make_results
 from recsys_core.interactions.knots import KNOTS
 from recsys_core.promotions.table import make_promotions
@@ -205,3 +206,13 @@ def test_a_shop_without_times_gets_golden_requests_without_times(built, tmp_path
     assert {min(len(request["history"]), 5) for request in requests if "history" in request} >= {0, 2, 5}
     bundle = Bundle.load(tmp_path / "bundle")
     assert sum(bundle.parts.reference["counts"]["all"]["history"]) > 0
+
+
+def test_a_student_of_another_encoder_is_refused(built, tmp_path):
+    student = shutil.copytree(built.root / "student", tmp_path / "student")
+    about = read_json(student / "student" / "student.json")
+    write_json(student / "student" / "student.json", about | {"teacher": about["teacher"] | {"weights": "0" * 64}})
+    with pytest.raises(BundleError, match="another encoder"):
+        build_bundle(tmp_path / "bundle", study=built.study, student=student, adapters=built.adapters(), results=built.results,
+                     shop=built.shop.config, users=built.shop.users, lineage={})
+    assert not (tmp_path / "bundle").exists()

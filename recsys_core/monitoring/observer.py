@@ -5,6 +5,7 @@ Each worker writes its own file per day, by rename, and readers add them up: no 
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import time
@@ -20,6 +21,8 @@ from recsys_core.artefacts import read_json, write_json
 from recsys_core.errors import RecsysError
 from recsys_core.monitoring.profile import BASE, Counts, Profiler, Reference, add_answer, empty_counts, to_json
 from recsys_core.serving import Bundle, Recommendation
+
+log = logging.getLogger(__name__)
 
 WRITE_EVERY = 30.0  # seconds between two writes of a busy worker
 
@@ -63,9 +66,12 @@ class Observer:
 
     def _write(self) -> None:
         self._written = time.monotonic()
-        self._folder.mkdir(parents=True, exist_ok=True)
-        write_json(self._folder / f"{self._day}-{self._worker}.json",
-                   {"bundle": self._reference.name, "day": str(self._day), "counts": to_json(self._counts)})
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            write_json(self._folder / f"{self._day}-{self._worker}.json",
+                       {"bundle": self._reference.name, "day": str(self._day), "counts": to_json(self._counts)})
+        except OSError as error:  # a full disk must cost no answer; the counts stay, and are written next time
+            log.warning("what was observed cannot be written now: %s", error)
 
 
 def read_observed(folder: Path, reference: Reference, days: int, today: date | None = None) -> Counts:

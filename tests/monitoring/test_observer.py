@@ -58,6 +58,16 @@ def test_a_busy_worker_writes_by_itself_and_a_new_day_begins_at_zero(bundle, tmp
     assert read_observed(tmp_path, Reference.read(bundle.folder), 7, date(2024, 3, 1))["all"]["history"].sum() == 2
 
 
+def test_a_folder_that_takes_no_file_costs_no_answer_and_no_count(bundle, tmp_path):
+    (tmp_path / "monitor").touch()  # a file where the folder should be
+    watched = Observer(bundle, tmp_path / "monitor")
+    ask(bundle, watched, 2)
+    watched.write()
+    (tmp_path / "monitor").unlink()
+    watched.write()
+    assert read_observed(tmp_path / "monitor", Reference.read(bundle.folder))["all"]["top_score"].sum() == 2
+
+
 def test_another_bundles_counts_and_strange_files_are_left_out(bundle, tmp_path):
     watched = Observer(bundle, tmp_path)
     ask(bundle, watched)

@@ -65,7 +65,7 @@ def test_a_folder_that_takes_no_file_costs_no_answer_and_no_count(bundle, tmp_pa
     watched.write()
     (tmp_path / "monitor").unlink()
     watched.write()
-    assert read_observed(tmp_path / "monitor", Reference.read(bundle.folder))["all"]["top_score"].sum() == 2
+    assert read_observed(tmp_path / "monitor", Reference.read(bundle.folder), 7)["all"]["top_score"].sum() == 2
 
 
 def test_another_bundles_counts_and_strange_files_are_left_out(bundle, tmp_path):

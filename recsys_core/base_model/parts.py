@@ -6,7 +6,7 @@ recommendation can be explained by the very numbers that made it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -98,7 +98,8 @@ class Static:
 
 @dataclass(frozen=True)
 class Grouped:
-    """One value per group of items (a text, a brand, a category): values [n, G], group int32 [N]."""
+    """One value per group of items (a text, a brand, a category): values [n, G], group intp [N]: other integers would be
+    converted at every look."""
 
     values: np.ndarray
     group: np.ndarray
@@ -110,13 +111,26 @@ class Grouped:
         return self.values[row, self.group[columns]]
 
 
+def add_weighted(pieces: Sequence[Piece], row: int, weights: np.ndarray, total: np.ndarray) -> None:
+    """Add all weighted parts of one history to its scores, float32 [N]; groups that several parts share are looked up once."""
+    shared: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for piece, weight in zip(pieces, weights, strict=True):
+        if isinstance(piece, Grouped):
+            _, before = shared.get(id(piece.group), (piece.group, np.float32(0)))
+            shared[id(piece.group)] = piece.group, before + weight * piece.values[row]
+        elif weight:
+            piece.add(total, row, weight)
+    for group, values in shared.values():
+        total += values[group]
+
+
 def group_codes(catalogue: Catalogue, column: str) -> np.ndarray:
-    """int32 [N]: the item's group by a column of the items table; 0 is "not known"."""
+    """intp [N]: the item's group by a column of the items table; 0 is "not known"."""
     if column not in catalogue.items.columns:
-        return np.zeros(len(catalogue), np.int32)
+        return np.zeros(len(catalogue), np.intp)
     values = catalogue.items[column].to_list()
     code_of = {value: code for code, value in enumerate(sorted({value for value in values if value is not None}, key=str), 1)}
-    return np.array([code_of.get(value, 0) for value in values], np.int32)
+    return np.array([code_of.get(value, 0) for value in values], np.intp)
 
 
 class Evidence:
@@ -126,6 +140,7 @@ class Evidence:
         self.counts, self.catalogue, self.config = counts, catalogue, config
         self.groups = {name: group_codes(catalogue, name) for name in ("brand", "category")}
         self.group_share = {name: self._shares(codes) for name, codes in self.groups.items()}
+        self.text_group = catalogue.text_of_item.astype(np.intp)
         self._last_trend: tuple[int | None, np.ndarray | None] = None, None
         self.log_popularity = np.log(counts.popularity + np.float32(0.5))
         mean = np.float32(max(counts.popularity.mean(), 1e-6)) if len(catalogue) else np.float32(1)
@@ -208,7 +223,7 @@ class Evidence:
     def _text_following(self, histories: Histories, rows: np.ndarray) -> Grouped:
         texts = self._followed(histories, rows, self.catalogue.text_of_item[histories.items], len(self.catalogue.vectors))
         between = texts.times(self.counts.text_transitions).dense()
-        return Grouped(np.log1p(between / np.float32(self.config.text_follow_epsilon)), self.catalogue.text_of_item)
+        return Grouped(np.log1p(between / np.float32(self.config.text_follow_epsilon)), self.text_group)
 
     def _texts(self, histories: Histories, rows: np.ndarray) -> Iterator[tuple[str, Grouped]]:
         for name, weight in (("text_profile", np.float32(self.config.profile_decay) ** histories.steps_ago),
@@ -218,7 +233,7 @@ class Evidence:
             mixture = Sparse.summed(rows[kept], texts, weight[kept], (len(histories), len(self.catalogue.vectors)))
             profile = mixture.onto(self.catalogue.vectors)
             profile /= np.maximum(np.linalg.norm(profile, axis=1, keepdims=True), np.float32(1e-9))
-            yield name, Grouped(profile @ self.catalogue.vectors.T, self.catalogue.text_of_item)
+            yield name, Grouped(profile @ self.catalogue.vectors.T, self.text_group)
 
     def _preference(self, histories: Histories, rows: np.ndarray, name: str) -> np.ndarray:
         """log((count + κ·share) / ((total + κ)·share)) per group: 0 for an empty history."""

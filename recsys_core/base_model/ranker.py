@@ -24,7 +24,7 @@ from recsys_core.base_model.blend import (
     Situation,
     sample_candidates,
 )
-from recsys_core.base_model.parts import PART_NAMES, Counts, Evidence, Piece
+from recsys_core.base_model.parts import PART_NAMES, Counts, Evidence, Piece, add_weighted
 from recsys_core.base_model.sparse import Sparse
 from recsys_core.errors import ModelError
 from recsys_core.interactions import (
@@ -99,9 +99,8 @@ class Weighed:
     def score(self) -> np.ndarray:
         """Logits of every item: float32 [n, N]."""
         total = np.zeros((len(self.weights), self.size), np.float32)
-        for at, piece in enumerate(self.pieces):
-            for row in np.flatnonzero(self.weights[:, at]).tolist():
-                piece.add(total[row], row, self.weights[row, at])
+        for row, weights in enumerate(self.weights):
+            add_weighted(self.pieces, row, weights, total[row])
         return total
 
     def explain(self, rows: np.ndarray) -> np.ndarray:
@@ -184,8 +183,7 @@ class Ranker:
             pieces, weights = [p for _, p in self._evidence.pieces(block.histories, now)], self.weights_for(steps)
             for row, known in enumerate(steps.tolist()):
                 pilot = np.zeros(len(self.catalogue), np.float32)
-                for piece, weight in zip(pieces, weights[row], strict=True):
-                    piece.add(pilot, row, weight)
+                add_weighted(pieces, row, weights[row], pilot)
                 targets = block.targets[block.target_indptr[row]:block.target_indptr[row + 1]]
                 items, log_weight = sample_candidates(
                     pilot, np.concatenate([targets, block.histories[row:row + 1].items]), self.config.sure_candidates,

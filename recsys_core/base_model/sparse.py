@@ -102,9 +102,11 @@ class Sparse:
     def at(self, row: int, columns: np.ndarray) -> np.ndarray:
         """One row's values at some columns: float32 [len(columns)]."""
         low, high = self.indptr[row], self.indptr[row + 1]
-        values = np.zeros(self.size, np.float32)
-        values[self.indices[low:high]] = self.data[low:high]
-        return values[columns]
+        if low == high:
+            return np.zeros(len(columns), np.float32)
+        mine = self.indices[low:high]
+        place = np.minimum(np.searchsorted(mine, columns), len(mine) - 1)
+        return np.where(mine[place] == columns, self.data[low:high][place], np.float32(0))
 
 
 def _combine(matrix: Sparse, rows: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -253,6 +253,7 @@ def _work(loaded: Loaded, place: int, alive: int) -> None:
     server = Worker(uvicorn.Config(
         app, lifespan="off", log_config=None, access_log=False, server_header=False, proxy_headers=False, ws="none",
         timeout_keep_alive=75, timeout_graceful_shutdown=int(settings.time_limit_s) + 1, backlog=2048))
+    gc.freeze()  # nor look at the app again: a request would wait for it
     server.run(sockets=[socket.socket(fileno=loaded.order.sockets[place])])
     app.measures.observer.write()
 

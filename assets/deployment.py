@@ -11,6 +11,7 @@ from pydantic import Field
 from assets.adaptation import make_study
 from assets.io import data_versions
 from assets.partitions import Home, shop_config
+from recsys_core.answering import shop_rules
 from recsys_core.artefacts import read_json
 from recsys_core.deployment import (
     BundleGateConfig,
@@ -66,6 +67,7 @@ class DailyRecommendationsConfig(dg.Config):
 
     k: int = Field(DailyConfig().k, description="items of a list")
     since: str | None = Field(None, description="local day: ask again only for shoppers with events from then on; null: for all")
+    rules: str | None = Field(None, description="file of business rules; null: RECSYS_HOME/rules.yaml, where there is one")
 
 
 @dg.asset(group_name="deployment", io_manager_key="folders", kinds={"parquet"})
@@ -74,6 +76,7 @@ def daily_recommendations(context: dg.AssetExecutionContext, home: Home, config:
     """The champion's list for every shopper with a history, and which of them changed."""
     folder = home.staging("daily_recommendations")
     facts = write_daily_lists(folder, load_champion(champion), interactions, home.published("daily_recommendations"),
-                              DailyConfig(k=config.k), date.fromisoformat(config.since) if config.since else None)
+                              DailyConfig(k=config.k), date.fromisoformat(config.since) if config.since else None,
+                              shop_rules(home.path, Path(config.rules) if config.rules else None))
     context.add_output_metadata({name: facts[name] for name in ("users", "asked", "changed")})
     return folder

@@ -52,7 +52,7 @@ STAGES = {
                 ("text_encoder", "base_model", "student", "features/interactions.parquet")),
     SEGMENTS: Stage((), ("adaptation", "evaluation"), ()),
     PUBLISH: Stage(("base_model", "student", "segment_adapter", "segment_evaluation", "raw/raw_users.parquet",
-                    "raw/raw_shelves.parquet", "raw/raw_promotions.parquet"),
+                    "raw/raw_shelves.parquet", "raw/raw_promotions.parquet", "rules.yaml"),
                    ("evaluation", "distillation", "deployment", "monitoring", "serving", "answering", "retrieval", "shoppers",
                     "student"),
                    ("report", "bundle", "daily_recommendations")),

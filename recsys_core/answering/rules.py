@@ -18,6 +18,7 @@ from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from recsys_core.errors import RecsysError, RequestError
 
+RULES_FILE = "rules.yaml"
 MORE_ROWS = 4  # rows looked at, in lists, before caps are known to need more
 
 
@@ -83,6 +84,21 @@ def read_rules(path: Path) -> Rules:
         raise RequestError(str(path), f"{'.'.join(map(str, first['loc'])) or 'rules'}: {first['msg']}", fix) from None
     except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
         raise RequestError(str(path), f"cannot be read ({' '.join(str(error).split())[:200]})", fix) from None
+
+
+def shop_rules(home: Path | None, named: Path | None = None) -> Rules | None:
+    """The rules that hold for every list: those of RECSYS_HOME/rules.yaml, or of the file that is named in its place.
+
+    Args:
+        home: RECSYS_HOME; None, or one without the file: there are none.
+        named: a rules file that must exist.
+
+    Raises:
+        RequestError: as `read_rules`.
+    """
+    if named is None and home is not None and (home / RULES_FILE).exists():
+        named = home / RULES_FILE
+    return None if named is None else read_rules(named)
 
 
 @dataclass(frozen=True)

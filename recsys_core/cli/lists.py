@@ -19,6 +19,7 @@ def add_commands(commands: Any) -> None:
     everybody.add_argument("--events", type=Path, help="Parquet of interactions (RECSYS_HOME/features/interactions.parquet)")
     everybody.add_argument("--out", type=Path, help="folder to write, or to bring up to date (RECSYS_HOME/daily_recommendations)")
     everybody.add_argument("-k", "--k", type=int, default=10, help="how many items")
+    everybody.add_argument("--rules", type=Path, help="file of business rules (RECSYS_HOME/rules.yaml)")
     everybody.add_argument("--since", help="local day: ask again only for shoppers with events from then on")
     everybody.set_defaults(run=recommend_all)
 
@@ -27,6 +28,7 @@ def recommend_all(options: argparse.Namespace) -> None:
     """Write everybody's list, and print how many changed."""
     import polars as pl
 
+    from recsys_core.answering import shop_rules
     from recsys_core.artefacts import staged_folder
     from recsys_core.deployment import DailyConfig, write_daily_lists
     from recsys_core.schema import INTERACTIONS
@@ -35,7 +37,7 @@ def recommend_all(options: argparse.Namespace) -> None:
     events, out = options.events or home / "features" / "interactions.parquet", options.out or home / "daily_recommendations"
     if options.k < 1:
         raise RequestError("k", f"{options.k} is less than 1", "ask for at least one item")
-    since, bundle = _day(options.since), load_bundle(options)
+    since, rules, bundle = _day(options.since), shop_rules(home, options.rules), load_bundle(options)
     try:
         interactions = pl.scan_parquet(events, glob=False).select(pl.col(name).cast(kind) for name, kind in INTERACTIONS.items())
         interactions.head(1).collect()
@@ -43,7 +45,7 @@ def recommend_all(options: argparse.Namespace) -> None:
         why = str(error).partition("\n")[0]
         raise DataError(str(events), f"cannot be read ({why})", "give the chain's interactions.parquet") from None
     with staged_folder(out) as folder:
-        facts = write_daily_lists(folder, bundle, interactions, out, DailyConfig(k=options.k), since)
+        facts = write_daily_lists(folder, bundle, interactions, out, DailyConfig(k=options.k), since, rules)
     print(f"{out}: {facts['users']:,} lists, {facts['asked']:,} asked for, {facts['changed']:,} changed")
 
 

@@ -25,7 +25,7 @@ def add_commands(commands: Any) -> None:
     served.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that answer (one per core)")
     served.add_argument("--keys", type=Path, help=f"file of API keys (else the text in {KEYS})")
     served.add_argument("--collect", type=Path, help="folder of events and sessions (RECSYS_HOME/collected)")
-    served.add_argument("--rules", type=Path, help="file of business rules that hold for every list")
+    served.add_argument("--rules", type=Path, help="file of business rules that hold for every list (RECSYS_HOME/rules.yaml)")
     served.add_argument("--rate", type=float, help="requests a second of one key or address; 0: no limit (100)")
     served.set_defaults(run=serve)
     made = commands.add_parser("new-key", help="make an API key, and the line of the keys file that lets it in")

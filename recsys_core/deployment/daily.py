@@ -7,6 +7,7 @@ only the lists of those shoppers are asked again.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -16,6 +17,7 @@ from typing import Any
 import polars as pl
 from pydantic import BaseModel, Field
 
+from recsys_core.answering import BoundRules, Rules
 from recsys_core.artefacts import file_hash, read_json, write_json
 from recsys_core.errors import RecsysError
 from recsys_core.interactions import MAX_HISTORY
@@ -38,7 +40,7 @@ class DailyConfig(BaseModel, frozen=True, extra="forbid"):
 
 
 def write_daily_lists(folder: Path, bundle: Bundle | None, interactions: pl.LazyFrame, previous: Path, config: DailyConfig,
-                      since: date | None = None) -> dict[str, Any]:
+                      since: date | None = None, rules: Rules | None = None) -> dict[str, Any]:
     """Write `lists.parquet` (everybody's), `changed.parquet` (lists whose items or order differ) and `about.json`.
 
     Args:
@@ -48,15 +50,21 @@ def write_daily_lists(folder: Path, bundle: Bundle | None, interactions: pl.Lazy
         previous: what this function wrote before; a missing or broken folder counts as empty.
         config: list length and segment.
         since: local day of the shop; only shoppers with events from then on, and strangers to `previous`, are asked again,
-            the others keep their rows. None, another bundle or another `config`: everybody is asked.
+            the others keep their rows. None, another bundle, `config` or `rules`: everybody is asked.
+        rules: business rules that every list keeps.
 
     Returns:
         counts: users, asked, changed; and what `about.json` says besides.
+
+    Raises:
+        RequestError: a rule names a column that the bundle's items lack.
     """
-    about = {"bundle": file_hash(bundle.folder / MANIFEST) if bundle else None, "config": config.model_dump()}
+    about = {"bundle": file_hash(bundle.folder / MANIFEST) if bundle else None, "config": config.model_dump(),
+             "rules": rules and hashlib.sha256(rules.model_dump_json().encode()).hexdigest()}
     old, same = _read_previous(previous, about)
     asked, kept = _whom(interactions, old if same else None, since, bundle)
-    made = [_ask(bundle, block, config) for block in _blocks(interactions, asked)] if bundle else []
+    bound = bundle.bind_rules(rules) if bundle and rules else None
+    made = [_ask(bundle, block, config, bound) for block in _blocks(interactions, asked)] if bundle else []
     lists = pl.concat([pl.DataFrame(schema=LIST_ROW), kept, *made]).sort("user_id", "rank")
     changed = _differing(lists, old)
     lists.write_parquet(folder / LISTS, compression="zstd")
@@ -99,13 +107,13 @@ def _blocks(interactions: pl.LazyFrame, asked: pl.Series) -> Iterator[pl.DataFra
             pl.struct("item_id", "event_type", "timestamp").tail(MAX_HISTORY).alias("history")).collect()
 
 
-def _ask(bundle: Bundle, block: pl.DataFrame, config: DailyConfig) -> pl.DataFrame:
+def _ask(bundle: Bundle, block: pl.DataFrame, config: DailyConfig, rules: BoundRules | None) -> pl.DataFrame:
     """The lists of some users, as `LIST_ROW`."""
     rows: list[tuple[Any, ...]] = []
     newest = datetime.fromtimestamp(bundle.parts.ranker.counts.newest, UTC)
     for user_id, history in block.iter_rows():
         at = max(newest, history[-1]["timestamp"])
-        answers = bundle.recommend(history, config.k, user_id=user_id, at=at, segment=config.segment)
+        answers = bundle.recommend(history, config.k, user_id=user_id, at=at, segment=config.segment, rules=rules)
         day = bundle.parts.router.local_day(at.timestamp())
         rows += [(user_id, rank, one.item_id, one.score, one.segment, day) for rank, one in enumerate(answers, 1)]
     return pl.DataFrame(rows, schema=LIST_ROW, orient="row")

@@ -77,7 +77,7 @@ def _load(order: Order) -> Loaded:
     libraries = threading.Thread(target=lambda: __import__("recsys_core.service.app"))
     libraries.start()
     try:
-        from recsys_core.answering import read_rules
+        from recsys_core.answering import shop_rules
         from recsys_core.experiments import Experiments
         from recsys_core.service.treatments import Treatments
 
@@ -86,8 +86,7 @@ def _load(order: Order) -> Loaded:
         experiments = Experiments.load(home) if home is not None else Experiments()
         others = {variant.bundle: _load_bundle(home / variant.bundle, order.settings.collect) for one in experiments.configs
                   for variant in one.variants if variant.bundle is not None and home is not None}
-        rules = None if order.settings.rules is None else read_rules(order.settings.rules)
-        treatments = Treatments(experiments, bundle, others, rules)
+        treatments = Treatments(experiments, bundle, others, shop_rules(home, order.settings.rules))
     finally:
         libraries.join()
     from recsys_core.service.limits import TokenBuckets

@@ -29,9 +29,9 @@ class ServiceSettings(BaseModel, frozen=True, extra="forbid"):
 
     bundle: Path = Field(description="folder of the bundle")
     collect: Path = Field(description="folder of the event log and the sessions")
-    home: Path | None = Field(None, description="RECSYS_HOME, where experiments.yaml lies; None: no experiments")
+    home: Path | None = Field(None, description="RECSYS_HOME, where experiments.yaml and rules.yaml lie; None: neither")
     redis: str | None = Field(None, repr=False, description="URL of the Redis that keeps the sessions; None: a file in `collect`")
-    rules: Path | None = Field(None, description="file of business rules that hold for every list")
+    rules: Path | None = Field(None, description="file of business rules that hold for every list; None: the home's")
     workers: int = Field(2, ge=1, le=256, description="processes that answer")
     keys: tuple[ApiKey, ...] = Field((), description="none: everybody who reaches the socket may ask")
     requests_per_s: float = Field(100.0, ge=0, description="of one key, or one address without keys; 0: no limit")

@@ -30,7 +30,7 @@ from recsys_core.service.logs import LOGGER, SALT
 from recsys_core.service.settings import ServiceSettings
 
 log = logging.getLogger(LOGGER)
-MANIFEST, EXPERIMENTS = "manifest.json", "experiments.yaml"
+MANIFEST, EXPERIMENTS, RULES = "manifest.json", "experiments.yaml", "rules.yaml"
 LOOK_EVERY_S = 0.5
 START_LIMIT_S = 120.0  # a generation that is not ready by then is given up
 LOCAL = ("127.0.0.1", "::1", "localhost")
@@ -170,7 +170,8 @@ class Supervisor:
         """What tells one bundle from the next: its place, the hash of its manifest, and what is declared beside it; "" without
         a bundle."""
         digest = hashlib.sha256()
-        for path in (self.settings.home and self.settings.home / EXPERIMENTS, self.settings.rules,
+        home = self.settings.home
+        for path in (home and home / EXPERIMENTS, self.settings.rules or (home and home / RULES),
                      self.settings.collect / POSTED_ITEMS):
             with suppress(OSError):
                 digest.update(path.read_bytes() if path else b"")

@@ -120,13 +120,13 @@ class Bundle(Views):
         return self._answers(rows, scores[rows], reasons, request, notes, told)
 
     def recommend_batch(self, histories: Sequence[Sequence[Event] | None], k: int = 10, segment: str | None = None,
-                        exclude_seen: bool = False, context: Mapping[str, Any] | None = None, shelf: str | None = None
-                        ) -> tuple[np.ndarray, np.ndarray]:
+                        exclude_seen: bool = False, context: Mapping[str, Any] | None = None, shelf: str | None = None,
+                        rules: BoundRules | None = None) -> tuple[np.ndarray, np.ndarray]:
         """The same ranking for many shoppers, all in one context and before one shelf; arguments as `recommend`.
 
         Returns:
-            ids [n, k] text and scores float32 [n, k], best first; short rows end in "" and −inf; a k beyond the
-            catalogue is the catalogue's size.
+            ids [n, k] text and scores float32 [n, k], in the order of the lists; short rows end in "" and −inf; a k beyond
+            the catalogue is the catalogue's size.
 
         Examples:
             >>> ids, scores = bundle.recommend_batch([["k0"], []], k=2)
@@ -137,18 +137,20 @@ class Bundle(Views):
         ids = np.full((len(histories), k), PAD_ITEM, object)
         scores = np.full((len(histories), k), PAD_SCORE, np.float32)
         names = np.array(self.catalogue.item_ids, object)
-        for start, block in self.score_batches(histories, segment, exclude_seen, context, shelf):
+        for start, block in self.score_batches(histories, segment, exclude_seen, context, shelf, rules):
             for row, values in enumerate(block, start):
-                top = top_rows(values, k, self.parts.ties)
+                top, _ = self._chosen(values, k, rules)
                 ids[row, :len(top)], scores[row, :len(top)] = names[top], values[top]
         if k and (empty := int((ids[:, 0] == PAD_ITEM).sum())):
             log.warning("%d of %d rows have nothing to answer with; recommend says why", empty, len(ids))
         return ids.astype(str), scores
 
     def score_batches(self, histories: Sequence[Sequence[Event] | None], segment: str | None = None,
-                      exclude_seen: bool = False, context: Mapping[str, Any] | None = None, shelf: str | None = None
-                      ) -> Iterator[tuple[int, np.ndarray]]:
-        """Yield (first row, scores float32 [rows, N]) in chunks; items that are excluded or not on the shelf score −inf.
+                      exclude_seen: bool = False, context: Mapping[str, Any] | None = None, shelf: str | None = None,
+                      rules: BoundRules | None = None) -> Iterator[tuple[int, np.ndarray]]:
+        """Yield (first row, scores float32 [rows, N]) in chunks; items that may not be answered score −inf.
+
+        Of `rules` only bans and boosts can be seen in scores; musts and caps choose among them.
 
         Examples:
             >>> [(first, scores.shape) for first, scores in bundle.score_batches([["k0"], []])]
@@ -157,7 +159,7 @@ class Bundle(Views):
         histories, seen = read_list(histories, "histories", "histories"), read_flag(exclude_seen, "exclude_seen")
         size = max(1, SCORES_AT_ONCE // max(len(self.catalogue), 1))
         for start in range(0, len(histories), size):
-            requests = [understand(self.parts, h, segment=segment, context=context, shelf=shelf)
+            requests = [under_rules(understand(self.parts, h, segment=segment, context=context, shelf=shelf), rules)
                         for h in histories[start:start + size]]
             block = history_scores(self.parts, requests)
             for values, request in zip(block, requests, strict=True):
@@ -255,6 +257,9 @@ class Bundle(Views):
               ) -> tuple[np.ndarray, dict[int, str]]:
         """Rows of the answer, and which rule placed which; marks what may not be answered with −inf in `scores`."""
         exclude(scores, request, seen)
+        return self._chosen(scores, k, rules)
+
+    def _chosen(self, scores: np.ndarray, k: int, rules: BoundRules | None) -> tuple[np.ndarray, dict[int, str]]:
         if rules is None:
             return top_rows(scores, k, self.parts.ties), {}
         return rules.choose(lambda most: top_rows(scores, most, self.parts.ties), scores, k)

@@ -1,8 +1,9 @@
 from collections import Counter
 
+import numpy as np
 import pytest
 
-from recsys_core.answering.rules import Rules, read_rules
+from recsys_core.answering.rules import RULES_FILE, Rules, read_rules, shop_rules
 from recsys_core.errors import RequestError
 from tests.serving.tiny import DEPARTMENTS
 
@@ -11,6 +12,33 @@ TOYS, DELI = {"department": "Toys"}, {"category": "Deli"}
 
 def answered(bundle, rules: dict, k: int = 10, **given) -> list[str]:
     return [a.item_id for a in bundle.recommend(["k0"], k=k, rules=bundle.bind_rules(Rules(**rules)), **given)]
+
+
+@pytest.mark.parametrize("rules", [
+    {}, {"must_not": [{"name": "toys", "filters": TOYS}]}, {"caps": {"department": 2}},
+    {"boosts": [{"name": "jam", "filters": DELI, "logits": 9}]},
+    {"must": [{"name": "wood", "items": ["d3"], "among": 2}], "must_not": [{"name": "one", "items": ["g0"]}],
+     "caps": {"department": 3}, "boosts": [{"name": "toys", "filters": TOYS, "logits": -2}]}])
+@pytest.mark.parametrize("given", [{}, {"segment": "deli", "exclude_seen": True}, {"shelf": "window"}])
+def test_a_batch_obeys_rules_as_single_lists_do(bundle, rules, given):
+    bound, histories = bundle.bind_rules(Rules(**rules)), [["k0"], [], ["t0", "d1", "unknown"]]
+    found, scores = bundle.recommend_batch(histories, k=8, rules=bound, **given)
+    for row, history in enumerate(histories):
+        single = bundle.recommend(history, k=8, rules=bound, **given)
+        assert found[row].tolist() == [*(a.item_id for a in single), *[""] * (8 - len(single))]
+        assert scores[row, :len(single)] == pytest.approx([a.score for a in single], abs=1e-5)
+        assert np.isneginf(scores[row, len(single):]).all()
+    if rules and "shelf" not in given:  # two items lie on it, which few rules are about
+        assert found.tolist() != bundle.recommend_batch(histories, k=8, **given)[0].tolist()
+
+
+def test_the_shop_s_rules_are_those_of_its_home_or_of_a_named_file(tmp_path):
+    assert shop_rules(None) is None and shop_rules(tmp_path) is None
+    (tmp_path / RULES_FILE).write_text("caps: {brand: 2}")
+    (tmp_path / "other.yaml").write_text("caps: {brand: 3}")
+    assert shop_rules(tmp_path).caps == {"brand": 2} and shop_rules(tmp_path, tmp_path / "other.yaml").caps == {"brand": 3}
+    with pytest.raises(RequestError, match=r"gone\.yaml"):
+        shop_rules(tmp_path, tmp_path / "gone.yaml")
 
 
 def test_what_must_not_be_is_never_answered(bundle):

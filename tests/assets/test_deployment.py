@@ -18,9 +18,10 @@ def lists(home, bundle_folder, monkeypatch):
     """A function from whether a champion is there to everybody's lists."""
     use_word_encoder(monkeypatch)
 
-    def made(promoted: bool) -> pl.DataFrame:
+    def made(promoted: bool, rules: str = "") -> pl.DataFrame:
         shutil.copytree(bundle_folder, home.path / "champion") if promoted else (home.path / "champion").mkdir(parents=True)
         (home.path / "features").mkdir()
+        (home.path / "rules.yaml").write_text(rules)
         tiny_events().with_columns(context=pl.lit(None, pl.String)).write_parquet(home.path / "features" / "interactions.parquet")
         found = run(dg.load_assets_from_modules(STAGES), home, dg.AssetSelection.assets("daily_recommendations"))
         assert found.success
@@ -32,6 +33,11 @@ def lists(home, bundle_folder, monkeypatch):
 def test_every_shopper_with_a_history_has_the_champion_s_list(lists):
     found = lists(promoted=True)
     assert found["user_id"].n_unique() == 30 and found.height == 300
+
+
+def test_every_list_obeys_the_rules_file_of_the_home(lists):
+    found = lists(promoted=True, rules="must_not: [{name: no-toys, filters: {department: Toys}}]")
+    assert found["user_id"].n_unique() == 30 and not found["item_id"].str.starts_with("t").any()
 
 
 def test_without_a_champion_nobody_has_one(lists):

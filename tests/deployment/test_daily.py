@@ -3,9 +3,11 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 import pytest
 
+from recsys_core.answering import Rules
 from recsys_core.artefacts import read_json
 from recsys_core.cli.main import main
 from recsys_core.deployment.daily import ABOUT, CHANGED, LISTS, DailyConfig, write_daily_lists
+from recsys_core.errors import RequestError
 from recsys_core.serving import Bundle
 from tests.serving.tiny import tiny_events, use_word_encoder
 
@@ -42,6 +44,21 @@ def test_lists_are_what_the_bundle_answers(write, tmp_path, bundle):
     assert found["item_id"].to_list() == [one.item_id for one in expected] and found["rank"].to_list() == list(range(1, 11))
     assert found["score"].to_list() == pytest.approx([one.score for one in expected])
     assert set(found["segment"]) == {expected[0].segment} and set(found["day"]) == {date(2024, 3, 5)}
+
+
+def test_every_list_obeys_the_shop_s_rules_and_new_rules_ask_for_everybody(write, tmp_path, bundle):
+    write("one", events())
+    rules = Rules(must_not=[{"name": "toys", "filters": {"department": "Toys"}}], caps={"department": 2})
+    facts = write("two", events(), "one", since=date(2030, 1, 1), rules=rules)
+    assert facts["asked"] == 30 and facts["changed"] == 30
+    own = events().filter(pl.col("user_id") == "u07").select("item_id", "event_type", "timestamp").to_dicts()
+    expected = bundle.recommend(own, 10, user_id="u07", at=NEWEST, segment="auto", rules=bundle.bind_rules(rules))
+    lists = pl.read_parquet(tmp_path / "two" / LISTS)
+    assert lists.filter(pl.col("user_id") == "u07")["item_id"].to_list() == [one.item_id for one in expected]
+    assert not lists["item_id"].str.starts_with("t").any() and set(lists.group_by("user_id").len()["len"]) == {6}
+    assert write("three", events(), "two", since=date(2030, 1, 1), rules=rules)["asked"] == 0
+    with pytest.raises(RequestError, match="colour"):
+        write("four", events(), rules=Rules(caps={"colour": 1}))
 
 
 def test_the_same_inputs_give_the_same_bytes(write, tmp_path):
@@ -106,6 +123,11 @@ def test_the_command_writes_and_brings_up_to_date(bundle_folder, tmp_path, monke
     said = capsys.readouterr().out
     assert " 0 changed" in said and "30 asked for" not in said
     assert pl.read_parquet(tmp_path / "daily_recommendations" / LISTS)["rank"].max() == 4
-    for wrong in (["--since", "yesterday"], ["--events", str(tmp_path / "no.parquet")], ["-k", "0"]):
+    (tmp_path / "rules.yaml").write_text("must_not: [{name: no-toys, filters: {department: Toys}}]")
+    assert main(["recommend-all", "--bundle", str(bundle_folder), "-k", "4", "--since", "2024-03-05"]) == 0
+    assert "30 asked for" in capsys.readouterr().out
+    assert not pl.read_parquet(tmp_path / "daily_recommendations" / LISTS)["item_id"].str.starts_with("t").any()
+    for wrong in (["--since", "yesterday"], ["-k", "0"], ["--events", str(tmp_path / "no.parquet")],
+                  ["--rules", str(tmp_path / "no.yaml")]):
         assert main(["recommend-all", "--bundle", str(bundle_folder), *wrong]) == 1
         assert "Fix:" in capsys.readouterr().err

@@ -196,6 +196,13 @@ def test_publishing_reads_every_adapter(state, adapted) -> None:
     assert not state.is_fresh(PUBLISH, NIGHTLY)
 
 
+def test_new_business_rules_are_published(state, adapted) -> None:
+    make_files(state, PUBLISH)
+    record(state, PUBLISH)
+    (state.home.path / "rules.yaml").write_text("caps: {brand: 2}")
+    assert not state.is_fresh(PUBLISH, NIGHTLY)
+
+
 def test_the_same_drops_have_the_same_name(state) -> None:
     before = state.delivery(["2024-03-12"])
     assert before == state.delivery(["2024-03-12"]) != state.delivery(["2024-03-11", "2024-03-12"])

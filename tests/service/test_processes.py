@@ -46,7 +46,7 @@ def start(bundle_folder, tmp_path_factory):
         folder = tmp_path_factory.mktemp("served")
         shutil.copytree(bundle_folder, folder / "bundle")
         return served(folder / "bundle", folder, "--rate", "0", *options, workers=workers,
-                      environment={"PYTHONPATH": f"{code}:{root}"})
+                      environment={"PYTHONPATH": f"{code}:{root}", "RECSYS_HOME": str(folder)})
 
     return run
 
@@ -121,6 +121,16 @@ def test_a_posted_item_is_found_by_the_next_generation(start):
             asked = post(f"{service.url}/v1/search", {"query": "sieve", "k": 1, "fields": ["title"]})["items"]
             found = [(one["item_id"], one["fields"]["title"]) for one in asked]
         assert found == [("k9", "Ceramic sieve")]
+
+
+def test_a_rules_file_that_appears_in_the_home_holds_from_the_next_generation_on(start):
+    with start(workers=1) as service:
+        (Path(service.log).parent / "rules.yaml").write_text("must_not: [{name: planter, items: [g0]}]")
+        assert wait_for(service, 2)
+        found, until = {"g0"}, time.monotonic() + 10
+        while "g0" in found and time.monotonic() < until:
+            found = {one["item_id"] for one in post(f"{service.url}/v1/recommend", {"history": ["k0"], "k": 20})["items"]}
+        assert found and "g0" not in found
 
 
 def test_a_bundle_that_does_not_verify_leaves_the_old_one_serving(start):

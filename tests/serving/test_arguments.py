@@ -238,10 +238,10 @@ TABLES = st.one_of(
 ANYTHING = st.one_of(VALUES, TABLES)
 WHO = ("history", "user_id", "user", "at", "segment", "candidates", "filters", "adapter", "context", "shelf")
 ARGUMENTS = {
-    "recommend": (*WHO, "k", "exclude_seen"),
-    "recommend_batch": ("histories", "k", "segment", "exclude_seen", "context", "shelf"),
-    "score_batches": ("histories", "segment", "exclude_seen", "context", "shelf"),
-    "search": (*[name for name in WHO if name != "user"], "query", "k"),
+    "recommend": (*WHO, "k", "exclude_seen", "rules"),
+    "recommend_batch": ("histories", "k", "segment", "exclude_seen", "context", "shelf", "rules"),
+    "score_batches": ("histories", "segment", "exclude_seen", "context", "shelf", "rules"),
+    "search": (*[name for name in WHO if name != "user"], "query", "k", "rules"),
     "click_probability": ("items", "history", "query", "user_id", "at", "segment", "adapter", "context"),
     "adapt": ("support", "page")}
 NEEDED = {"recommend": {"history": ["k0"]}, "recommend_batch": {"histories": [["k0"]]}, "search": {"query": "mug"},

@@ -13,6 +13,7 @@ from assets.io import data_versions
 from assets.partitions import Home, shop_config
 from recsys_core.answering import shop_rules
 from recsys_core.artefacts import read_json
+from recsys_core.collection import read_unwanted
 from recsys_core.deployment import (
     BundleGateConfig,
     DailyConfig,
@@ -77,6 +78,7 @@ def daily_recommendations(context: dg.AssetExecutionContext, home: Home, config:
     folder = home.staging("daily_recommendations")
     facts = write_daily_lists(folder, load_champion(champion), interactions, home.published("daily_recommendations"),
                               DailyConfig(k=config.k), date.fromisoformat(config.since) if config.since else None,
-                              shop_rules(home.path, Path(config.rules) if config.rules else None))
+                              shop_rules(home.path, Path(config.rules) if config.rules else None),
+                              read_unwanted(home.path / "collected"))
     context.add_output_metadata({name: facts[name] for name in ("users", "asked", "changed")})
     return folder

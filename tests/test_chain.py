@@ -40,7 +40,10 @@ def cycle(shop: Path, home: Path) -> str:
 
 
 class Collected(NamedTuple):
-    """A served list and what its shopper did: item ids as shown, the one that was taken, and the events' ids."""
+    """A served list and what its shopper did: item ids as shown, the one that was taken, and the events' ids.
+
+    The first shown one was turned down.
+    """
 
     shown: list[str]
     liked: str
@@ -77,6 +80,8 @@ def collect(home: Path) -> Collected:
         ("click", shown[1], 20), ("purchase", shown[1], 60), ("click", "no such item", 30))]
     answer = client.post("/v1/events", json={"events": [*told, {**told[1], "user_id": "a stranger"}]}).json()
     assert answer["accepted"] == 4
+    thumb = {"request_id": "r", "user_id": "nora", "item_id": shown[0], "value": "down"}
+    assert client.post("/v1/feedback", json=thumb).json()["accepted"] == 1
     return Collected(shown, shown[1], answer["event_ids"])
 
 
@@ -116,6 +121,13 @@ def test_every_shopper_with_a_history_has_a_list_once_a_bundle_was_promoted(ran)
     shoppers = pl.read_parquet(home / "features" / "interactions.parquet")["user_id"].n_unique()
     lists = pl.read_parquet(home / "daily_recommendations" / "lists.parquet")
     assert lists["user_id"].n_unique() == (shoppers if promoted else 0)
+
+
+def test_the_daily_list_leaves_out_what_its_shopper_turned_down(ran):
+    home, collected = ran[1], ran[5]
+    lists = pl.read_parquet(home / "daily_recommendations" / "lists.parquet")
+    of_nora = lists.filter(pl.col("user_id") == "nora")["item_id"].to_list()
+    assert len(of_nora) == 10 * (home / "champion" / "manifest.json").exists() and collected.shown[0] not in of_nora
 
 
 def test_a_second_cycle_finds_nothing_to_do(ran):

@@ -20,7 +20,7 @@ def add_commands(commands: Any) -> None:
     everybody.add_argument("--out", type=Path, help="folder to write, or to bring up to date (RECSYS_HOME/daily_recommendations)")
     everybody.add_argument("-k", "--k", type=int, default=10, help="how many items")
     everybody.add_argument("--rules", type=Path, help="file of business rules (RECSYS_HOME/rules.yaml)")
-    everybody.add_argument("--since", help="local day: ask again only for shoppers with events from then on")
+    everybody.add_argument("--since", help="local day: ask again only for shoppers with events or thumbs from then on")
     everybody.set_defaults(run=recommend_all)
 
 
@@ -30,6 +30,7 @@ def recommend_all(options: argparse.Namespace) -> None:
 
     from recsys_core.answering import shop_rules
     from recsys_core.artefacts import staged_folder
+    from recsys_core.collection import read_unwanted
     from recsys_core.deployment import DailyConfig, write_daily_lists
     from recsys_core.schema import INTERACTIONS
 
@@ -45,7 +46,8 @@ def recommend_all(options: argparse.Namespace) -> None:
         why = str(error).partition("\n")[0]
         raise DataError(str(events), f"cannot be read ({why})", "give the chain's interactions.parquet") from None
     with staged_folder(out) as folder:
-        facts = write_daily_lists(folder, bundle, interactions, out, DailyConfig(k=options.k), since, rules)
+        facts = write_daily_lists(folder, bundle, interactions, out, DailyConfig(k=options.k), since, rules,
+                                  read_unwanted(home / "collected"))
     print(f"{out}: {facts['users']:,} lists, {facts['asked']:,} asked for, {facts['changed']:,} changed")
 
 

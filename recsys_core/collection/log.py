@@ -20,7 +20,7 @@ from recsys_core.errors import RecsysError
 
 EVENTS, EXPOSURES = "events", "exposures"
 SOURCE = "service"
-UNWANTED = "thumbs_down"  # no event of the shop contract: nights leave it out
+UNWANTED = "thumbs_down"  # no event of the shop contract: nights leave it out, sessions and daily lists obey it
 FIELDS = ("event_id", "user_id", "timestamp", "event_type", "item_id", "query", "session_id", "price", "quantity", "rating",
           "review", "context", "position", "propensity", "request_id")
 

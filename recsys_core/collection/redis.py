@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from recsys_core.collection.log import UNWANTED
 from recsys_core.collection.sessions import SessionConfig
 from recsys_core.errors import RecsysError
 
@@ -43,14 +45,26 @@ class RedisSessions:
             raise RecsysError("RECSYS_REDIS_URL", f"is no URL ({error})", "write redis://HOST:PORT/0") from None
 
     def add(self, user_id: str, events: Sequence[Mapping[str, Any]]) -> None:
-        key, now = f"recsys:events:{user_id}", self.clock()
+        key, thumbs, now = f"recsys:events:{user_id}", f"recsys:unwanted:{user_id}", self.clock()
         # Among equal times the order of arrival counts, and equal events are two events.
         rows = {f"{now:017.6f}|{place:04d}|{uuid.uuid4().hex}|{json.dumps([one['item_id'], one['event_type']])}":
-                float(one["timestamp"]) for place, one in enumerate(events)}
+                float(one["timestamp"]) for place, one in enumerate(events) if one["event_type"] != UNWANTED}
+        unwanted = before = {member.decode(): at for member, at in self.client.zrange(thumbs, 0, -1, withscores=True)}
+        for one in events:
+            item, at = one["item_id"], float(one["timestamp"])
+            if unwanted.get(item, -math.inf) <= at:
+                unwanted = {name: when for name, when in unwanted.items() if name != item}
+                unwanted |= {item: at} if one["event_type"] == UNWANTED else {}
         with self.client.pipeline() as together:
-            together.zadd(key, rows)
-            together.zremrangebyrank(key, 0, -self.config.events_per_user - 1)
-            together.expire(key, int(self.config.ttl_s) + 1)
+            if rows:
+                together.zadd(key, rows)
+                together.zremrangebyrank(key, 0, -self.config.events_per_user - 1)
+                together.expire(key, int(self.config.ttl_s) + 1)
+            if gone := before.keys() - unwanted.keys():
+                together.zrem(thumbs, *gone)
+            if unwanted != before and unwanted:
+                together.zadd(thumbs, unwanted)
+                together.zremrangebyrank(thumbs, 0, -self.config.events_per_user - 1)
             together.execute()
 
     def newest(self, user_id: str) -> list[dict[str, Any]]:
@@ -60,7 +74,9 @@ class RedisSessions:
             if float(kept) > forgotten:
                 item, kind = json.loads(said)
                 found.append({"item_id": item, "event_type": kind, "timestamp": at})
-        return found
+        found += [{"item_id": item.decode(), "event_type": UNWANTED, "timestamp": at}
+                  for item, at in self.client.zrange(f"recsys:unwanted:{user_id}", 0, -1, withscores=True)]
+        return sorted(found, key=lambda one: one["timestamp"])
 
     def put(self, name: str, value: Any, ttl_s: float) -> None:
         self.client.set(f"recsys:note:{name}", json.dumps([self.clock() + ttl_s, value]), px=int(1000 * ttl_s) + 1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sqlite3
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 
 from pydantic import BaseModel, Field
 
+from recsys_core.collection.log import UNWANTED
 from recsys_core.errors import RecsysError
 
 
@@ -18,11 +20,14 @@ class SessionConfig(BaseModel, frozen=True, extra="forbid"):
     """How much is remembered."""
 
     ttl_s: float = Field(2 * 86_400, gt=0, description="seconds that an event is remembered; by then the chain has ingested it")
-    events_per_user: int = Field(100, ge=1, description="newest events kept of a shopper")
+    events_per_user: int = Field(100, ge=1, description="newest events kept of a shopper, and as many thumbs down")
 
 
 class Sessions(Protocol):
-    """Newest events by shopper, and notes by name; every worker sees what any worker wrote."""
+    """Newest events by shopper, and notes by name; every worker sees what any worker wrote.
+
+    No night ingests a thumb down, so it is kept until a later event of its item.
+    """
 
     def add(self, user_id: str, events: Sequence[Mapping[str, Any]]) -> None:
         """Remember events of a shopper: item_id, event_type and timestamp (seconds since the epoch)."""
@@ -38,7 +43,7 @@ class Sessions(Protocol):
 
 
 class SqliteSessions:
-    """`Sessions` in one file beside the event log; its loss costs what the last days' shoppers just did, nothing else.
+    """`Sessions` in one file beside the event log; its loss costs thumbs down and what the last days' shoppers just did.
 
     Args:
         path: the database; made where it is missing.
@@ -68,13 +73,18 @@ class SqliteSessions:
 
     def add(self, user_id: str, events: Sequence[Mapping[str, Any]]) -> None:
         now = self.clock()
-        rows = [(user_id, float(one["timestamp"]), one["item_id"], one["event_type"], now) for one in events]
+        rows = [(user_id, float(one["timestamp"]), one["item_id"], one["event_type"],
+                 math.inf if one["event_type"] == UNWANTED else now) for one in events]
         self._database.execute("BEGIN IMMEDIATE")
         try:
-            self._database.executemany("INSERT INTO events VALUES (?, ?, ?, ?, ?)", rows)
-            self._database.execute(
-                "DELETE FROM events WHERE rowid IN (SELECT rowid FROM events WHERE user_id = ? "
-                "ORDER BY at DESC, rowid DESC LIMIT -1 OFFSET ?)", (user_id, self.config.events_per_user))
+            for row in rows:
+                self._database.execute("DELETE FROM events WHERE user_id = ? AND at <= ? AND item_id = ? AND event_type = ?",
+                                       (*row[:3], UNWANTED))
+                self._database.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?)", row)
+            for thumbs in (False, True):
+                self._database.execute(
+                    "DELETE FROM events WHERE rowid IN (SELECT rowid FROM events WHERE user_id = ? AND (event_type = ?) = ? "
+                    "ORDER BY at DESC, rowid DESC LIMIT -1 OFFSET ?)", (user_id, UNWANTED, thumbs, self.config.events_per_user))
             self._database.execute("DELETE FROM events WHERE kept <= ?", (now - self.config.ttl_s,))
             self._database.execute("COMMIT")
         except BaseException:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import UTC, date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -162,6 +163,24 @@ def impressions(exposure: dict[str, Any]) -> list[dict[str, Any]]:
     return [{**shared, "event_id": f"{list_id}-{shown['position']}", "event_type": schema.IMPRESSION, "item_id": shown["item_id"],
              "position": shown["position"], "propensity": shown.get("propensity"), "source": SOURCE}
             for shown in exposure["items"]]
+
+
+def read_unwanted(folder: Path) -> dict[tuple[str, str], datetime]:
+    """The thumbs down of an event log, today's too: (user_id, item_id) → time of the newest, UTC.
+
+    Args:
+        folder: of the `EventLog`; it need not exist.
+    """
+    found: dict[tuple[str, str], datetime] = {}
+    for path in sorted((folder / EVENTS).glob("????-??-??.jsonl")):
+        with open(path, encoding="utf-8", errors="replace") as lines:
+            for line in (line for line in lines if UNWANTED in line):  # most of a log is not worth parsing
+                with suppress(ValueError, TypeError, KeyError):  # half a line; the night that ingests the day tells of it
+                    row = json.loads(line)
+                    if row["event_type"] == UNWANTED:
+                        key, at = (row["user_id"], row["item_id"]), datetime.fromisoformat(row["timestamp"]).astimezone(UTC)
+                        found[key] = max(at, found.get(key, at))
+    return found
 
 
 def _read_lines(path: Path) -> tuple[list[dict[str, Any]], list[tuple[str, int, str, str]]]:

@@ -131,7 +131,7 @@ class Answering:
         return len(read)
 
     def judge(self, body: FeedbackBody) -> list[str]:
-        """Log a thumb; up is a rating, down keeps the item out of the shopper's lists while the session is remembered.
+        """Log a thumb; up is a rating, down keeps the item out of the shopper's lists until it is taken.
 
         Raises:
             RecsysError: the log cannot be written.

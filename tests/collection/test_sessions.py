@@ -49,6 +49,29 @@ def test_events_are_forgotten_after_their_time(stores, now):
     assert [event["item_id"] for event in stores[1].newest("ann")] == ["b"]
 
 
+def thumb(item, at):
+    return {"item_id": item, "event_type": "thumbs_down", "timestamp": at}
+
+
+def test_a_thumb_down_is_kept_until_the_item_is_taken_later(stores, now):
+    stores[0].add("ann", [thumb("a", 5.0), thumb("b", 6.0), click("c", 7.0)])
+    stores[0].add("bea", [thumb("a", 5.0)])
+    now[0] += 10_000
+    stores[1].add("ann", [click("a", 4.0), click("b", 8.0)])  # one from before its thumb, one from after
+    assert [(event["item_id"], event["event_type"]) for event in stores[0].newest("ann")] == [
+        ("a", "click"), ("a", "thumbs_down"), ("b", "click")]
+    now[0] += 10_000
+    assert [(event["item_id"], event["event_type"]) for event in stores[1].newest("ann")] == [("a", "thumbs_down")]
+    assert [event["item_id"] for event in stores[1].newest("bea")] == ["a"]
+
+
+def test_thumbs_push_no_events_out_nor_events_thumbs(stores):
+    stores[0].add("ann", [thumb(item, 50.0 + at) for at, item in enumerate("vwxyz")])
+    stores[0].add("ann", [thumb("y", 60.0)])
+    stores[0].add("ann", [click(item, 100.0 + at) for at, item in enumerate("abcde")])
+    assert [event["item_id"] for event in stores[1].newest("ann")] == ["x", "z", "y", "c", "d", "e"]
+
+
 def test_a_note_is_kept_for_its_time(stores, now):
     stores[0].put("adapter:x", {"support": [1, "é"]}, ttl_s=10)
     assert stores[1].get("adapter:x") == {"support": [1, "é"]} and stores[1].get("adapter:y") is None

@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from recsys_core.cleaning.events import CleaningConfig, clean_events
-from recsys_core.collection import CollectedShop, EventLog
+from recsys_core.collection import CollectedShop, EventLog, read_unwanted
 from recsys_core.ingestion import open_shop
 from recsys_core.schema import RAW_EVENTS
 from tests.shops import planted_shop
@@ -90,6 +90,17 @@ def test_strange_rows_break_no_night(shop, tmp_path, caplog):
     both.check_ledger()
     cleaned = clean_events(drop.events, shop.items()["item_id"], CleaningConfig(), day)
     assert cleaned.events.height == 2 and cleaned.quarantined.height == 0
+
+
+def test_the_newest_thumb_down_of_each_shopper_and_item_is_read(tmp_path):
+    down = {"event_type": "thumbs_down", "item_id": "K02"}
+    collect(tmp_path, date(2024, 3, 7), {}, {**down, "event_id": "late", "timestamp": 1709800000.0}, {**down, "user_id": "u009"})
+    collect(tmp_path, date(2024, 3, 8), {**down, "timestamp": 1709900000.0}, {"query": "thumbs_down", "item_id": "G01"})
+    with open(tmp_path / "events" / "2024-03-08.jsonl", "a") as file:
+        file.write('{"event_type": "thumbs_down", "us\n["thumbs_down"]\n')
+    assert read_unwanted(tmp_path) == {("u001", "K02"): datetime.fromtimestamp(1709900000, UTC),
+                                       ("u009", "K02"): datetime(2024, 3, 7, 12, tzinfo=UTC)}
+    assert read_unwanted(tmp_path / "nowhere") == {}
 
 
 def test_a_changed_file_is_a_changed_day(shop, tmp_path):

@@ -61,6 +61,27 @@ def test_every_list_obeys_the_shop_s_rules_and_new_rules_ask_for_everybody(write
         write("four", events(), rules=Rules(caps={"colour": 1}))
 
 
+def test_a_thumb_down_keeps_an_item_out_until_it_is_taken(write, tmp_path):
+    write("one", events())
+    before = dict(pl.read_parquet(tmp_path / "one" / LISTS).group_by("user_id").agg("item_id").iter_rows())
+    first = before["u03"][0]
+    thumbs = {("u03", first): NEWEST + timedelta(hours=1), ("nobody", first): NEWEST}
+    assert write("two", events(), "one", since=date(2024, 3, 5), unwanted=thumbs)["asked"] >= 1
+    after = dict(pl.read_parquet(tmp_path / "two" / LISTS).group_by("user_id").agg("item_id").iter_rows())
+    assert after["u03"][:9] == before["u03"][1:] and len(after["u03"]) == 10 and first not in after["u03"]
+    assert {user: items for user, items in after.items() if user != "u03"} == {
+        user: items for user, items in before.items() if user != "u03"}
+    write("three", events(("u03", first, 2)), unwanted=thumbs)
+    found = pl.read_parquet(tmp_path / "three" / LISTS).filter(pl.col("user_id") == "u03")
+    assert first in found["item_id"].to_list()
+
+
+def test_since_asks_for_whom_a_thumb_is_new(write):
+    write("one", events())
+    thumbs = {("u03", "k0"): NEWEST + timedelta(hours=30), ("u04", "k0"): NEWEST - timedelta(days=9)}
+    assert write("two", events(), "one", since=date(2024, 3, 6), unwanted=thumbs)["asked"] == 1
+
+
 def test_the_same_inputs_give_the_same_bytes(write, tmp_path):
     write("one", events())
     write("two", events().sample(fraction=1, shuffle=True, seed=1))

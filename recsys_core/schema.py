@@ -6,6 +6,8 @@ the shop's local calendar day. Ids are strings exactly as the shop supplied them
 
 from __future__ import annotations
 
+from typing import Any
+
 import polars as pl
 
 UTC = pl.Datetime("us", "UTC")
@@ -85,3 +87,17 @@ FEATURE_TABLES = {
     "item_features": ITEM_FEATURES, "segment_events": SEGMENT_EVENTS,
     "interactions": INTERACTIONS, "exposures": EXPOSURES,
 }
+
+# --- ids and the context's values are text ---
+EXACT = 2**53  # integral floats are integers up to here
+
+
+def as_text(value: Any) -> str:
+    """A scalar as ids and context values are written: flags in small letters, integral floats as integers.
+
+    >>> as_text(367.0), as_text(True), as_text(" north ")
+    ('367', 'true', 'north')
+    """
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(int(value)) if isinstance(value, float) and abs(value) <= EXACT and value == int(value) else str(value).strip()

@@ -1,6 +1,7 @@
 """The code location reads its shop from the environment once: give it a small planted one, before any import."""
 
 import atexit
+import logging
 import os
 import shutil
 import tempfile
@@ -23,6 +24,16 @@ for _name in ("MLFLOW_TRACKING_URI", "DAGSTER_HOME"):
 def pytest_configure(config: pytest.Config) -> None:
     # Dagster is pinned: notices about what may change in later releases say nothing here.
     config.addinivalue_line("filterwarnings", "ignore:.*is currently in (beta|preview)")
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before():
+    """A command that starts logging replaces the handlers of its process, and writes to streams that end with the test."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
 @pytest.fixture

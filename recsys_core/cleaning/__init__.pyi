@@ -1,5 +1,6 @@
 from .days import clean_days
 from .events import CleaningConfig, clean_events
 from .items import clean_item, clean_items, compose_text
+from .quarantine import REASONS
 
-__all__ = ["CleaningConfig", "clean_days", "clean_events", "clean_item", "clean_items", "compose_text"]
+__all__ = ["REASONS", "CleaningConfig", "clean_days", "clean_events", "clean_item", "clean_items", "compose_text"]

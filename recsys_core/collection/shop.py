@@ -122,8 +122,8 @@ class CollectedShop(Shop):
         if name != "context" or row.get(name) is None:
             return row.get(name)
         given = row[name] if isinstance(row[name], dict) else json.loads(row[name])
-        known = {key: _as_text(given[key]) for key in sorted(given) if key in self.config.context}
-        known = {key: text for key, text in known.items() if text}
+        given = {key: value for key, value in sorted(given.items()) if key in self.config.context and value is not None}
+        known = {key: text for key, value in given.items() if (text := schema.as_text(value))}
         return json.dumps(known, ensure_ascii=False) if known else None
 
     # --- what the service does not collect ---
@@ -207,10 +207,3 @@ def _day_of(path: Path) -> date | None:
         return date.fromisoformat(path.stem)
     except ValueError:
         return None
-
-
-def _as_text(value: Any) -> str:
-    """A value of the context as ingestion writes it: flags in small letters, whole floats as integers, "" for none."""
-    if value is None or isinstance(value, bool):
-        return "" if value is None else str(value).lower()
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip()

@@ -13,7 +13,7 @@ from typing import Any
 import polars as pl
 import yaml
 
-from recsys_core.cleaning import CleaningConfig, clean_events, clean_items
+from recsys_core.cleaning import REASONS, CleaningConfig, clean_events, clean_items
 from recsys_core.errors import RecsysError, ShopError
 from recsys_core.ingestion import Shop, meet, open_settings, open_shop
 from recsys_core.inspection.proposal import Proposal, Sample, propose
@@ -203,7 +203,8 @@ def _describe(shop: Shop, found: ShopInspection) -> None:
                                 order_only=shop.config.order_only)
         reasons = clean_events(events, clean_items(items)["item_id"], config, drop.day).quarantined["reason"]
         for reason, count in reasons.value_counts(sort=True).iter_rows():
-            found.findings.append(f"{count:,} of {events.height:,} events of the first day would be set aside: {reason}.")
+            found.findings.append(f"{count:,} of {events.height:,} events of the first day would be set aside: {reason} "
+                                  f"({REASONS[reason]}).")
     except RecsysError as error:
         found.error = str(error)
 

@@ -1,10 +1,12 @@
 """What a service sees of its own answers: counts in the reference's bins, in constant memory, on disk for readers.
 
-Each worker writes its own file per day, by rename, and readers add them up: no worker waits for another.
+Each worker writes its own file per day, by rename, and readers add them up: no worker waits for another. A worker that begins
+folds what ended workers left of finished days into one file a day, and removes what is older than any reader looks back.
 """
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import threading
@@ -24,6 +26,9 @@ from recsys_core.serving import Bundle, Recommendation
 
 log = logging.getLogger(__name__)
 
+KEPT_DAYS = 90
+STRANGE = (RecsysError, KeyError, TypeError, ValueError)  # what reading a stranger's file beside ours may raise
+FOLDED = "all"  # in place of a worker's name
 WRITE_EVERY = 30.0  # seconds between two writes of a busy worker
 
 
@@ -40,6 +45,10 @@ class Observer:
         self._profiler, self._folder = Profiler(bundle), Path(folder)
         self._lock, self._worker = threading.Lock(), f"{os.getpid()}-{uuid.uuid4().hex[:8]}"
         self._day, self._counts, self._written = _today(), empty_counts(self._reference), time.monotonic()
+        try:
+            _tidy(self._folder)
+        except (OSError, *STRANGE) as error:
+            log.warning("what was observed before cannot be tidied now: %s", error)
 
     def observe(self, answers: Sequence[Recommendation], known: int, fallback: bool) -> None:
         """Count one answer; writes what was counted every half minute.
@@ -95,9 +104,57 @@ def read_observed(folder: Path, reference: Reference, days: int, today: date | N
             for segment, features in total.items():
                 for feature, counts in features.items():
                     counts += np.array(found["counts"][segment][feature], np.int64)
-        except (RecsysError, KeyError, TypeError, ValueError):  # a stranger's file beside ours
+        except STRANGE:
             continue
     return total
+
+
+def _tidy(folder: Path) -> None:
+    """Fold the files of ended workers into one per finished day and bundle; remove those older than `KEPT_DAYS`.
+
+    Raises:
+        OSError: files cannot be written or removed. One of `STRANGE`: ours, but of another form.
+    """
+    if not folder.is_dir():
+        return
+    place = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(place, fcntl.LOCK_EX)  # workers begin together: the others find nothing left to do
+        ended: dict[tuple[str, str], list[Path]] = {}
+        for path in sorted(folder.glob("????-??-??-*.json")):
+            try:
+                age, found = (_today() - date.fromisoformat(path.name[:10])).days, read_json(path)
+                if age > KEPT_DAYS:
+                    path.unlink()
+                elif age > 0 and not _is_running(path):
+                    ended.setdefault((found["day"], found["bundle"]), []).append(path)
+            except STRANGE:
+                continue
+        for (day, bundle), paths in ended.items():
+            _fold(folder / f"{day}-{FOLDED}-{bundle}.json", paths)
+    finally:
+        os.close(place)
+
+
+def _fold(target: Path, paths: Sequence[Path]) -> None:
+    """Add up files of one day and bundle into `target`, which may be one of them."""
+    if list(paths) == [target]:
+        return
+    read = {path: read_json(path) for path in paths}
+    already = {name for found in read.values() for name in found.get("folded", ())}  # a fold that was cut short before removing
+    added = [found for path, found in read.items() if path.name not in already]
+    total = {segment: {feature: np.sum([found["counts"][segment][feature] for found in added], axis=0).tolist()
+                       for feature in features} for segment, features in added[0]["counts"].items()}
+    names = sorted(path.name for path in paths if path != target)
+    write_json(target, {**added[0], "counts": total, "folded": names})
+    for name in names:
+        (target.parent / name).unlink()
+
+
+def _is_running(path: Path) -> bool:
+    """Whether the process that wrote a file is still there."""
+    number = path.name[11:].partition("-")[0]
+    return number.isdigit() and Path(f"/proc/{number}").exists()
 
 
 def _today() -> date:

@@ -16,9 +16,9 @@ from uuid import UUID
 import numpy as np
 
 from recsys_core.errors import RequestError
+from recsys_core.schema import EXACT, as_text
 
 LARGEST_ID = 10**100  # an integer of more digits is no id
-EXACT = 2**53  # integral floats are integers up to here
 NOTHING = ("NAType", "NaTType")  # pandas' missing values; NaT calls itself a datetime
 SHOWN = 40  # characters of a value in an error
 
@@ -164,17 +164,6 @@ def read_scalar(value: Any, where: str) -> Any:
     if isinstance(value, bool | int | float | Decimal | date):
         return value
     raise RequestError(where, f"{show(value)} is no single value", "send text, a number, a flag or a date")
-
-
-def as_text(value: Any) -> str:
-    """A scalar as ids and context values are written: flags in small letters, integral floats as integers.
-
-    >>> as_text(367.0), as_text(True), as_text(" north ")
-    ('367', 'true', 'north')
-    """
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(int(value)) if isinstance(value, float) and abs(value) <= EXACT and value == int(value) else str(value).strip()
 
 
 def read_flag(value: Any, where: str) -> bool:

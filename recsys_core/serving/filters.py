@@ -11,8 +11,8 @@ import numpy as np
 import polars as pl
 
 from recsys_core.errors import RequestError
-from recsys_core.schema import CATEGORY_SEPARATOR
-from recsys_core.serving.arguments import as_text, plain, read_list, read_number, show
+from recsys_core.schema import CATEGORY_SEPARATOR, as_text
+from recsys_core.serving.arguments import plain, read_list, read_number, show
 
 BOUNDS: dict[str, Callable[[Any, Any], Any]] = {"min": operator.ge, "max": operator.le}
 

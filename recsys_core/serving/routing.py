@@ -22,7 +22,7 @@ from pydantic import BaseModel, Field, model_validator
 
 from recsys_core.errors import BundleError
 from recsys_core.interactions import MOST_LITTLE, Audience, audience_of
-from recsys_core.serving.arguments import as_text
+from recsys_core.schema import as_text
 
 IN_WORDS = {"none": "without history", "little": f"of 1 to {MOST_LITTLE} known steps",
             "full": f"of more than {MOST_LITTLE} known steps"}

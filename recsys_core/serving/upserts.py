@@ -16,7 +16,8 @@ import polars as pl
 from recsys_core.cleaning import clean_item
 from recsys_core.errors import RequestError
 from recsys_core.interactions import Catalogue
-from recsys_core.serving.arguments import as_text, read_id, read_list, read_number, read_scalar, show
+from recsys_core.schema import as_text
+from recsys_core.serving.arguments import read_id, read_list, read_number, read_scalar, show
 from recsys_core.serving.files import BundleParts
 
 MADE = ("text",)  # columns that no caller gives

@@ -35,7 +35,8 @@ def test_dirt_is_described(tmp_path, caplog):
         found = inspect_shop(tmp_path)
     text = str(found)
     for words in ("Log.csv: columns are separated by semicolon", "1 lines cannot be read", "25% of the events meet the items",
-                  "one side lost its leading zeros", "would be set aside: unknown_item", "say nothing to us: glance",
+                  "one side lost its leading zeros", "would be set aside: unknown_item (item_id is not in the catalogue)",
+                  "say nothing to us: glance",
                   "old.csv: is an old Excel workbook", "category_separator: '|'", "name: test_dirt_is_described0"):
         assert words in text, words
     assert not caplog.text

@@ -1,6 +1,8 @@
 """What workers count, and what a reader makes of it."""
 
 import json
+import os
+import subprocess
 import tracemalloc
 from datetime import date
 from pathlib import Path
@@ -66,6 +68,41 @@ def test_a_folder_that_takes_no_file_costs_no_answer_and_no_count(bundle, tmp_pa
     (tmp_path / "monitor").unlink()
     watched.write()
     assert read_observed(tmp_path / "monitor", Reference.read(bundle.folder), 7)["all"]["top_score"].sum() == 2
+
+
+def test_files_of_ended_workers_are_folded_and_old_ones_removed(bundle, tmp_path, monkeypatch):
+    ended = Path(f"/proc/{(process := subprocess.Popen(['true'])).pid}")
+    process.wait()
+    made, reference = Observer(bundle, tmp_path), Reference.read(bundle.folder)
+    ask(bundle, made, 3)
+    made.write()
+    [own] = tmp_path.iterdir()
+    told = json.loads(own.read_text())
+    for day, worker, name in [("2024-03-01", f"{ended.name}-a", None), ("2024-03-01", f"{ended.name}-b", None),
+                              ("2024-03-01", f"{os.getpid()}-c", None), ("2024-03-01", f"{ended.name}-d", "other"),
+                              ("2023-01-01", f"{ended.name}-e", None), ("2024-03-02", f"{ended.name}-f", None)]:
+        (tmp_path / f"{day}-{worker}.json").write_text(json.dumps({**told, "day": day, "bundle": name or told["bundle"]}))
+    (tmp_path / "2024-03-01-torn.json").write_text("{")
+    own.unlink()
+    monkeypatch.setattr(module, "_today", lambda: date(2024, 3, 2))
+
+    def looked(days=7):
+        return read_observed(tmp_path, reference, days)["all"]["history"].sum()
+
+    assert looked() == 12
+    left_by_a_crash = (tmp_path / f"2024-03-01-{ended.name}-a.json").read_text()
+    for _ in range(2):
+        Observer(bundle, tmp_path)
+        assert looked() == 12
+        assert sorted(path.name for path in tmp_path.iterdir()) == sorted([
+            f"2024-03-01-all-{told['bundle']}.json", f"2024-03-01-{os.getpid()}-c.json", "2024-03-01-all-other.json",
+            f"2024-03-02-{ended.name}-f.json", "2024-03-01-torn.json"])
+    (tmp_path / f"2024-03-01-{ended.name}-a.json").write_text(left_by_a_crash)
+    Observer(bundle, tmp_path)
+    assert looked() == 12
+    (tmp_path / f"2024-03-01-{ended.name}-g.json").write_text(left_by_a_crash)
+    Observer(bundle, tmp_path)
+    assert looked() == 15
 
 
 def test_another_bundles_counts_and_strange_files_are_left_out(bundle, tmp_path):

@@ -26,8 +26,8 @@ shop: $(INSTALLED)  ## the same on your shop: make shop RECSYS_SHOP=folder RECSY
 	@$(PY) -m orchestration.cycle
 	@$(PY) -m orchestration.demo
 
-test: $(INSTALLED)  ## every test, then what share of each module they run
-	@$(PY) -m pytest --cov
+test: $(INSTALLED)  ## every test on every core (at most 8), then what share of each module they run
+	@OMP_NUM_THREADS=1 $(PY) -m pytest --cov -n logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder
 
 lint: $(INSTALLED)
 	@$(PY) -m ruff check .

@@ -1,11 +1,13 @@
 """The code location reads its shop from the environment once: give it a small planted one, before any import."""
 
 import atexit
+import functools
 import logging
 import os
 import shutil
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,9 +23,44 @@ for _name in ("MLFLOW_TRACKING_URI", "DAGSTER_HOME"):
     os.environ.pop(_name, None)
 
 
+# Modules and groups of modules that take longest: a worker that met one last would be waited for.
+LONGEST = ("tests/test_chain.py", "tests/test_ui.py", "built_shop")
+SHARED = ("built_shop", "made_home")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     # Dagster is pinned: notices about what may change in later releases say nothing here.
     config.addinivalue_line("filterwarnings", "ignore:.*is currently in (beta|preview)")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """With several workers (`pytest -n`) the longest groups begin first."""
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: LONGEST.index(group) if (group := _group_of(item.nodeid)) in LONGEST else len(LONGEST))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A worker is handed one group of tests after another. (Groups by mark, `--dist loadgroup`, do not meet pytest 9.)"""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class ByGroup(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            return _group_of(nodeid)
+
+    return ByGroup(config, log)
+
+
+def _group_of(nodeid: str) -> str:
+    """A test's file, or the costly thing that some files share: it is made once for all of them."""
+    return _group_of_file(nodeid.partition("::")[0])
+
+
+@functools.cache
+def _group_of_file(name: str) -> str:
+    path = Path(__file__).parents[1] / name
+    source = path.read_text(encoding="utf-8") if path.is_file() else ""
+    return next((shared for shared in SHARED if shared in source), name)
 
 
 @pytest.fixture(autouse=True)

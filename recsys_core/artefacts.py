@@ -11,7 +11,8 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +22,7 @@ from recsys_core.errors import RecsysError
 if TYPE_CHECKING:  # only the maps need NumPy; what supervises a service never loads it
     import numpy as np
 
+HASHERS = 4  # threads that hash a folder's files; more would wait for memory
 # Of safetensors.
 NUMBERS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U64": "<u8",
            "U32": "<u4", "U16": "<u2", "U8": "u1", "BOOL": "?"}
@@ -67,6 +69,18 @@ def file_hash(path: Path) -> str:
     """SHA-256 of one file, hex."""
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def hash_files(folder: Path, names: Iterable[str]) -> dict[str, str]:
+    """SHA-256 of some files of a folder by name, in their order; hashing lets other threads run.
+
+    The largest begin, so that none is left alone at the end. All threads have ended when this returns: services fork after it.
+    """
+    paths = {name: folder / name for name in names}
+    with ThreadPoolExecutor(HASHERS) as pool:
+        begun = {name: pool.submit(file_hash, path)
+                 for name, path in sorted(paths.items(), key=lambda one: -one[1].stat().st_size)}
+        return {name: begun[name].result() for name in paths}
 
 
 def map_arrays(path: Path) -> dict[str, np.ndarray]:

@@ -3,8 +3,8 @@
 All stacks answer the same queries on one thread each, tokenisation included; in every round one stack after the other. Taking
 turns query by query instead lets the naive stack's scans evict the others' memory, which costs ours most (docs/experiments.md).
 Two catalogues: the bundle's bought products, where many items share a text, and as many items whose texts all differ (their id
-is part of the text), so that the gain of scoring each text once can be told from the rest. The peers index items, as an
-engineer would.
+is part of the text), so that the gain of scoring each text once can be told from the rest. There the index of the texts' vectors
+answers, as in a bundle of so many texts. The peers index items, as an engineer would.
 """
 
 from __future__ import annotations
@@ -23,7 +23,18 @@ import numpy as np
 
 from benchmarks.record import ROOT, Bar
 from recsys_core.metrics import top_rows
-from recsys_core.retrieval import ItemsOfTexts, LexicalIndex, Standing, best_items, build_lexical, clean_query, query_parts
+from recsys_core.retrieval import (
+    INDEX_ABOVE,
+    ItemsOfTexts,
+    LexicalIndex,
+    Narrowing,
+    Standing,
+    TextIndex,
+    best_items,
+    build_lexical,
+    clean_query,
+    query_parts,
+)
 from recsys_core.serving import Bundle
 from recsys_core.text_encoder import PACKAGED_MODEL, locate
 
@@ -33,7 +44,10 @@ QUERIES, WARM, ROUNDS, K = 400, 20, 5, 10
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Items to search: texts of items, and the vectors and the words of distinct texts; standing float32 [N]."""
+    """Items to search: texts of items, and the vectors and the words of distinct texts; standing float32 [N].
+
+    The index is that of a bundle with so many texts; None: every text is scored.
+    """
 
     name: str
     texts: list[str]
@@ -42,6 +56,7 @@ class Catalogue:
     lexical: LexicalIndex
     standing: np.ndarray
     ties: np.ndarray
+    index: TextIndex | None
 
 
 class Peer:
@@ -83,13 +98,14 @@ def bought(bundle: Bundle, segment: np.ndarray) -> tuple[Catalogue, Catalogue]:
     texts, text_of_item = np.unique(bundle.catalogue.text_of_item[rows], return_inverse=True)
     shared = Catalogue("texts as they are", [every[row] for row in rows], text_of_item.astype(np.int32),
                        np.ascontiguousarray(bundle.catalogue.vectors[texts]),
-                       build_lexical([bundle.catalogue.texts[text] for text in texts.tolist()]), standing, ties)
+                       build_lexical([bundle.catalogue.texts[text] for text in texts.tolist()]), standing, ties, None)
     own = [f"{every[row]} {bundle.catalogue.item_ids[row]}" for row in rows.tolist()]
     noise = np.random.default_rng(0).normal(scale=0.01, size=(len(rows), bundle.catalogue.vectors.shape[1]))
     vectors = (bundle.catalogue.item_vectors[rows] + noise).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    index = TextIndex.build(vectors) if len(vectors) > INDEX_ABOVE else None
     return shared, Catalogue("every text its own", own, np.arange(len(rows), dtype=np.int32), vectors, build_lexical(own),
-                             standing, ties)
+                             standing, ties, index)
 
 
 def segment_head(bundle: Bundle) -> np.ndarray:
@@ -116,18 +132,22 @@ def compare(bundle: Bundle, catalogue: Catalogue, asked: list[str]) -> list[dict
     """Every stack's milliseconds per query; each is asked all queries in a row."""
     encoder, config = bundle.parts.encoder, bundle.parts.search
     items_of = ItemsOfTexts(catalogue.text_of_item, len(catalogue.vectors))
-    standing, answers, exact = Standing.of(catalogue.standing, items_of), {}, []
-    times: dict[str, list[float]] = {"ours": [], "student": []}
+    standing, answers = Standing.of(catalogue.standing, items_of), dict[str, list[list[int]]]()
+    narrowing = catalogue.index and Narrowing(catalogue.index, standing.texts, K)
+    times: dict[str, list[float]] = {}
+    for name, narrowed in {"ours": narrowing, **({"ours, every text": None} if narrowing else {})}.items():
+        times[name], answers[name] = [], []
+        for query in asked:
+            start = time.perf_counter()
+            found = query_parts(clean_query(query), catalogue.vectors, encoder, catalogue.lexical, config, narrowed)
+            texts = np.add.reduce(list(found.parts.values()))
+            rows, _ = best_items(texts, found.texts, standing, items_of, K, catalogue.ties)
+            times[name].append(1000 * (time.perf_counter() - start))
+            answers[name].append(rows.tolist())
+    exact, times["student"] = [], []
     for query in asked:
-        start = time.perf_counter()
-        parts, _ = query_parts(clean_query(query), catalogue.vectors, encoder, catalogue.lexical, config)
-        texts = sum(parts.values(), np.zeros(len(catalogue.vectors), np.float32))
-        rows, _ = best_items(texts, None, standing, items_of, K, catalogue.ties)
-        times["ours"].append(1000 * (time.perf_counter() - start))
-        answers.setdefault("ours", []).append(rows.tolist())
-    for query in asked:
-        parts, _ = query_parts(clean_query(query), catalogue.vectors, encoder, catalogue.lexical, config)
-        texts = sum(parts.values(), np.zeros(len(catalogue.vectors), np.float32))
+        parts = query_parts(clean_query(query), catalogue.vectors, encoder, catalogue.lexical, config).parts
+        texts = np.add.reduce(list(parts.values()))
         exact.append(set(top_rows(texts[catalogue.text_of_item] + catalogue.standing, K, catalogue.ties).tolist()))
     vectors = []
     for query in asked:

@@ -25,7 +25,7 @@ from recsys_core.errors import BundleError
 from recsys_core.interactions import Catalogue, Interactions
 from recsys_core.monitoring import make_reference
 from recsys_core.promotions import PromotionWeights
-from recsys_core.retrieval import SearchConfig
+from recsys_core.retrieval import INDEX_ABOVE, SearchConfig
 from recsys_core.schema import POSITIVE_EVENTS
 from recsys_core.serving import (
     CLICK,
@@ -55,6 +55,7 @@ class BundleConfig(BaseModel, frozen=True, extra="forbid"):
     segment_order: tuple[str, ...] = Field((), description="which fitting segment or family `auto` prefers, "
                                                             "first wins")
     context: tuple[str, ...] = Field((), description="names that a request's context may hold")
+    index_above: int = Field(INDEX_ABOVE, ge=0, description="distinct texts above which searches ask an index of their vectors")
 
 
 def write_bundle(folder: Path, *, catalogue: Catalogue, ranker_folder: Path, student_folder: Path,
@@ -99,7 +100,7 @@ def write_bundle(folder: Path, *, catalogue: Catalogue, ranker_folder: Path, stu
     """
     routes = _check_routes(routing, families, config)
     with staged_folder(Path(folder)) as staging:
-        write_tables(staging, catalogue)
+        write_tables(staging, catalogue, config.index_above if config.search.text else None)
         write_json(staging / SEGMENTS, [route.model_dump(mode="json") for route in routes])
         write_users(staging, routes, users)
         known = write_histories(staging, histories)

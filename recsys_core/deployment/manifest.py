@@ -8,7 +8,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from recsys_core.artefacts import file_hash, write_json
+from recsys_core.artefacts import hash_files, write_json
 from recsys_core.serving import FORMAT, MANIFEST, check_kind, list_files
 
 # Whose arithmetic or file formats an answer depends on.
@@ -28,11 +28,11 @@ def write_manifest(folder: Path, about: dict[str, Any]) -> dict[str, Any]:
     Raises:
         BundleError: a file of a kind no bundle holds, a pickle or a link.
     """
-    files = {}
-    for name in list_files(folder):
-        if name != MANIFEST:
-            check_kind(folder / name, name)
-            files[name] = {"sha256": file_hash(folder / name), "size": (folder / name).stat().st_size}
+    names = [name for name in list_files(folder) if name != MANIFEST]
+    for name in names:
+        check_kind(folder / name, name)
+    files = {name: {"sha256": digest, "size": (folder / name).stat().st_size}
+             for name, digest in hash_files(folder, names).items()}
     manifest = {**about, "format": FORMAT, "versions": package_versions(), "files": files}
     write_json(folder / MANIFEST, manifest)
     return manifest

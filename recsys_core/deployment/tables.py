@@ -10,14 +10,20 @@ import numpy as np
 import polars as pl
 
 from recsys_core.interactions import MAX_HISTORY, Catalogue, Interactions
-from recsys_core.retrieval import build_lexical
+from recsys_core.retrieval import TextIndex, build_lexical
 from recsys_core.schema import PSEUDO_DAY
-from recsys_core.serving import HISTORIES, ITEMS, SHELF_COLUMNS, SHELVES, USERS, VECTORS, Route
+from recsys_core.serving import HISTORIES, INDEX, ITEMS, SHELF_COLUMNS, SHELVES, USERS, VECTORS, Route
 from recsys_core.shoppers import DIGEST, digest_users
 
 
-def write_tables(folder: Path, catalogue: Catalogue) -> None:
-    """Write the items with the vectors and the words of their texts."""
+def write_tables(folder: Path, catalogue: Catalogue, index_above: int | None) -> None:
+    """Write the items with the vectors and the words of their texts.
+
+    Args:
+        folder: the bundle's.
+        catalogue: what it answers with.
+        index_above: distinct texts above which an index of the vectors is written, too; None: never.
+    """
     from safetensors.numpy import save_file
 
     catalogue.items.write_parquet(folder / ITEMS)
@@ -25,6 +31,8 @@ def write_tables(folder: Path, catalogue: Catalogue) -> None:
     # serves is no longer what was gated. Workers share one mapping of the file.
     save_file({"vectors": catalogue.vectors, "text_of_item": catalogue.text_of_item}, str(folder / VECTORS))
     build_lexical(catalogue.texts).save(folder)
+    if index_above is not None and len(catalogue.vectors) > index_above and (index := TextIndex.build(catalogue.vectors)):
+        index.save(folder / INDEX)
 
 
 def write_shelves(folder: Path, catalogue: Catalogue, shelves: pl.DataFrame | None) -> dict[str, int]:

@@ -6,12 +6,14 @@ Every part is a logit, so they add up with an adapter's offsets as they do witho
 from __future__ import annotations
 
 import unicodedata
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 from pydantic import BaseModel, Field
 
 from recsys_core.errors import RequestError
+from recsys_core.retrieval.ann import TextIndex
 from recsys_core.retrieval.lexical import LexicalIndex
 
 MAX_QUERY = 512
@@ -54,9 +56,39 @@ def clean_query(query: str) -> str:
     return text
 
 
+@dataclass(frozen=True)
+class Narrowing:
+    """How a query looks at a shortlist of texts only.
+
+    Args:
+        index: of the texts' vectors.
+        standing: float32 [M], the most that stands for an item of each text; −inf: none may be answered.
+        k: how many items will be answered.
+    """
+
+    index: TextIndex
+    standing: np.ndarray
+    k: int
+
+
+@dataclass(frozen=True)
+class QueryParts:
+    """What a query says of texts.
+
+    Args:
+        parts: named logits, float32 [m].
+        texts: int64 [m], ascending: which texts; None: all of them.
+        note: a phrase where no word of the query is in the catalogue.
+    """
+
+    parts: dict[str, np.ndarray]
+    texts: np.ndarray | None
+    note: str | None
+
+
 def query_parts(query: str, vectors: np.ndarray, encoder: EncodesQueries | None, lexical: LexicalIndex,
-                config: SearchConfig) -> tuple[dict[str, np.ndarray], str | None]:
-    """Score every distinct text for a clean query.
+                config: SearchConfig, narrowing: Narrowing | None = None) -> QueryParts:
+    """Score texts for a clean query.
 
     Args:
         query: see `clean_query`.
@@ -64,18 +96,23 @@ def query_parts(query: str, vectors: np.ndarray, encoder: EncodesQueries | None,
         encoder: None leaves meaning out, where it cannot read the shop's script.
         lexical: of the same texts.
         config: the parts' weights.
-
-    Returns:
-        named parts float32 [M], and a phrase where no word of the query is in the catalogue.
+        narrowing: None scores every text.
     """
-    parts = {}
-    if encoder is not None:
-        parts["text"] = vectors @ (np.float32(config.text) * encoder.encode([query])[0])
-    words = lexical.scores(query)
+    words, meaning, texts = lexical.scores(query), None, None
     if words is not None:
-        parts["words"] = np.float32(config.words) * words
+        words *= np.float32(config.words)
+    if encoder is not None:
+        meaning = np.float32(config.text) * encoder.encode([query])[0]
+    if narrowing is not None and meaning is not None:
+        known = narrowing.standing if words is None else words + narrowing.standing
+        texts = narrowing.index.shortlist(meaning, known, narrowing.k)
+    parts = {}
+    if meaning is not None:
+        parts["text"] = (vectors if texts is None else vectors.take(texts, 0)) @ meaning
+    if words is not None:
+        parts["words"] = words if texts is None else words[texts]
     left = "by meaning" if encoder is not None else "without it"
-    return parts, None if words is not None else f"no word of the query is in the catalogue: ranked {left}"
+    return QueryParts(parts, texts, None if words is not None else f"no word of the query is in the catalogue: ranked {left}")
 
 
 def taste_part(scores: np.ndarray, config: SearchConfig) -> np.ndarray:

@@ -6,6 +6,7 @@ from .files import (
     CLICK,
     GOLDEN,
     HISTORIES,
+    INDEX,
     ITEMS,
     PROMOTIONS,
     RANKER,
@@ -27,8 +28,9 @@ from .upserts import read_items
 from .verification import FORMAT, MANIFEST, TRUSTED_KEY, check_kind, list_files, verify_bundle
 
 __all__ = [
-    "CLICK", "FORMAT", "GOLDEN", "GOLDEN_K", "HISTORIES", "ITEMS", "MANIFEST", "NEW_ARRIVALS", "PROMOTIONS", "RANKER",
-    "REFERENCE", "REQUEST_CONFIG", "SEGMENTS", "SHELF_COLUMNS", "SHELVES", "STUDENT", "TRUSTED_KEY", "USERS", "VECTORS",
-    "Bundle", "Recommendation", "Recommendations", "Route", "check_kind", "family_folder", "list_files", "open_parts",
-    "read_id", "read_items", "read_k", "self_test", "to_seconds", "under_rules", "understand", "verify_bundle",
+    "CLICK", "FORMAT", "GOLDEN", "GOLDEN_K", "HISTORIES", "INDEX", "ITEMS", "MANIFEST", "NEW_ARRIVALS", "PROMOTIONS",
+    "RANKER", "REFERENCE", "REQUEST_CONFIG", "SEGMENTS", "SHELF_COLUMNS", "SHELVES", "STUDENT", "TRUSTED_KEY", "USERS",
+    "VECTORS", "Bundle", "Recommendation", "Recommendations", "Route", "check_kind", "family_folder", "list_files",
+    "open_parts", "read_id", "read_items", "read_k", "self_test", "to_seconds", "under_rules", "understand",
+    "verify_bundle",
 ]

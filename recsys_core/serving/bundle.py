@@ -184,11 +184,12 @@ class Bundle(Views):
         request = understand(self.parts, history, user_id=user_id, at=at, segment=segment,
                              candidates=candidates, filters=filters, adapter=adapter, context=context, shelf=shelf)
         request = under_rules(request, rules)
-        found, placed = match(self.parts, query, request), dict[int, str]()
+        found, placed = match(self.parts, query, request, k if rules is None else None), dict[int, str]()
         if rules is None:
-            rows, scores = best_items(found.texts, None, found.standing, self.parts.items_of, k, self.parts.ties, request.allowed)
-        else:
-            every = found.texts[self.catalogue.text_of_item] + found.standing.items
+            rows, scores = best_items(found.scores, found.texts, found.standing, self.parts.items_of, k, self.parts.ties,
+                                      request.allowed)
+        else:  # a rule may ask for an item that no shortlist holds
+            every = found.scores[self.catalogue.text_of_item] + found.standing.items
             rows, placed = self._best(every, request, k, rules)
             scores = every[rows]
         reasons = found.reasons(rows, self.catalogue.text_of_item[rows])
@@ -221,7 +222,7 @@ class Bundle(Views):
             scores = history_scores(self.parts, [request])[0]
         else:
             found = match(self.parts, query, request)
-            scores = found.texts[self.catalogue.text_of_item] + found.standing.items
+            scores = found.scores[self.catalogue.text_of_item] + found.standing.items
         shares = np.exp((scores - scores.max()).astype(np.float64))
         shares /= shares.sum()
         return np.where(rows >= 0, shares[rows], 1.0 / len(shares)).tolist()

@@ -2,7 +2,8 @@
 
 manifest.json, model.sig where it is signed, README.md, items.parquet, vectors.safetensors, lexical.safetensors,
 vocabulary.parquet, segments.json, golden.json, reference.json, shelves.parquet, ranker/, student/,
-families/<promoted segment or family>/, and where a shop has them histories.safetensors, click/, promotions/ and users.parquet.
+families/<promoted segment or family>/, where a shop has them histories.safetensors, click/, promotions/ and users.parquet, and
+where it has very many texts texts.faiss.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from recsys_core.artefacts import map_arrays, read_json
 from recsys_core.errors import BundleError
 from recsys_core.interactions import KNOTS, Catalogue
 from recsys_core.metrics import tie_ranks
-from recsys_core.retrieval import EncodesQueries, ItemsOfTexts, LexicalIndex, Offsets, SearchConfig, scaled
+from recsys_core.retrieval import EncodesQueries, ItemsOfTexts, LexicalIndex, Offsets, SearchConfig, TextIndex, scaled
 from recsys_core.serving.arguments import show
 from recsys_core.serving.filters import ItemColumns
 from recsys_core.serving.routing import Route, Router
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
 ITEMS = "items.parquet"
 VECTORS = "vectors.safetensors"
+INDEX = "texts.faiss"
 SEGMENTS = "segments.json"
 GOLDEN = "golden.json"
 REFERENCE = "reference.json"
@@ -64,6 +66,7 @@ class BundleParts:
         users: attributes of shoppers; None where no promoted segment asks for any.
         histories: of known shoppers; None where none are kept.
         promotions: what the shop promotes, for whom and when; None where none are kept.
+        index: of the texts' vectors; None: every query scores all of them.
         reference: what monitors compare with; empty while the bundle is made.
     """
 
@@ -81,6 +84,7 @@ class BundleParts:
     histories: KnownHistories | None
     click: ClickModel | None
     promotions: PromotionWeights | None
+    index: TextIndex | None
     reference: dict[str, Any]
 
     @property
@@ -207,6 +211,7 @@ def _read_verified(folder: Path, manifest: dict[str, Any]) -> BundleParts:
     catalogue = Catalogue(pl.read_parquet(folder / ITEMS, glob=False), arrays["text_of_item"], arrays["vectors"])
     users = KnownAttributes.load(folder / USERS) if (folder / USERS).exists() else None
     histories = KnownHistories.load(folder / HISTORIES) if (folder / HISTORIES).exists() else None
+    index = TextIndex.load(folder / INDEX, catalogue.vectors) if (folder / INDEX).exists() else None
     routes = [Route(**route) for route in read_json(folder / SEGMENTS)]
     click = None
     if (folder / CLICK).is_dir():
@@ -228,5 +233,5 @@ def _read_verified(folder: Path, manifest: dict[str, Any]) -> BundleParts:
     return BundleParts(
         folder, manifest, catalogue, ranker, tie_ranks(catalogue.item_ids, ranker.counts.popularity), families, router,
         LexicalIndex.load(folder), SearchConfig(**manifest["search"]),
-        Shelves(pl.read_parquet(folder / SHELVES, glob=False), catalogue.row_of), users, histories, click, promotions,
+        Shelves(pl.read_parquet(folder / SHELVES, glob=False), catalogue.row_of), users, histories, click, promotions, index,
         read_json(folder / REFERENCE) if (folder / REFERENCE).is_file() else {})

@@ -119,20 +119,28 @@ class Router:
         self._user_columns = list(user_columns)
         self.members = {name: sorted(values) for name, values in members.items()}
         self._known = {name: frozenset(values) for name, values in members.items()}
-        self._sql = self._connect(items)
-        self._inside = {route.name: self._candidates(route, items.height) for route in routes
-                        if route.decision == "promoted" and route.candidates != "true"}
+        # Conditions come with the bundle: they may compute, but reach no file and no network.
+        # One thread: others would be gone in a forked worker, which would wait for them.
+        self._sql = duckdb.connect(":memory:", config={"enable_external_access": "false", "lock_configuration": "true",
+                                                       "threads": 1})
+        self._inside = self._candidates([route.name for route in routes
+                                         if route.decision == "promoted" and route.candidates != "true"], items)
 
-    def _candidates(self, route: Route, n_items: int) -> np.ndarray:
-        """bool [N]: the items a segment's requests may be answered with."""
-        try:
-            rows = self._sql.execute(f"SELECT catalogue_row FROM items WHERE ({route.candidates})").fetchnumpy()
-        except duckdb.Error as error:
-            raise BundleError(f"segment {route.name!r}", f"{route.candidates} fails: {str(error).splitlines()[0]}",
-                              "correct `where` in shop.yaml and publish the bundle again") from None
-        inside = np.zeros(n_items, bool)
-        inside[np.asarray(rows["catalogue_row"], np.int64)] = True
-        return inside
+    def _candidates(self, names: Sequence[str], items: pl.DataFrame) -> dict[str, np.ndarray]:
+        """Per segment the items its requests may be answered with: bool [n], of n items."""
+        sql, found = self._sql.cursor(), {}
+        if names:  # where pyarrow is installed, DuckDB imports it and pandas before it looks at any table
+            sql.register("items", _Stream(items.with_row_index("catalogue_row")))
+        for name in names:
+            where = self.routes[name].candidates
+            try:
+                rows = sql.execute(f"SELECT catalogue_row FROM items WHERE ({where})").fetchnumpy()
+            except duckdb.Error as error:
+                raise BundleError(f"segment {name!r}", f"{where} fails: {str(error).splitlines()[0]}",
+                                  "correct `where` in shop.yaml and publish the bundle again") from None
+            found[name] = np.zeros(items.height, bool)
+            found[name][np.asarray(rows["catalogue_row"], np.int64)] = True
+        return found
 
     def grown(self, changed: pl.DataFrame, rows: Sequence[int], size: int) -> Router:
         """The same for a catalogue with more or changed items.
@@ -143,21 +151,11 @@ class Router:
             size: how many items it has now; new ones stand at the end.
         """
         found = copy(self)
-        found._sql = self._connect(changed)
         found._inside = {}
-        for name, before in self._inside.items():
-            inside = np.concatenate([before, np.zeros(size - len(before), bool)])
-            inside[list(rows)] = found._candidates(self.routes[name], len(rows))
-            found._inside[name] = inside
+        for name, inside in self._candidates(list(self._inside), changed).items():
+            found._inside[name] = np.concatenate([self._inside[name], np.zeros(size - len(self._inside[name]), bool)])
+            found._inside[name][list(rows)] = inside
         return found
-
-    @staticmethod
-    def _connect(items: pl.DataFrame) -> duckdb.DuckDBPyConnection:
-        # Conditions come with the bundle: they may compute, but reach no file and no network.
-        # One thread: others would be gone in a forked worker, which would wait for them.
-        sql = duckdb.connect(":memory:", config={"enable_external_access": "false", "lock_configuration": "true", "threads": 1})
-        sql.register("items", _Stream(items.with_row_index("catalogue_row")))
-        return sql
 
     def resolve(self, segment: str | None, situation: Situation) -> Resolved:
         """The segment that answers and, where one was asked for in vain, why."""

@@ -3,6 +3,7 @@ import json
 import os
 import pickle
 import shutil
+import threading
 
 import pytest
 
@@ -46,6 +47,16 @@ def test_changed_truncated_and_missing_files_are_refused(copy, name):
     assert f"{name} has {len(whole) - 1} bytes" in refusal(copy)
     path.unlink()
     assert f"{name} is missing" in refusal(copy)
+
+
+def test_of_several_changed_files_the_first_by_name_is_told_and_no_thread_stays(copy):
+    for name in ("shelves.parquet", "items.parquet", "vectors.safetensors"):
+        path = copy / name
+        whole = path.read_bytes()
+        path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    before = threading.active_count()
+    assert {refusal(copy) for _ in range(5)} == {refusal(copy)} and "items.parquet was changed" in refusal(copy)
+    assert threading.active_count() == before
 
 
 def test_files_that_nobody_vouched_for_are_refused(copy):

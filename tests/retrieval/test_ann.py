@@ -58,6 +58,16 @@ def test_texts_far_from_the_query_that_stand_highest_are_in_it(index, vectors):
     assert set(far) <= set(index.shortlist(vector, known, K))
 
 
+def test_those_that_stand_highest_are_found_wherever_they_are(index, vectors):
+    """In one row, where a sample of the catalogue sees hardly any of them, and among equals."""
+    vector, known = np.zeros(WIDTH, np.float32), np.zeros(M, np.float32)
+    known[1001:1001 + ann.KEPT] = 1 + np.arange(ann.KEPT)
+    assert set(range(1001, 1001 + ann.KEPT)) <= set(index.shortlist(vector, known, K))
+    known[::ann.SAMPLED] = 1000
+    assert known[index.shortlist(vector, known, K)].max() == 1000
+    assert (known[index.shortlist(vector, known, K)] == 1000).sum() >= min(ann.KEPT, M // ann.SAMPLED)
+
+
 def test_restrictions_hold_and_keep_the_recall(index, vectors):
     allowed = np.random.default_rng(2).random(M) < 0.5
     asked = [(vector, np.where(allowed, known, np.float32(-np.inf))) for vector, known in queries(vectors)]

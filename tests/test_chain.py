@@ -15,6 +15,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from recsys_core.artefacts import folder_hash
+from recsys_core.cli.main import main
 from recsys_core.collection import EventLog
 from recsys_core.evaluation.results import Results
 from recsys_core.experiments import Experiments
@@ -123,11 +124,13 @@ def test_every_shopper_with_a_history_has_a_list_once_a_bundle_was_promoted(ran)
     assert lists["user_id"].n_unique() == (shoppers if promoted else 0)
 
 
-def test_the_daily_list_leaves_out_what_its_shopper_turned_down(ran):
-    home, collected = ran[1], ran[5]
-    lists = pl.read_parquet(home / "daily_recommendations" / "lists.parquet")
-    of_nora = lists.filter(pl.col("user_id") == "nora")["item_id"].to_list()
-    assert len(of_nora) == 10 * (home / "champion" / "manifest.json").exists() and collected.shown[0] not in of_nora
+def test_the_next_lists_leave_out_what_a_shopper_turned_down(ran, tmp_path, monkeypatch):
+    _, home, *_, collected = ran
+    monkeypatch.setenv("RECSYS_HOME", str(home))
+    assert main(["recommend-all", "-k", "1000", "--out", str(tmp_path / "lists")]) == 0  # every item, to everybody else
+    lists = pl.read_parquet(tmp_path / "lists" / "lists.parquet")
+    shown_to = set(lists.filter(pl.col("item_id") == collected.shown[0])["user_id"])
+    assert "nora" in (everybody := set(lists["user_id"])) and everybody - shown_to == {"nora"}
 
 
 def test_a_second_cycle_finds_nothing_to_do(ran):

@@ -159,10 +159,10 @@ def test_quick_is_a_slice(week):
 def test_quick_items_are_those_met(monkeypatch):
     monkeypatch.setattr(preset, "QUICK_FIRST_DAY", date(2017, 12, 30))
     shop = open_shop(None, "quick")
-    met = {item for drop in shop.events() for item in drop.events["item_id"]}
+    events = pl.concat([drop.events for drop in shop.events()])
+    met, stores = set(events["item_id"]), set(events["context"])
     sold = set(open_shop(None).items()["item_id"])  # a few transactions name products that nobody lists
     assert set(shop.items()["item_id"]) == met & sold and len(met - sold) < 5
-    stores = {text for drop in shop.events() for text in drop.events["context"]}
     promotions = shop.promotions(date(2017, 12, 31), date(2017, 12, 31))
     assert promotions.height > 1000 and set(promotions["item_id"]) <= met and set(promotions["context"]) <= stores
 

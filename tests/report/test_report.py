@@ -195,6 +195,7 @@ def test_a_shop_with_nothing_optional_still_gets_a_report(tmp_path):
 
 
 def test_a_failing_report_leaves_the_previous_one(tmp_path, monkeypatch):
+    monkeypatch.setattr("recsys_core.report.plots._png", lambda figure, theme: b"drawn")
     write_report(tmp_path / "report", bare())
     before = (tmp_path / "report" / "report.md").read_bytes()
 

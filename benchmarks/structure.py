@@ -13,7 +13,7 @@ FLOORS = (
     "errors", "artefacts", "signatures", "schema", "words",
     "reading", "ingestion", "collection", "cleaning", "inspection", "features", "interactions",
     "metrics", "retrieval", "shoppers",
-    "text_encoder", "student", "base_model", "adaptation", "promotions",
+    "text_encoder", "student", "base_model", "adaptation", "promotions", "tasks",
     "evaluation", "report",
     "experiments",
     "answering", "serving",

@@ -26,13 +26,13 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from benchmarks.adaptations.class_adapter import ClassAdapter, ClassConfig, adapt_classes
 from benchmarks.rankings.questions import PLACE
 from benchmarks.record import ROOT, Bar
 from recsys_core.cleaning import clean_items, compose_text
 from recsys_core.ingestion import open_shop
 from recsys_core.metrics import calibration_error
 from recsys_core.schema import CATEGORY_SEPARATOR
+from recsys_core.tasks import ClassAdapter, ClassConfig, fit_classes
 from recsys_core.text_encoder import PACKAGED_MODEL, EncoderConfig, TextEncoder, load_encoder, locate
 
 log = logging.getLogger(__name__)
@@ -70,7 +70,7 @@ def run() -> dict:
     draws = []
     for name, read in (("intents", read_intents), ("products", read_products)):
         data = _largest_classes(read())
-        adapt_classes(encoder, *draw_shots(data, 4, 0), ClassConfig(), task="warming up")
+        fit_classes(encoder, *draw_shots(data, 4, 0), ClassConfig(), task="warming up")
         draws += [_draw(encoder, name, data, shots, seed) for shots, seeds in SEEDS.items() for seed in range(seeds)]
     torch.set_num_threads(threads)
     return {"draws": draws, "rows": [_row(name, shots, [draw for draw in draws if (draw["data"], draw["shots"]) == (
@@ -141,9 +141,9 @@ def _draw(encoder: TextEncoder, name: str, data: LabelledTexts, shots: int, seed
     texts, labels = draw_shots(data, shots, seed)
     truth = np.array(data.test[1])
     began, cpu = time.perf_counter(), time.process_time()
-    adapter = adapt_classes(encoder, texts, labels, ClassConfig(), task=name)
+    adapter = fit_classes(encoder, texts, labels, ClassConfig(), task=name)
     seconds = {"cpu_seconds": time.process_time() - cpu, "wall_seconds": time.perf_counter() - began}
-    nameless = adapt_classes(encoder, texts, labels, ClassConfig(read_names=False), task=name)
+    nameless = fit_classes(encoder, texts, labels, ClassConfig(read_names=False), task=name)
     peer = train_peer(name, texts, labels, data.test[0], seed)
     return {"data": name, "shots": shots, "seed": seed, "test_texts": len(truth), "chosen": adapter.settings,
             "ours": {**_judge(adapter, encoder, data.test[0], truth), **seconds},

@@ -113,10 +113,11 @@ class OnnxEncoder:
         session: an onnxruntime session of student.onnx.
         tokenizer: a `tokenizers.Tokenizer`.
         settings: the content of the tier's student.json.
+        model: the file the session was opened from.
     """
 
-    def __init__(self, session: Any, tokenizer: Any, settings: dict[str, Any]) -> None:
-        self.settings, self._session, self._tokenizer = settings, session, tokenizer
+    def __init__(self, session: Any, tokenizer: Any, settings: dict[str, Any], model: str = STUDENT_MODEL) -> None:
+        self.settings, self._session, self._tokenizer, self._model = settings, session, tokenizer, model
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(settings["max_length"])
 
@@ -129,6 +130,13 @@ class OnnxEncoder:
     def teacher(self) -> dict[str, Any]:
         """Fingerprint of the encoder whose document vectors these queries are compared with."""
         return self.settings["teacher"]
+
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """What its vectors depend on: weights and tokenizer by their hashes, and how texts are read."""
+        files = self.settings["files"]
+        return {"weights": files[self._model], "tokenizer": files[STUDENT_TOKENIZER],
+                "max_length": self.settings["max_length"], "dim": self.dim}
 
     @classmethod
     def load(cls, folder: Path, verified: bool = False, threads: int = 1, model: str = STUDENT_MODEL) -> OnnxEncoder:
@@ -148,7 +156,7 @@ class OnnxEncoder:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.log_severity_level = threads, 3
         session = onnxruntime.InferenceSession((folder / model).read_bytes(), options, providers=["CPUExecutionProvider"])
-        return cls(session, Tokenizer.from_file(str(folder / STUDENT_TOKENIZER)), settings)
+        return cls(session, Tokenizer.from_file(str(folder / STUDENT_TOKENIZER)), settings, model)
 
     def encode(self, texts: list[str]) -> np.ndarray:
         """Encode texts one by one, each distinct one once.

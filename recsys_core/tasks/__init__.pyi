@@ -1,0 +1,3 @@
+from .classes import ClassAdapter, ClassConfig, fit_classes
+
+__all__ = ["ClassAdapter", "ClassConfig", "fit_classes"]

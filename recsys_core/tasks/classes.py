@@ -1,0 +1,202 @@
+"""Few-shot classes of texts (product classes, intents of queries and utterances), solved instead of trained.
+
+Model: p(c | x) = softmax(τ · W φ(x))_c, where φ(x) holds the frozen encoder's unit vector with weight √(1 − s), hashed
+n-grams of characters and of words with weight √(s/2) each, and a 1. Where a text may have several classes, each class
+stands against the rest. λ stays fixed, so the data's weight grows with the shots. A class's name is a text too and may
+count as a further shot. Whether it does, the share s of lexical evidence and the temperature τ are chosen together by
+leaving each shot out; so is what counts as "unsure". Answers need NumPy alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from pydantic import BaseModel, Field
+
+from recsys_core.adaptation import check_lock
+from recsys_core.artefacts import read_json, staged_folder, write_json
+from recsys_core.errors import AdapterError
+from recsys_core.tasks.choice import choose_solution, gather_shots, unknown_below, unsure_below
+from recsys_core.tasks.ngrams import BUCKETS, SIZES, count_ngrams
+from recsys_core.tasks.ridge import to_probabilities
+
+FORMAT = 1
+META, ARRAYS = "task.json", "task.safetensors"
+PARTS = ("theta", "columns", "idf", "weights", "bias")
+
+
+class ReadsTexts(Protocol):
+    """What tasks need of an encoder."""
+
+    @property
+    def fingerprint(self) -> dict[str, Any]: ...
+
+    def encode(self, texts: list[str]) -> np.ndarray: ...
+
+
+class ClassConfig(BaseModel, frozen=True, extra="forbid"):
+    """How classes are learned, and when no class is named."""
+
+    strength: float = Field(0.03, gt=0, description="λ of the ridge; every text has length 1")
+    lexical_shares: tuple[float, ...] = Field((0.2, 0.4, 0.6, 0.8), min_length=1,
+                                              description="weights s of n-grams beside the vector, to choose among")
+    read_names: bool = Field(True, description="let the name of a class count as a shot, where that pays")
+    precision: float = Field(0.95, gt=0, le=1, description="share of right answers among the sure ones")
+    refused: float = Field(0.05, ge=0, lt=1, description="share of shots that may be taken for none of the classes")
+    most_shots: int = Field(2048, ge=2, description="texts that are learned from; of more, as many of each class are left out")
+
+
+@dataclass(frozen=True)
+class ClassAdapter:
+    """What a few labelled texts add to the encoder: a linear map to the classes' logits.
+
+    Args:
+        task: its name. labels: the C classes, sorted. lock: as of an `Adapter`, the features being those of this module.
+        theta: float32 [d, C], of the text vector. columns: int64 [m], sorted, the buckets of the shots' n-grams.
+        idf: float32 [m]. weights: float32 [m, C]. bias: float32 [C].
+        settings: how it was made (shots, lexical share, temperature) and when it names no class; JSON.
+    """
+
+    task: str
+    labels: tuple[str, ...]
+    lock: dict[str, str]
+    theta: np.ndarray
+    columns: np.ndarray
+    idf: np.ndarray
+    weights: np.ndarray
+    bias: np.ndarray
+    settings: dict[str, Any]
+
+    def probabilities(self, encoder: ReadsTexts, texts: Sequence[str]) -> np.ndarray:
+        """float64 [n, C]; rows sum to 1 unless a text may have several classes.
+
+        Args:
+            encoder: the one it was made with.
+            texts: n texts.
+        """
+        return to_probabilities(self._logits(encoder, texts), self.settings["several"])
+
+    def predict(self, encoder: ReadsTexts, texts: Sequence[str]) -> list[list[tuple[str, float]]]:
+        """Classes with their probabilities, the most probable first; none where the answer is unsure or a text unknown.
+
+        Args:
+            encoder: the one it was made with.
+            texts: n texts.
+        """
+        logits, several = self._logits(encoder, texts), self.settings["several"]
+        found, known = to_probabilities(logits, several), self._known(logits)
+        named = (found >= self.settings["unsure_below"]) & known[:, None]
+        return [[(self.labels[at], float(row[at])) for at in np.argsort(-row, kind="stable")[:None if several else 1].tolist()
+                 if sure[at]] for row, sure in zip(found, named, strict=True)]
+
+    def unknown(self, encoder: ReadsTexts, texts: Sequence[str]) -> np.ndarray:
+        """bool [n]: texts of none of the classes."""
+        return ~self._known(self._logits(encoder, texts))
+
+    def _logits(self, encoder: ReadsTexts, texts: Sequence[str]) -> np.ndarray:
+        """float32 [n, C]."""
+        lexical = count_ngrams(texts).weigh(self.columns, self.idf).times(self.weights)
+        return np.asarray(encoder.encode(list(texts)) @ self.theta + lexical + self.bias)
+
+    def _known(self, logits: np.ndarray) -> np.ndarray:
+        return np.asarray(logits.max(axis=1) >= self.settings["unknown_below"])
+
+    def save(self, folder: Path) -> None:
+        """Write task.json and task.safetensors, atomically."""
+        from safetensors.numpy import save_file
+
+        with staged_folder(Path(folder)) as staging:
+            save_file({name: getattr(self, name) for name in PARTS}, str(staging / ARRAYS))
+            write_json(staging / META, {"format": FORMAT, "task": self.task, "labels": list(self.labels),
+                                        "lock": self.lock, "settings": self.settings})
+
+    @classmethod
+    def load(cls, folder: Path, encoder: ReadsTexts) -> ClassAdapter:
+        """Read classes made with exactly this encoder.
+
+        Raises:
+            AdapterError: another format, another encoder (what differs is named), or a broken file.
+        """
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        folder, fix = Path(folder), "adapt the task again"
+        meta = read_json(folder / META)
+        if meta.get("format") != FORMAT:
+            raise AdapterError(str(folder), f"has format {meta.get('format')}, this version reads {FORMAT}", fix)
+        check_lock(f"task {folder.name}", meta.get("lock", {}), class_lock(encoder))
+        try:
+            adapter = cls(meta["task"], tuple(meta["labels"]), meta["lock"], settings=meta["settings"],
+                          **load_file(str(folder / ARRAYS)))
+            adapter._check()
+        except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
+            raise AdapterError(str(folder), f"cannot be read ({type(error).__name__}: {error})", fix) from error
+        return adapter
+
+    def _check(self) -> None:
+        classes, ngrams = len(self.labels), len(self.columns)
+        shapes = [self.theta.shape[1:], self.idf.shape, self.weights.shape, self.bias.shape]
+        if shapes != [(classes,), (ngrams,), (ngrams, classes), (classes,)]:
+            raise ValueError(f"shapes {shapes} do not fit {classes} classes and {ngrams} n-grams")
+        if not all(np.isfinite(part).all() for part in (self.theta, self.idf, self.weights, self.bias)):
+            raise ValueError("some of its values are not finite")
+
+
+def class_lock(encoder: ReadsTexts) -> dict[str, str]:
+    """What classes are locked to: the encoder's weights and reading, its tokenizer, and this room's n-grams."""
+    reading = {name: value for name, value in encoder.fingerprint.items() if name != "tokenizer"}
+    digests = {name: hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+               for name, value in (("encoder", reading), ("features", [SIZES, BUCKETS]))}
+    return {**digests, "tokenizer": encoder.fingerprint["tokenizer"]}
+
+
+def fit_classes(encoder: ReadsTexts, texts: Sequence[str], labels: Sequence[str], config: ClassConfig = ClassConfig(), *,
+                task: str) -> ClassAdapter:
+    """Learn classes from labelled texts: one forward pass of the encoder, then milliseconds to seconds of algebra.
+
+    Args:
+        encoder: reads the texts.
+        texts: n texts, none empty; a text with several classes comes once with each.
+        labels: the class of each, a non-empty string.
+        config: how to learn.
+        task: its name.
+
+    Raises:
+        AdapterError: fewer than two classes, an empty text, a label that is no string, or lists of different length.
+    """
+    _check_rows(task, texts, labels)
+    shots = gather_shots(texts, labels, config.most_shots)
+    counts = count_ngrams(shots.texts)
+    columns, seen_in = np.unique(counts.column, return_counts=True)
+    idf = (np.log((1 + len(shots.texts)) / (1 + seen_in)) + 1).astype(np.float32)
+    vectors, lexical = encoder.encode(shots.texts), counts.weigh(columns, idf)
+    best = choose_solution(vectors.astype(np.float64) @ vectors.T, lexical.gram(len(columns)), shots, config.strength,
+                           [(names, share) for names in ((True, False) if config.read_names else (False,))
+                            for share in config.lexical_shares])
+    scaled = best.dual * best.temperature
+    weights = np.concatenate([block.T @ scaled for block in lexical.blocks(len(columns))])
+    return ClassAdapter(
+        task, shots.labels, class_lock(encoder), ((1 - best.share) * vectors.T @ scaled).astype(np.float32),
+        columns, idf, (best.share / 2 * weights).astype(np.float32), scaled.sum(axis=0).astype(np.float32),
+        {"shots": shots.count, "several": shots.several, "lexical_share": best.share, "names": best.names,
+         "temperature": best.temperature, "unsure_below": unsure_below(best, shots, config.precision),
+         "unknown_below": unknown_below(best, config.refused)})
+
+
+def _check_rows(task: str, texts: Sequence[str], labels: Sequence[str]) -> None:
+    where = f"labels of task {task!r}"
+    if len(texts) != len(labels):
+        raise AdapterError(where, f"{len(texts)} texts and {len(labels)} labels", "give every text one label")
+    for row, (text, label) in enumerate(zip(texts, labels, strict=True)):
+        if not isinstance(text, str) or not text.strip():
+            raise AdapterError(where, f"row {row} has no text ({text!r})", "remove the row, or give its text")
+        if not isinstance(label, str) or not label.strip():
+            raise AdapterError(where, f"row {row} has the label {label!r}", "labels are non-empty strings")
+    if len(set(labels)) < 2:
+        raise AdapterError(where, f"{len(set(labels))} class in {len(texts)} rows", "label texts of at least two classes")

@@ -1,0 +1,157 @@
+"""Learning attributes from marked texts: values are found in their texts, tokens get tags and features, the chain is fitted."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from recsys_core.errors import AdapterError
+from recsys_core.tasks.chain import Chain, fit_chain
+from recsys_core.tasks.span_adapter import SpanAdapter, SpanConfig, span_lock, tags_of
+from recsys_core.tasks.span_features import Gazetteer, glue, has_meaning, token_features, value_key
+from recsys_core.tasks.tokens import token_bounds
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+
+__all__ = ["SpanAdapter", "SpanConfig", "fit_spans"]
+
+
+@dataclass(frozen=True)
+class _Marked:
+    """A text whose values were found in it.
+
+    Args:
+        tokens: as written. glued: as `glue` says. tags: of each token. pairs: of attribute and value's key.
+    """
+
+    tokens: list[str]
+    glued: list[bool]
+    tags: np.ndarray
+    category: str | None
+    pairs: set[tuple[str, tuple[str, ...]]]
+
+
+def fit_spans(encoder: Any, texts: Sequence[str], spans: Sequence[Sequence[tuple[str, str]]],
+              categories: Sequence[str | None], config: SpanConfig | None = None, *,
+              task: str) -> SpanAdapter:
+    """Learn attributes from texts whose values are marked: seconds for some hundred texts.
+
+    A value is looked for as whole words, letter case aside, the longest values first; one that does not occur in its text,
+    or only within another, is dropped. `settings` counts these. A text without values teaches that it has none.
+
+    Args:
+        encoder: reads words where `config.meaning` is set. texts: n texts. spans: of each its (attribute, value) pairs.
+        categories: of each, None where unknown. config: the defaults if None. task: its name.
+
+    Raises:
+        AdapterError: lists of different length, a name or value that is no text, or no value that occurs in its text.
+    """
+    config = config or SpanConfig()
+    _check(task, texts, spans, categories)
+    attributes = tuple(sorted({attribute for one in spans for attribute, _ in one}))
+    place = {attribute: at for at, attribute in enumerate(attributes)}
+    examples = [_mark(*one, place, config.tokens) for one in zip(texts, spans, categories, strict=True)]
+    found, asked = sum(len(one.pairs) for one in examples), sum(len(set(one)) for one in spans)
+    if not found:
+        raise AdapterError(f"labels of task {task!r}", f"none of {asked} values occurs in its text as whole words",
+                           "mark values in the words of the text")
+    examples = [one for one in examples if one.tokens]
+    gazetteer = Gazetteer.of([one.pairs for one in examples])
+    own = _own_attributes(examples, config.own_tags)
+    examples += [replace(one, category=None) for one in examples if one.category]  # it may be unknown when asked
+    names = [row for one in examples for row in token_features(
+        one.tokens, one.glued, gazetteer.features([token.casefold() for token in one.tokens], one.pairs), one.category)]
+    counts = Counter(chain.from_iterable(names))
+    features = tuple(sorted(name for name, count in counts.items() if count >= config.seen_in))
+    learned = _fit(examples, _matrix(names, features), _vectors(encoder, examples, config.meaning), own, len(attributes), config)
+    if config.meaning:
+        learned = _folded(learned, features, encoder, config.meaning)
+    return SpanAdapter(task, attributes, span_lock(encoder), features, gazetteer, learned, own, {
+        "texts": len(texts), "values": found, "values_not_in_their_text": asked - found, "meaning": config.meaning,
+        "least": config.least, "tokens": config.tokens, "longest": config.longest})
+
+
+def _mark(text: str, spans: Sequence[tuple[str, str]], category: str | None, place: dict[str, int], limit: int) -> _Marked:
+    """Tags of a text's tokens: the longest values first, each at its first place that is free."""
+    bounds = token_bounds(text, limit)
+    tokens = [text[begin:end] for begin, end in bounds]
+    folded, tags, pairs = [token.casefold() for token in tokens], np.zeros(len(tokens), np.int64), set()
+    wanted = sorted({(attribute, value_key(value, limit)) for attribute, value in spans}, key=lambda one: (-len(one[1]), one))
+    for attribute, key in wanted:
+        at = next((at for at in range(len(folded) - len(key) + 1) if key and tuple(folded[at:at + len(key)]) == key
+                   and not tags[at:at + len(key)].any()), None)
+        if at is not None:
+            tags[at:at + len(key)] = 2 * place[attribute] + 2
+            tags[at] -= 1
+            pairs.add((attribute, key))
+    return _Marked(tokens, glue(bounds), tags, category or None, pairs)
+
+
+def _own_attributes(examples: Sequence[_Marked], least: int) -> dict[str, list[int]]:
+    """Category → places of the attributes that its examples have; categories with fewer examples may have all."""
+    count = Counter(one.category for one in examples)
+    found: defaultdict[str, set[int]] = defaultdict(set)
+    for one in examples:
+        if one.category is not None and count[one.category] >= least:
+            found[one.category] |= set(((one.tags[one.tags > 0] - 1) // 2).tolist())
+    return {category: sorted(places) for category, places in sorted(found.items())}
+
+
+def _matrix(names: Sequence[Sequence[str]], features: Sequence[str]) -> csr_matrix:
+    """float32 [N, F]."""
+    from scipy.sparse import csr_matrix
+
+    row_of = {name: row for row, name in enumerate(features)}
+    rows = [[row_of[name] for name in one if name in row_of] for one in names]
+    columns = np.fromiter(chain.from_iterable(rows), np.int64)
+    ends = np.cumsum([0, *map(len, rows)])
+    return csr_matrix((np.ones(len(columns), np.float32), columns, ends), shape=(len(rows), len(features)))
+
+
+def _vectors(encoder: Any, examples: Sequence[_Marked], length: float) -> np.ndarray:
+    """float32 [N, d] of that length, of each token read alone; d is 0 where the length is."""
+    folded = [token.casefold() for one in examples for token in one.tokens]
+    if not length:
+        return np.zeros((len(folded), 0), np.float32)
+    words = {word: row for row, word in enumerate(sorted({word for word in folded if has_meaning(word)}))}
+    vectors = np.concatenate([length * encoder.encode(list(words)), np.zeros((1, encoder.dim))]).astype(np.float32)
+    return vectors[[words.get(word, -1) for word in folded]]
+
+
+def _fit(examples: Sequence[_Marked], features: csr_matrix, vectors: np.ndarray, own: dict[str, list[int]], attributes: int,
+         config: SpanConfig) -> Chain:
+    groups = [tags_of(range(attributes)), *(tags_of(places) for places in own.values())]
+    group = {category: at for at, category in enumerate(own, 1)}
+    return fit_chain(features, vectors, np.concatenate([one.tags for one in examples]),
+                     np.array([len(one.tokens) for one in examples]), groups,
+                     np.array([group.get(one.category or "", 0) for one in examples]), strength=config.strength,
+                     step_strength=config.step_strength, iterations=config.iterations)
+
+
+def _folded(learned: Chain, features: Sequence[str], encoder: Any, length: float) -> Chain:
+    """What the vectors say of the words that are features, put into these: an answer reads only new words with the encoder."""
+    words = [(row, name.removeprefix("word=")) for row, name in enumerate(features) if name.startswith("word=")]
+    known = [(row, word) for row, word in words if has_meaning(word)]
+    sparse = learned.sparse.copy()
+    sparse[[row for row, _ in known]] += length * encoder.encode([word for _, word in known]) @ learned.dense
+    return Chain(sparse, learned.dense, learned.steps, learned.start)
+
+
+def _check(task: str, texts: Sequence[str], spans: Sequence[Sequence[tuple[str, str]]], categories: Sequence[str | None]) -> None:
+    where = f"labels of task {task!r}"
+    if not len(texts) == len(spans) == len(categories):
+        raise AdapterError(where, f"{len(texts)} texts, {len(spans)} lists of values and {len(categories)} categories",
+                           "give every text its values and its category, or None")
+    for row, (text, one) in enumerate(zip(texts, spans, strict=True)):
+        if not isinstance(text, str):
+            raise AdapterError(where, f"row {row} has no text ({text!r})", "remove the row, or give its text")
+        for attribute, value in one:
+            if not all(isinstance(part, str) and part.strip() for part in (attribute, value)):
+                raise AdapterError(where, f"row {row} has the value {value!r} of attribute {attribute!r}",
+                                   "attributes and values are non-empty strings")

@@ -1,7 +1,7 @@
 """A linear-chain conditional random field (Lafferty et al. 2001): which tag every token of a text has.
 
-A tag's score is a sum over the token's features, and over the step from the tag before. Learning is the maximum of the
-likelihood less a ridge (L-BFGS). A sequence may take some of the tags only; the others cost it nothing.
+A tag's score is a sum over the token's features and of the step from the tag before. What is learned makes the examples'
+tags likely, less a ridge. A text may have some of the tags only; the others cost it nothing.
 Tags: 0 is outside, 2a + 1 begins a span of attribute a, 2a + 2 goes on with it.
 """
 
@@ -9,17 +9,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
-
 NEVER = -1e4  # the score of a step that cannot be
 LEAST = -60.0  # below the best tag's score; less makes no difference and would underflow
-BATCH = 64  # sequences of like length that are read together
-MEMORY = 6  # steps that L-BFGS remembers
+BATCH = 16  # texts that a step is taken on, at most
+STEPS = 16  # of an epoch over few texts
+HIDDEN = -1  # the group of a text that is read as if its group were unknown
+FIRST_STEP = 1e-2  # squared gradient that every sum begins with
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class Reading(NamedTuple):
 
     Args:
         local: [n, L, t], exp of scores less their maximum. step: [t, t], exp of the steps. forward, backward: [n, L, t].
-        scale: [n, L]. log_total: float, summed over sequences.
+        scale: [n, L].
     """
 
     local: np.ndarray
@@ -68,90 +67,110 @@ class Reading(NamedTuple):
     forward: np.ndarray
     backward: np.ndarray
     scale: np.ndarray
-    log_total: float
 
 
-def fit_chain(features: csr_matrix, vectors: np.ndarray, tags: np.ndarray, lengths: np.ndarray, groups: Sequence[np.ndarray],
-              group_of: np.ndarray, *, strength: float, step_strength: float, iterations: int) -> Chain:
-    """Learn from tagged sequences.
+@dataclass(frozen=True)
+class Sequences:
+    """Tagged texts to learn from: n of them with N tokens, one text after another.
 
     Args:
-        features: float32 [N, F], a row per token, sequence after sequence. vectors: float32 [N, d]. tags: int64 [N].
-        lengths: int64 [n], tokens of each sequence, ≥ 1. groups: the tags that sequences may have, ascending, 0 among them.
-        group_of: int64 [n]. strength, step_strength: of the ridges. iterations: of L-BFGS, at most.
+        rows: int64 [R], features of the tokens, one token after another. ends: int64 [N + 1], where each token's begin and end.
+        vectors: float32 [N, d]. tags: int64 [N]. lengths: int64 [n], tokens of each text, ≥ 1.
+        group: int64 [n], which tags a text may have.
     """
-    from scipy.optimize import minimize
 
-    begins = lengths.cumsum() - lengths
-    parts = [_Part(features, vectors, tags, lengths[found], begins[found], allowed)
-             for place, allowed in enumerate(groups) if len(found := np.flatnonzero(group_of == place))]
-    width = 1 + max(int(allowed.max()) for allowed in groups)
-    shapes = [(features.shape[1], width), (vectors.shape[1], width), (width, width), (width,)]
-    ends = np.cumsum([np.prod(shape, dtype=int) for shape in shapes])
-    ridges = np.repeat(np.array([strength, strength, step_strength, step_strength], np.float32), np.diff(ends, prepend=0))
-
-    def unpack(flat: np.ndarray) -> list[np.ndarray]:
-        return [part.reshape(shape) for part, shape in zip(np.split(flat, ends[:-1]), shapes, strict=True)]
-
-    def loss(flat: np.ndarray) -> tuple[float, np.ndarray]:
-        flat = flat.astype(np.float32)
-        gradient = ridges * flat
-        total = 0.5 * float(gradient @ flat)
-        into = unpack(gradient)
-        for part in parts:
-            total += part.add(unpack(flat), into)
-        return total, gradient.astype(np.float64)
-
-    found = minimize(loss, np.zeros(ends[-1]), jac=True, method="L-BFGS-B", options={"maxiter": iterations, "maxcor": MEMORY})
-    return Chain(*unpack(found.x.astype(np.float32)))
+    rows: np.ndarray
+    ends: np.ndarray
+    vectors: np.ndarray
+    tags: np.ndarray
+    lengths: np.ndarray
+    group: np.ndarray
 
 
-class _Part:
-    """The sequences that may have the same tags, and what they add to loss and gradient."""
+def fit_chain(texts: Sequences, groups: Sequence[np.ndarray], shared: np.ndarray, rng: np.random.Generator, *, strength: float,
+              epochs: int, rate: float, hidden: float) -> Chain:
+    """Learn by AdaGrad (Duchi et al. 2011) over small batches; the rate falls to 0.
 
-    def __init__(self, features: csr_matrix, vectors: np.ndarray, tags: np.ndarray, lengths: np.ndarray, begins: np.ndarray,
-                 allowed: np.ndarray) -> None:
-        rows = np.concatenate([np.arange(begin, begin + length) for begin, length in zip(begins, lengths, strict=True)])
-        chosen = features[rows]
-        self.columns = np.unique(chosen.indices)
-        self.features = chosen[:, self.columns]
-        self.turned = self.features.T.tocsr()
-        self.vectors, self.allowed = vectors[rows], allowed
-        place = np.searchsorted(allowed, tags[rows])
-        self.target = np.zeros((len(rows), len(allowed)), np.float32)
-        self.target[np.arange(len(rows)), place] = 1
-        first = np.zeros(len(rows), bool)
-        begins = lengths.cumsum() - lengths
-        first[begins] = True
-        self.start = np.bincount(place[first], minlength=len(allowed))
-        self.steps = np.zeros((len(allowed), len(allowed)))
-        np.add.at(self.steps, (place[np.flatnonzero(~first) - 1], place[~first]), 1)
-        order = np.argsort(lengths, kind="stable")
-        self.batches = [(begins[some][:, None] + np.minimum(np.arange(lengths[some].max()), lengths[some][:, None] - 1),
-                         np.arange(lengths[some].max()) < lengths[some][:, None])
-                        for some in np.array_split(order, -(-len(order) // BATCH))]
+    Args:
+        groups: the tags of each group, ascending, 0 among them; the first group has all tags.
+        shared: bool [F], features that do not depend on the group. rng: orders the texts.
+        strength: of the ridge. epochs: passes over the texts. rate: of the first step.
+        hidden: share of the readings in which a text's group is unknown: features that are not shared are not seen, and
+            all tags may follow.
+    """
+    width = len(groups[0])
+    learned = Chain(np.zeros((len(shared), width), np.float32), np.zeros((texts.vectors.shape[1], width), np.float32),
+                    np.zeros((width, width), np.float32), np.zeros(width, np.float32))
+    steps = Chain(*(np.full_like(part, FIRST_STEP) for part in (learned.sparse, learned.dense, learned.steps, learned.start)))
+    size = min(max(len(texts.lengths) // STEPS, 1), BATCH)
+    in_all = -(-len(texts.lengths) // size)
+    batches_with = np.minimum(np.bincount(texts.rows, minlength=len(shared)), in_all) + 1.0
+    ridge = (strength / batches_with).astype(np.float32)
+    begins = texts.lengths.cumsum() - texts.lengths
+    for epoch in range(epochs):
+        group = np.where(rng.random(len(begins)) < hidden, HIDDEN, texts.group)
+        batches = _batches(group, texts.lengths, size, rng)
+        for at, some in enumerate(batches):
+            left, one = 1 - (epoch + at / len(batches)) / epochs, group[some[0]]
+            batch = _Batch(texts, begins[some], texts.lengths[some], shared if one == HIDDEN else None)
+            batch.step(learned, steps, groups[max(one, 0)], ridge, strength / in_all, rate * left)
+    return learned
 
-    def add(self, weights: list[np.ndarray], gradient: list[np.ndarray]) -> float:
-        """The negative log-likelihood; its gradient is added in place."""
-        sparse, dense, steps, start = weights
-        own, pairs = np.ix_(self.columns, self.allowed), np.ix_(self.allowed, self.allowed)
-        scores = self.features @ sparse[own] + self.vectors @ dense[:, self.allowed]
-        into, out_of = steps[pairs], start[self.allowed]
-        loss = -float((scores * self.target).sum() + (into * self.steps).sum() + (out_of * self.start).sum())
-        residual, stepped, started = -self.target, -self.steps, -self.start.astype(float)
-        for rows, mask in self.batches:
-            read = _read(scores[rows], mask, out_of + _barred_start(self.allowed), into + _barred_steps(self.allowed))
-            loss += read.log_total
-            chances = read.forward * read.backward
-            residual[rows[mask]] += chances[mask]
-            started += chances[:, 0].sum(axis=0)
-            later = (read.local * read.backward / read.scale[:, :, None])[:, 1:] * mask[:, 1:, None]
-            stepped += np.einsum("nlt,nlu->tu", read.forward[:, :-1], later, optimize=True) * read.step
-        gradient[0][own] += self.turned @ residual
-        gradient[1][:, self.allowed] += self.vectors.T @ residual
-        gradient[2][pairs] += stepped
-        gradient[3][self.allowed] += started
-        return loss
+
+def _batches(group: np.ndarray, lengths: np.ndarray, size: int, rng: np.random.Generator) -> list[np.ndarray]:
+    """Texts of one group and of like length, in an order of chance."""
+    order = rng.permutation(len(group))
+    order = order[np.lexsort((lengths[order], group[order]))]
+    found = []
+    for one in np.split(order, np.flatnonzero(np.diff(group[order])) + 1):
+        found += np.array_split(one, -(-len(one) // size))
+    return [found[at] for at in rng.permutation(len(found))]
+
+
+class _Batch:
+    """A few texts that may have the same tags, and one step towards them."""
+
+    def __init__(self, texts: Sequences, begins: np.ndarray, lengths: np.ndarray, seen: np.ndarray | None) -> None:
+        tokens = np.concatenate([np.arange(begin, begin + length) for begin, length in zip(begins, lengths, strict=True)])
+        counts = texts.ends[tokens + 1] - texts.ends[tokens]
+        offsets = np.arange(counts.sum()) - np.repeat(counts.cumsum() - counts, counts)
+        rows, token = texts.rows[np.repeat(texts.ends[tokens], counts) + offsets], np.repeat(np.arange(len(tokens)), counts)
+        if seen is not None:
+            rows, token = rows[seen[rows]], token[seen[rows]]
+        self.rows, place = np.unique(rows, return_inverse=True)
+        self.by_token = place, np.searchsorted(token, np.arange(len(tokens)))  # every token has a feature that is shared
+        order = np.argsort(place, kind="stable")
+        self.by_row = token[order], np.searchsorted(place[order], np.arange(len(self.rows)))
+        self.vectors, self.tags = texts.vectors[tokens], texts.tags[tokens]
+        first, width = lengths.cumsum() - lengths, np.arange(lengths.max())
+        self.padded, self.mask = first[:, None] + np.minimum(width, lengths[:, None] - 1), width < lengths[:, None]
+
+    def step(self, learned: Chain, steps: Chain, tags: np.ndarray, ridge: np.ndarray, dense_ridge: float, rate: float) -> None:
+        """Move what was learned by one step, in place; `steps` are the sums of squared gradients."""
+        own, pairs = np.ix_(self.rows, tags), np.ix_(tags, tags)
+        sparse, dense = learned.sparse[own], learned.dense[:, tags]
+        into, out_of = learned.steps[pairs], learned.start[tags]
+        scores = np.add.reduceat(sparse[self.by_token[0]], self.by_token[1]) + self.vectors @ dense
+        read = _read(scores[self.padded], self.mask, out_of + _barred_start(tags), into + _barred_steps(tags))
+        chances = read.forward * read.backward
+        residual = np.empty_like(scores)
+        residual[self.padded[self.mask]] = chances[self.mask]
+        place = np.searchsorted(tags, self.tags)
+        residual[np.arange(len(place)), place] -= 1
+        later = (read.local * read.backward / read.scale[:, :, None])[:, 1:] * self.mask[:, 1:, None]
+        stepped = np.tensordot(read.forward[:, :-1], later, ((0, 1), (0, 1))) * read.step
+        true = place[self.padded]
+        np.subtract.at(stepped, (true[:, :-1][self.mask[:, 1:]], true[:, 1:][self.mask[:, 1:]]), 1)
+        started = chances[:, 0].sum(axis=0) - np.bincount(true[:, 0], minlength=len(tags))
+        for part, sums, where, gradient in (
+                (learned.sparse, steps.sparse, own,
+                 np.add.reduceat(residual[self.by_row[0]], self.by_row[1]) + ridge[self.rows, None] * sparse),
+                (learned.dense, steps.dense, np.s_[:, tags], self.vectors.T @ residual + dense_ridge * dense),
+                (learned.steps, steps.steps, pairs, stepped + dense_ridge * into),
+                (learned.start, steps.start, tags, started + dense_ridge * out_of)):
+            total = sums[where] + gradient * gradient
+            sums[where] = total
+            part[where] -= rate * gradient / np.sqrt(total)
 
 
 def _read(scores: np.ndarray, mask: np.ndarray, start: np.ndarray, steps: np.ndarray) -> Reading:
@@ -167,8 +186,7 @@ def _read(scores: np.ndarray, mask: np.ndarray, start: np.ndarray, steps: np.nda
     for at in range(scores.shape[1] - 2, -1, -1):
         found = (local[:, at + 1] * backward[:, at + 1] / scale[:, at + 1, None]) @ step.T
         backward[:, at] = np.where(mask[:, at + 1, None], found, 1)
-    total = float((np.log(scale, dtype=np.float64) * mask).sum() + (highest[:, :, 0] * mask).sum(dtype=np.float64))
-    return Reading(local, step, forward, backward, scale, total)
+    return Reading(local, step, forward, backward, scale)
 
 
 def _probable_spans(read: Reading, tags: np.ndarray, least: float, longest: int) -> list[tuple[int, int, int, float]]:

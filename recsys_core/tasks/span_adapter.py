@@ -40,8 +40,10 @@ class SpanConfig(BaseModel, frozen=True, extra="forbid"):
 
     strength: float = Field(1.0, gt=0, description="of the ridge on a feature's scores")
     meaning: float = Field(4.0, ge=0, description="length of a word's vector beside features, which are 0 or 1")
-    step_strength: float = Field(0.3, gt=0, description="of the ridge on the scores of two tags in a row")
-    iterations: int = Field(40, ge=1, description="of the solver, at most")
+    epochs: int = Field(8, ge=1, description="passes over the texts")
+    rate: float = Field(0.2, gt=0, description="of the solver's first step")
+    hidden: float = Field(0.3, ge=0, le=1, description="share of the readings that do not see a text's category")
+    seed: int = Field(0, ge=0, description="of the order in which texts are read")
     seen_in: int = Field(2, ge=1, description="tokens that must have a feature before it counts")
     own_tags: int = Field(5, ge=1, description="examples from which a category has the attributes of its examples only")
     least: float = Field(0.35, gt=0, lt=1, description="probability below which a value is not answered")

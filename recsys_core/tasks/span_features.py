@@ -16,10 +16,12 @@ from math import log2
 from recsys_core.tasks.tokens import token_bounds
 from recsys_core.tasks.units import unit_kind
 
+ALWAYS = "always"
 NEAR, AFFIXES, FAR = 3, (1, 2, 3, 4), 6
 BREAKS = frozenset(",|-–—(;:/[，、·")
-OF_CATEGORY = ("word=", "form=", "word-1=", "word+1=", "end3=", "number", "unit=", "place=", "always", "seen=", "part=")
+OF_CATEGORY = ("word=", "form=", "word-1=", "word+1=", "end3=", "number", "unit=", "place=", ALWAYS, "seen=", "part=")
 OF_NEIGHBOURS = ("seen=", "end3=", "unit=")
+CATEGORY_MARK = "in "
 LONGEST_VALUE = 10  # tokens of a value that is looked up
 OFTEN = 3  # examples from which a value counts as often seen
 
@@ -87,16 +89,21 @@ def token_features(tokens: Sequence[str], glued: Sequence[bool], seen: Sequence[
     folded, forms, places = [token.casefold() for token in tokens], [_forms(token) for token in tokens], _places(tokens)
     found = []
     for at in range(len(tokens)):
-        one = ["always", f"word={folded[at]}", *forms[at], *seen[at], *places[at]]
+        one = [ALWAYS, f"word={folded[at]}", *forms[at], *seen[at], *places[at]]
         one += _neighbours(at, folded, forms, seen)
         if glued[at]:
             one.append("glued")
         if at + 1 < len(tokens) and glued[at + 1]:
             one.append("glued+1")
         if category is not None:
-            one += [f"{category}|{feature}" for feature in one if feature.startswith(OF_CATEGORY)]
+            one += [f"{CATEGORY_MARK}{category}|{feature}" for feature in one if feature.startswith(OF_CATEGORY)]
         found.append(list(dict.fromkeys(one)))
     return found
+
+
+def is_of_category(feature: str) -> bool:
+    """Whether a feature stands for what holds within one category."""
+    return feature.startswith(CATEGORY_MARK)
 
 
 def _neighbours(at: int, folded: list[str], forms: Sequence[Sequence[str]], seen: Sequence[list[str]]) -> list[str]:

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from recsys_core.errors import AdapterError
-from recsys_core.tasks.chain import Chain, fit_chain
+from recsys_core.tasks.chain import Chain, Sequences, fit_chain
 from recsys_core.tasks.span_adapter import SpanAdapter, SpanConfig, span_lock, tags_of
-from recsys_core.tasks.span_features import Gazetteer, glue, has_meaning, token_features, value_key
+from recsys_core.tasks.span_features import ALWAYS, Gazetteer, glue, has_meaning, is_of_category, token_features, value_key
 from recsys_core.tasks.tokens import token_bounds
-
-if TYPE_CHECKING:
-    from scipy.sparse import csr_matrix
 
 __all__ = ["SpanAdapter", "SpanConfig", "fit_spans"]
 
@@ -64,12 +61,11 @@ def fit_spans(encoder: Any, texts: Sequence[str], spans: Sequence[Sequence[tuple
     examples = [one for one in examples if one.tokens]
     gazetteer = Gazetteer.of([one.pairs for one in examples])
     own = _own_attributes(examples, config.own_tags)
-    examples += [replace(one, category=None) for one in examples if one.category]  # it may be unknown when asked
     names = [row for one in examples for row in token_features(
         one.tokens, one.glued, gazetteer.features([token.casefold() for token in one.tokens], one.pairs), one.category)]
     counts = Counter(chain.from_iterable(names))
-    features = tuple(sorted(name for name, count in counts.items() if count >= config.seen_in))
-    learned = _fit(examples, _matrix(names, features), _vectors(encoder, examples, config.meaning), own, len(attributes), config)
+    features = tuple(sorted(name for name, count in counts.items() if count >= config.seen_in or name == ALWAYS))
+    learned = _fit(examples, names, features, _vectors(encoder, examples, config.meaning), own, len(attributes), config)
     if config.meaning:
         learned = _folded(learned, features, encoder, config.meaning)
     return SpanAdapter(task, attributes, span_lock(encoder), features, gazetteer, learned, own, {
@@ -103,17 +99,6 @@ def _own_attributes(examples: Sequence[_Marked], least: int) -> dict[str, list[i
     return {category: sorted(places) for category, places in sorted(found.items())}
 
 
-def _matrix(names: Sequence[Sequence[str]], features: Sequence[str]) -> csr_matrix:
-    """float32 [N, F]."""
-    from scipy.sparse import csr_matrix
-
-    row_of = {name: row for row, name in enumerate(features)}
-    rows = [[row_of[name] for name in one if name in row_of] for one in names]
-    columns = np.fromiter(chain.from_iterable(rows), np.int64)
-    ends = np.cumsum([0, *map(len, rows)])
-    return csr_matrix((np.ones(len(columns), np.float32), columns, ends), shape=(len(rows), len(features)))
-
-
 def _vectors(encoder: Any, examples: Sequence[_Marked], length: float) -> np.ndarray:
     """float32 [N, d] of that length, of each token read alone; d is 0 where the length is."""
     folded = [token.casefold() for one in examples for token in one.tokens]
@@ -124,14 +109,19 @@ def _vectors(encoder: Any, examples: Sequence[_Marked], length: float) -> np.nda
     return vectors[[words.get(word, -1) for word in folded]]
 
 
-def _fit(examples: Sequence[_Marked], features: csr_matrix, vectors: np.ndarray, own: dict[str, list[int]], attributes: int,
-         config: SpanConfig) -> Chain:
-    groups = [tags_of(range(attributes)), *(tags_of(places) for places in own.values())]
+def _fit(examples: Sequence[_Marked], names: Sequence[Sequence[str]], features: Sequence[str], vectors: np.ndarray,
+         own: dict[str, list[int]], attributes: int, config: SpanConfig) -> Chain:
+    row_of = {name: row for row, name in enumerate(features)}
+    rows = [[row_of[name] for name in one if name in row_of] for one in names]
     group = {category: at for at, category in enumerate(own, 1)}
-    return fit_chain(features, vectors, np.concatenate([one.tags for one in examples]),
-                     np.array([len(one.tokens) for one in examples]), groups,
-                     np.array([group.get(one.category or "", 0) for one in examples]), strength=config.strength,
-                     step_strength=config.step_strength, iterations=config.iterations)
+    texts = Sequences(
+        np.fromiter(chain.from_iterable(rows), np.int64), np.cumsum([0, *map(len, rows)]), vectors,
+        np.concatenate([one.tags for one in examples]), np.array([len(one.tokens) for one in examples]),
+        np.array([group.get(one.category or "", 0) for one in examples]))
+    groups = [tags_of(range(attributes)), *(tags_of(places) for places in own.values())]
+    shared = np.array([not is_of_category(name) for name in features])
+    return fit_chain(texts, groups, shared, np.random.default_rng(config.seed), strength=config.strength, epochs=config.epochs,
+                     rate=config.rate, hidden=config.hidden)
 
 
 def _folded(learned: Chain, features: Sequence[str], encoder: Any, length: float) -> Chain:

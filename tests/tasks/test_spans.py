@@ -55,7 +55,7 @@ def adapter(encoder, shots):
 
 
 def test_values_never_seen_are_found_by_their_place_and_form(encoder, adapter):
-    text, found = title("Elm Works", "pale pink", "750ml")
+    text, found = title("Elm Works", "pink", "750ml")
     assert adapter.extract(encoder, [text], ["kettles"]) == [dict(found)]
     assert adapter.extract(encoder, [text]) == [dict(found)]
     assert adapter.extract(encoder, [text], ["a category without examples"]) == [dict(found)]

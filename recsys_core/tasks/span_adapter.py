@@ -24,8 +24,9 @@ from pydantic import BaseModel, Field
 from recsys_core.adaptation import check_lock
 from recsys_core.artefacts import read_json, staged_folder, write_json
 from recsys_core.errors import AdapterError
+from recsys_core.schema import CATEGORY_SEPARATOR
 from recsys_core.tasks.chain import Chain
-from recsys_core.tasks.span_features import FEATURE_RULES, Gazetteer, glue, has_meaning, token_features
+from recsys_core.tasks.span_features import FEATURE_RULES, WORD, Gazetteer, glue, has_meaning, token_features
 from recsys_core.tasks.tokens import token_bounds
 
 FORMAT = 1
@@ -45,7 +46,7 @@ class SpanConfig(BaseModel, frozen=True, extra="forbid"):
     hidden: float = Field(0.3, ge=0, le=1, description="share of the readings that do not see a text's category")
     seed: int = Field(0, ge=0, description="of the order in which texts are read")
     seen_in: int = Field(2, ge=1, description="tokens that must have a feature before it counts")
-    own_tags: int = Field(5, ge=1, description="examples from which a category has the attributes of its examples only")
+    in_category: int = Field(5, ge=1, description="examples that a category needs; with fewer they count for the level above")
     least: float = Field(0.35, gt=0, lt=1, description="probability below which a value is not answered")
     tokens: int = Field(256, ge=1, description="read of each text; the rest is cut off")
     longest: int = Field(16, ge=1, description="tokens of a value, at most, when answering")
@@ -58,7 +59,7 @@ class SpanAdapter:
     Args:
         task: its name. attributes: the A attributes, sorted. lock: the encoder it was made with, and these features.
         features: the F features, sorted. gazetteer: values of the examples. chain: over 2A + 1 tags.
-        categories: category → places in `attributes` of those that its texts may have.
+        categories: category with enough examples → places in `attributes` of those that its texts may have.
         settings: how it was made; JSON.
     """
 
@@ -75,7 +76,8 @@ class SpanAdapter:
         """The attributes of each text with their values, exactly as they stand in it; attributes it does not show are left out.
 
         Args:
-            encoder: the one it was made with. texts: n texts, any. categories: of each, None where unknown.
+            encoder: the one it was made with. texts: n texts, any. categories: of each, None where unknown; one without
+                examples is read as the level above it, or as unknown.
 
         Raises:
             AdapterError: there are not as many categories as texts.
@@ -144,9 +146,11 @@ class SpanAdapter:
             return {}
         tokens = [text[begin:end] for begin, end in bounds]
         seen = self.gazetteer.features([token.casefold() for token in tokens], set())
+        while category and category not in self._allowed:
+            category = level_above(category)
         features = [[row for name in one if (row := self._rows.get(name)) is not None]
-                    for one in token_features(tokens, glue(bounds), seen, category)]
-        tags = self._allowed.get(category or "", self._everything)
+                    for one in token_features(tokens, glue(bounds), seen, category or None)]
+        tags = self._allowed[category] if category else self._everything
         spans = self.chain.spans(features, self._meant(encoder, tokens), tags, LEAST_READ, self.settings["longest"])
         return {self.attributes[attribute]: text[bounds[begin][0]:bounds[end - 1][1]]
                 for attribute, begin, end in self._best(tokens, spans)}
@@ -170,7 +174,7 @@ class SpanAdapter:
         found = np.zeros((len(tokens), len(self.chain.start)), np.float32)
         for at, token in enumerate(tokens):
             word = token.casefold()
-            if not self.settings["meaning"] or not has_meaning(word) or f"word={word}" in self._rows:
+            if not self.settings["meaning"] or not has_meaning(word) or f"{WORD}{word}" in self._rows:
                 continue
             if word not in self._met:
                 if len(self._met) >= WORDS_KEPT:
@@ -186,6 +190,15 @@ class SpanAdapter:
             raise ValueError(f"shapes {shapes} do not fit {len(self.features)} features and {len(self.attributes)} attributes")
         if not all(np.isfinite(getattr(self.chain, name)).all() for name in ARRAYS):
             raise ValueError("some of its values are not finite")
+
+
+def level_above(category: str) -> str:
+    """What a category is part of; empty at the top.
+
+    >>> level_above("Drinks > Tea"), level_above("Drinks")
+    ('Drinks', '')
+    """
+    return category.rpartition(CATEGORY_SEPARATOR)[0]
 
 
 def tags_of(places: Iterable[int]) -> np.ndarray:

@@ -16,10 +16,10 @@ from math import log2
 from recsys_core.tasks.tokens import token_bounds
 from recsys_core.tasks.units import unit_kind
 
-ALWAYS = "always"
+ALWAYS, WORD = "always", "word="
 NEAR, AFFIXES, FAR = 3, (1, 2, 3, 4), 6
 BREAKS = frozenset(",|-–—(;:/[，、·")
-OF_CATEGORY = ("word=", "form=", "word-1=", "word+1=", "end3=", "number", "unit=", "place=", ALWAYS, "seen=", "part=")
+OF_CATEGORY = (WORD, "form=", "word-1=", "word+1=", "end3=", "number", "unit=", "place=", ALWAYS, "seen=", "part=")
 OF_NEIGHBOURS = ("seen=", "end3=", "unit=")
 CATEGORY_MARK = "in "
 LONGEST_VALUE = 10  # tokens of a value that is looked up
@@ -89,7 +89,7 @@ def token_features(tokens: Sequence[str], glued: Sequence[bool], seen: Sequence[
     folded, forms, places = [token.casefold() for token in tokens], [_forms(token) for token in tokens], _places(tokens)
     found = []
     for at in range(len(tokens)):
-        one = [ALWAYS, f"word={folded[at]}", *forms[at], *seen[at], *places[at]]
+        one = [ALWAYS, f"{WORD}{folded[at]}", *forms[at], *seen[at], *places[at]]
         one += _neighbours(at, folded, forms, seen)
         if glued[at]:
             one.append("glued")

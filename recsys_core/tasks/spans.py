@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from recsys_core.errors import AdapterError
+from recsys_core.schema import CATEGORY_SEPARATOR
 from recsys_core.tasks.chain import Chain, Sequences, fit_chain
-from recsys_core.tasks.span_adapter import SpanAdapter, SpanConfig, span_lock, tags_of
-from recsys_core.tasks.span_features import ALWAYS, Gazetteer, glue, has_meaning, is_of_category, token_features, value_key
+from recsys_core.tasks.span_adapter import SpanAdapter, SpanConfig, level_above, span_lock, tags_of
+from recsys_core.tasks.span_features import ALWAYS, WORD, Gazetteer, glue, has_meaning, is_of_category, token_features, value_key
 from recsys_core.tasks.tokens import token_bounds
 
 __all__ = ["SpanAdapter", "SpanConfig", "fit_spans"]
@@ -53,21 +54,22 @@ def fit_spans(encoder: Any, texts: Sequence[str], spans: Sequence[Sequence[tuple
     _check(task, texts, spans, categories)
     attributes = tuple(sorted({attribute for one in spans for attribute, _ in one}))
     place = {attribute: at for at, attribute in enumerate(attributes)}
-    examples = [_mark(*one, place, config.tokens) for one in zip(texts, spans, categories, strict=True)]
+    known = _with_examples(categories, config.in_category)
+    examples = [_mark(*one, place, config.tokens) for one in zip(texts, spans, known, strict=True)]
     found, asked = sum(len(one.pairs) for one in examples), sum(len(set(one)) for one in spans)
     if not found:
         raise AdapterError(f"labels of task {task!r}", f"none of {asked} values occurs in its text as whole words",
                            "mark values in the words of the text")
     examples = [one for one in examples if one.tokens]
     gazetteer = Gazetteer.of([one.pairs for one in examples])
-    own = _own_attributes(examples, config.own_tags)
+    own = _own_attributes(examples)
     names = [row for one in examples for row in token_features(
         one.tokens, one.glued, gazetteer.features([token.casefold() for token in one.tokens], one.pairs), one.category)]
     counts = Counter(chain.from_iterable(names))
     features = tuple(sorted(name for name, count in counts.items() if count >= config.seen_in or name == ALWAYS))
-    learned = _fit(examples, names, features, _vectors(encoder, examples, config.meaning), own, len(attributes), config)
-    if config.meaning:
-        learned = _folded(learned, features, encoder, config.meaning)
+    words = sorted({word for one in examples for token in one.tokens if has_meaning(word := token.casefold())})
+    meant = dict(zip(words, config.meaning * encoder.encode(words), strict=True)) if words and config.meaning else {}
+    learned = _folded(_fit(examples, names, features, meant, own, len(attributes), config), features, meant)
     return SpanAdapter(task, attributes, span_lock(encoder), features, gazetteer, learned, own, {
         "texts": len(texts), "values": found, "values_not_in_their_text": asked - found, "meaning": config.meaning,
         "least": config.least, "tokens": config.tokens, "longest": config.longest})
@@ -86,34 +88,35 @@ def _mark(text: str, spans: Sequence[tuple[str, str]], category: str | None, pla
             tags[at:at + len(key)] = 2 * place[attribute] + 2
             tags[at] -= 1
             pairs.add((attribute, key))
-    return _Marked(tokens, glue(bounds), tags, category or None, pairs)
+    return _Marked(tokens, glue(bounds), tags, category, pairs)
 
 
-def _own_attributes(examples: Sequence[_Marked], least: int) -> dict[str, list[int]]:
-    """Category → places of the attributes that its examples have; categories with fewer examples may have all."""
-    count = Counter(one.category for one in examples)
+def _with_examples(categories: Sequence[str | None], least: int) -> list[str | None]:
+    """Each text's category, or the level above it, where that has enough texts; else None."""
+    found = [category or None for category in categories]
+    for depth in range(max((one.count(CATEGORY_SEPARATOR) for one in found if one), default=-1), -1, -1):
+        count = Counter(found)
+        found = [level_above(one) or None if one and one.count(CATEGORY_SEPARATOR) == depth and count[one] < least else one
+                 for one in found]
+    return found
+
+
+def _own_attributes(examples: Sequence[_Marked]) -> dict[str, list[int]]:
+    """Category → places of the attributes that its examples have."""
     found: defaultdict[str, set[int]] = defaultdict(set)
     for one in examples:
-        if one.category is not None and count[one.category] >= least:
+        if one.category is not None:
             found[one.category] |= set(((one.tags[one.tags > 0] - 1) // 2).tolist())
     return {category: sorted(places) for category, places in sorted(found.items())}
 
 
-def _vectors(encoder: Any, examples: Sequence[_Marked], length: float) -> np.ndarray:
-    """float32 [N, d] of that length, of each token read alone; d is 0 where the length is."""
-    folded = [token.casefold() for one in examples for token in one.tokens]
-    if not length:
-        return np.zeros((len(folded), 0), np.float32)
-    words = {word: row for row, word in enumerate(sorted({word for word in folded if has_meaning(word)}))}
-    vectors = np.concatenate([length * encoder.encode(list(words)), np.zeros((1, encoder.dim))]).astype(np.float32)
-    return vectors[[words.get(word, -1) for word in folded]]
-
-
-def _fit(examples: Sequence[_Marked], names: Sequence[Sequence[str]], features: Sequence[str], vectors: np.ndarray,
+def _fit(examples: Sequence[_Marked], names: Sequence[Sequence[str]], features: Sequence[str], meant: dict[str, np.ndarray],
          own: dict[str, list[int]], attributes: int, config: SpanConfig) -> Chain:
     row_of = {name: row for row, name in enumerate(features)}
     rows = [[row_of[name] for name in one if name in row_of] for one in names]
     group = {category: at for at, category in enumerate(own, 1)}
+    nothing = np.zeros_like(next(iter(meant.values()), np.zeros(0, np.float32)))
+    vectors = np.array([meant.get(token.casefold(), nothing) for one in examples for token in one.tokens], np.float32)
     texts = Sequences(
         np.fromiter(chain.from_iterable(rows), np.int64), np.cumsum([0, *map(len, rows)]), vectors,
         np.concatenate([one.tags for one in examples]), np.array([len(one.tokens) for one in examples]),
@@ -124,12 +127,12 @@ def _fit(examples: Sequence[_Marked], names: Sequence[Sequence[str]], features: 
                      rate=config.rate, hidden=config.hidden)
 
 
-def _folded(learned: Chain, features: Sequence[str], encoder: Any, length: float) -> Chain:
+def _folded(learned: Chain, features: Sequence[str], meant: dict[str, np.ndarray]) -> Chain:
     """What the vectors say of the words that are features, put into these: an answer reads only new words with the encoder."""
-    words = [(row, name.removeprefix("word=")) for row, name in enumerate(features) if name.startswith("word=")]
-    known = [(row, word) for row, word in words if has_meaning(word)]
     sparse = learned.sparse.copy()
-    sparse[[row for row, _ in known]] += length * encoder.encode([word for _, word in known]) @ learned.dense
+    for row, name in enumerate(features):
+        if name.startswith(WORD) and (word := name.removeprefix(WORD)) in meant:
+            sparse[row] += meant[word] @ learned.dense
     return Chain(sparse, learned.dense, learned.steps, learned.start)
 
 

@@ -81,6 +81,15 @@ def test_what_an_attribute_is_called_within_a_category(encoder):
     assert adapter.extract(encoder, ["fresh cherry small"] * 2, ["teas", "soaps"]) == [{"Flavour": "cherry"}, {"Scent": "cherry"}]
 
 
+def test_a_category_with_few_examples_counts_for_the_level_above(encoder):
+    rows = [(f"fresh {word} small", [(name, word)], f"{top} > {word}") for word in ("mint", "rose", "lemon", "vanilla", "lime")
+            for top, name in (("Teas", "Flavour"), ("Soaps", "Scent"))]
+    adapter = fit_spans(encoder, *map(list, zip(*rows, strict=True)), task="attributes")
+    assert set(adapter.categories) == {"Teas", "Soaps"}
+    found = adapter.extract(encoder, ["fresh cherry small"] * 3, ["Teas > a new one", "Soaps > mint > deeper", "Soaps"])
+    assert found == [{"Flavour": "cherry"}, {"Scent": "cherry"}, {"Scent": "cherry"}]
+
+
 def test_a_saved_adapter_answers_the_same(tmp_path, encoder, adapter):
     adapter.save(tmp_path / "attributes")
     loaded = SpanAdapter.load(tmp_path / "attributes", encoder)

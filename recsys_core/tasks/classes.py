@@ -57,9 +57,14 @@ class ClassAdapter:
     """What a few labelled texts add to the encoder: a linear map to the classes' logits.
 
     Args:
-        task: its name. labels: the C classes, sorted. lock: as of an `Adapter`, the features being those of this module.
-        theta: float32 [d, C], of the text vector. columns: int64 [m], sorted, the buckets of the shots' n-grams.
-        idf: float32 [m]. weights: float32 [m, C]. bias: float32 [C].
+        task: its name.
+        labels: the C classes, sorted.
+        lock: as of an `Adapter`, the features being those of this room.
+        theta: float32 [d, C], of the text vector.
+        columns: int64 [m], sorted, the buckets of the shots' n-grams.
+        idf: float32 [m].
+        weights: float32 [m, C].
+        bias: float32 [C].
         settings: how it was made (shots, lexical share, temperature) and when it names no class; JSON.
     """
 
@@ -156,7 +161,7 @@ def class_lock(encoder: ReadsTexts) -> dict[str, str]:
     return {**digests, "tokenizer": encoder.fingerprint["tokenizer"]}
 
 
-def fit_classes(encoder: ReadsTexts, texts: Sequence[str], labels: Sequence[str], config: ClassConfig = ClassConfig(), *,
+def fit_classes(encoder: ReadsTexts, texts: Sequence[str], labels: Sequence[str], config: ClassConfig | None = None, *,
                 task: str) -> ClassAdapter:
     """Learn classes from labelled texts: one forward pass of the encoder, then milliseconds to seconds of algebra.
 
@@ -164,13 +169,14 @@ def fit_classes(encoder: ReadsTexts, texts: Sequence[str], labels: Sequence[str]
         encoder: reads the texts.
         texts: n texts, none empty; a text with several classes comes once with each.
         labels: the class of each, a non-empty string.
-        config: how to learn.
+        config: how to learn; None is the default.
         task: its name.
 
     Raises:
         AdapterError: fewer than two classes, an empty text, a label that is no string, or lists of different length.
     """
     _check_rows(task, texts, labels)
+    config = config or ClassConfig()
     shots = gather_shots(texts, labels, config.most_shots)
     counts = count_ngrams(shots.texts)
     columns, seen_in = np.unique(counts.column, return_counts=True)

@@ -51,7 +51,8 @@ def _doubt(probabilities: np.ndarray) -> np.ndarray:
 
 def _spread(vectors: np.ndarray, doubt: np.ndarray, n: int) -> list[int]:
     """Greedily the row with the largest doubt × distance to the nearest chosen one."""
-    chosen, distance = [], np.ones(len(vectors))
+    chosen: list[int] = []
+    distance = np.ones(len(vectors))
     for _ in range(n):
         gain = doubt * distance
         gain[chosen] = -1

@@ -28,7 +28,7 @@ from recsys_core.text_encoder import TextEncoderArtefact
 
 @dg.asset(group_name="deployment", io_manager_key="folders", kinds={"onnx", "safetensors"})
 def bundle(context: dg.AssetExecutionContext, home: Home, base_model, text_encoder, student,
-           segment_adapter: dict[str, Path], evaluation_report, interactions: pl.LazyFrame,
+           segment_adapter: dict[str, Path], task_adapter: Path, evaluation_report, interactions: pl.LazyFrame,
            segment_events: pl.LazyFrame, raw_users: pl.LazyFrame, raw_shelves: pl.LazyFrame,
            raw_promotions: pl.LazyFrame):
     """Everything serving needs, verified, self-tested and signed: refitted through the newest day, promoted families in."""
@@ -37,12 +37,13 @@ def bundle(context: dg.AssetExecutionContext, home: Home, base_model, text_encod
         folder, study=make_study(base_model, interactions, segment_events, raw_users), student=student,
         adapters=segment_adapter, results=Results.model_validate(read_json(evaluation_report / "metrics.json")), shop=shop_config,
         users=users if users.width > 1 else None, shelves=raw_shelves.collect(), promotions=raw_promotions.collect(),
-        signing_key=home.key(),
+        tasks=task_adapter, signing_key=home.key(),
         lineage={"encoder": TextEncoderArtefact(text_encoder).about["model"],
                  "cycle": context.run.tags.get("recsys/cycle", context.run_id), "run": context.run_id,
                  "data_versions": data_versions(context)})
     context.add_output_metadata({"files": len(manifest["files"]), "items": manifest["items"],
-                                 "families": manifest["families"], "shelves": len(manifest["shelves"])})
+                                 "families": manifest["families"], "shelves": len(manifest["shelves"]),
+                                 "tasks": [name for name, about in manifest["tasks"].items() if about["proven"]]})
     return folder
 
 

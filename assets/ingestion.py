@@ -86,3 +86,12 @@ def raw_promotions(home: Home, config: PromotionsConfig) -> pl.DataFrame:
     shop = home.open_shop()
     promotions = shop.promotions(shop.last_day - timedelta(days=config.days - 1), shop.last_day)
     return pl.DataFrame(schema=schema.RAW_PROMOTIONS) if promotions is None else promotions
+
+
+@dg.asset(group_name="ingestion", io_manager_key="raw_tables", kinds={"polars"})
+def raw_labels(context: dg.AssetExecutionContext, home: Home) -> pl.DataFrame:
+    """What the shop labelled: classes, attributes, grades; without a labels table, an empty one."""
+    shop = home.open_shop()
+    labels = shop.labels()
+    context.add_asset_metadata(_ledger(shop))
+    return pl.DataFrame(schema=schema.LABELS) if labels is None else labels

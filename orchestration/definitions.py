@@ -11,6 +11,7 @@ from assets import (
     evaluation,
     features,
     ingestion,
+    tasks,
 )
 from assets.checks import checks
 from assets.partitions import home
@@ -20,7 +21,7 @@ from orchestration.resources import make_resources
 from orchestration.schedules import schedules
 from orchestration.sensors import sensors
 
-STAGES = [ingestion, cleaning, features, base_model, adaptation, evaluation, distillation, deployment]
+STAGES = [ingestion, cleaning, features, base_model, adaptation, evaluation, distillation, tasks, deployment]
 
 defs = dg.Definitions(
     assets=dg.load_assets_from_modules(STAGES),

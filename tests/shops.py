@@ -175,14 +175,17 @@ def _judgments(items: list[dict]) -> list[dict]:
 
 
 def _labels(items: list[dict]) -> list[dict]:
-    """Three tasks: department of an item, intent of an utterance, and the material inside a title."""
-    asks = {"find": "show me a {}", "return": "i want to send back my {}",
-            "delivery": "when will my {} arrive"}
+    """Three tasks: department of an item, intent of an utterance, and the material inside a title.
+
+    The word that tells an intent is misspelt in every utterance, so pieces of words tell it and whole words do not.
+    """
+    asks = {"find": "recommend", "return": "refunding", "delivery": "shipment"}
     rows = []
     for n, item in enumerate(items):
         split, title, intent = ("test" if n % 5 == 0 else "train"), item["title"], list(asks)[n % 3]
+        word, at = asks[intent], 2 + n % 6
         new = [{"task": "department", "item_id": item["item_id"], "label": item["department"]},
-               {"task": "intent", "text": asks[intent].format(title.lower()), "label": intent},
+               {"task": "intent", "text": f"{word[:at]}{'qxzjkvw'[n // 3 % 7]}{word[at:]} {title.lower()}", "label": intent},
                {"task": "attribute", "text": title, "label": "material", "span": item["material"].title()}]
         rows += [{**row, "split": split} for row in new]
     return [{"task": "", "text": "", "item_id": "", "label": "", "split": "", "span": "", **r} for r in rows]

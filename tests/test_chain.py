@@ -94,7 +94,8 @@ def test_every_stage_leaves_its_artefact(ran):
     _, home, *_ = ran
     for place in ("raw/raw_events", "clean/clean_events", "clean/quarantined_events", "features/features.duckdb",
                   "text_encoder", "base_model", "segment_adapter/toys", "segment_evaluation/toys", "student",
-                  "report/report.html", "bundle/manifest.json", "champion", "daily_recommendations/lists.parquet",
+                  "report/report.html", "task_adapter/tasks.json",
+                  "bundle/manifest.json", "champion", "daily_recommendations/lists.parquet",
                   "mlflow.db"):
         assert (home / place).exists(), place
 
@@ -114,6 +115,15 @@ def test_the_bundle_recommends_and_searches(ran):
     assert bundle.recommend(["K00"], k=3, exclude_seen=True)[0].item_id != "K00"
     assert "train" in {item["item_id"]: item["title"] for item in bundle.catalogue.items.iter_rows(named=True)}[
         bundle.search("wooden train", k=1)[0].item_id].lower()
+
+
+def test_labelled_tasks_are_judged_and_the_proven_ones_answer(ran):
+    bundle = Bundle.load(ran[1] / "bundle")
+    assert set(bundle.tasks) == {"attribute", "department", "intent"}
+    intent = bundle.tasks["intent"]
+    assert intent["proven"] and intent["test"]["accuracy"] > 0.8, intent["reason"]
+    assert "words alone 1.000" in bundle.tasks["department"]["reason"]  # titles name their products
+    assert bundle.classify("intent", ["recommnd steel mug", "refundng steel mug"])
 
 
 def test_every_shopper_with_a_history_has_a_list_once_a_bundle_was_promoted(ran):

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recsys_core.cli.bundles import add_bundle, bundle_folder, load_bundle, to_json
+from recsys_core.cli.tasks import evaluate_task
 from recsys_core.errors import DataError
 
 if TYPE_CHECKING:  # the runtime of a bundle is only loaded by the commands that need one
@@ -27,9 +28,11 @@ def add_commands(commands: Any) -> None:
     looked = commands.add_parser("inspect", help="what a bundle is and how good, segment by segment")
     add_bundle(looked)
     looked.set_defaults(run=inspect)
-    judged = commands.add_parser("evaluate", help="metrics over test rows")
+    judged = commands.add_parser("evaluate", help="metrics over test rows, or over the labels of a task")
     _add_answer(judged, evaluate)
-    judged.add_argument("--test", type=Path, required=True, help="Parquet with history (list) and target")
+    judged.add_argument("--test", type=Path, help="Parquet with history (list) and target")
+    judged.add_argument("--task", help="a labelled task, in place of --test")
+    judged.add_argument("--labels", type=Path, help="its labels; those of split test where there are any")
     judged.add_argument("--exclude-seen", action="store_true", help="leave out items of the history")
 
 
@@ -87,6 +90,8 @@ def inspect(options: argparse.Namespace) -> None:
     for name, segment in sorted(bundle.segments.items()):
         whom = f" for {', '.join(segment['audiences'])}" if segment["audiences"] else ""
         print(f"segment   {name} ({segment['kind']}): {segment['decision']}{whom}: {segment['reason']}")
+    for name, task in sorted(bundle.tasks.items()):
+        print(f"task      {name} ({task.get('kind', 'no kind')}): {'proven' if task['proven'] else 'refused'}: {task['reason']}")
     print(f"shelves   {', '.join(bundle.parts.shelves.names) or 'none'}")
     faults = self_test(bundle)
     print("self-test " + ("; ".join(faults) if faults else "answers the golden requests as what was trained"))
@@ -94,6 +99,8 @@ def inspect(options: argparse.Namespace) -> None:
 
 def evaluate(options: argparse.Namespace) -> None:
     """Print metrics as JSON."""
+    if options.task is not None or options.test is None:
+        return evaluate_task(options)
     import polars as pl
 
     from recsys_core.deployment import evaluate_bundle

@@ -31,7 +31,7 @@ from recsys_core.student import STUDENT_SETTINGS
 def build_bundle(folder: Path, *, study: Study, student: Path, adapters: Mapping[str, Path], results: Results,
                  shop: ShopConfig, users: pl.DataFrame | None, lineage: Mapping[str, Any],
                  shelves: pl.DataFrame | None = None, promotions: pl.DataFrame | None = None,
-                 signing_key: Path | None = None) -> dict:
+                 tasks: Path | None = None, signing_key: Path | None = None) -> dict:
     """Write the bundle of what is refitted through the newest day, with the promoted segments and families.
 
     Args:
@@ -45,6 +45,7 @@ def build_bundle(folder: Path, *, study: Study, student: Path, adapters: Mapping
         lineage: what the caller knows of where this comes from: encoder, cycle, run, data versions of the inputs.
         shelves: `schema.RAW_SHELVES`.
         promotions: `schema.RAW_PROMOTIONS`; they ship where they serve anybody.
+        tasks: what `adapt_tasks` made of the shop's labels.
         signing_key: PEM file of the private key that signs the bundle; None leaves it unsigned.
 
     Returns:
@@ -77,7 +78,7 @@ def build_bundle(folder: Path, *, study: Study, student: Path, adapters: Mapping
         config=BundleConfig(search=search, time_zone=shop.time_zone, segment_order=shop.segment_order, context=shop.context,
                             default_event_type=event_type),
         click_folder=click if click.is_dir() else None, users=users, promotions=weighted, shelves=shelved,
-        histories=study.events, signing_key=signing_key)
+        histories=study.events, tasks=tasks, signing_key=signing_key)
 
 
 def _check_space(base: BaseModelArtefact, student: Path) -> None:

@@ -19,6 +19,7 @@ from recsys_core.adaptation import Family
 from recsys_core.artefacts import staged_folder, write_json
 from recsys_core.deployment.card import CARD
 from recsys_core.deployment.golden import trust_promoted
+from recsys_core.deployment.labelled import ship_tasks, tell_tasks
 from recsys_core.deployment.manifest import write_manifest
 from recsys_core.deployment.tables import write_histories, write_shelves, write_tables, write_users
 from recsys_core.errors import BundleError
@@ -66,7 +67,7 @@ def write_bundle(folder: Path, *, catalogue: Catalogue, ranker_folder: Path, stu
                  requests: Sequence[Mapping[str, Any]], click_folder: Path | None = None,
                  users: pl.DataFrame | None = None, shelves: pl.DataFrame | None = None,
                  promotions: PromotionWeights | None = None, histories: Interactions | None = None,
-                 signing_key: Path | None = None) -> dict[str, Any]:
+                 tasks: Path | None = None, signing_key: Path | None = None) -> dict[str, Any]:
     """Write a bundle into `folder`, replacing what is there only when the new one answers.
 
     Args:
@@ -88,6 +89,7 @@ def write_bundle(folder: Path, *, catalogue: Catalogue, ranker_folder: Path, stu
         users: user_id and attributes; only those a promoted segment asks for are kept.
         shelves: `serving.shelves.SHELF_COLUMNS`; only items of the catalogue are kept.
         promotions: what is promoted and what it counts; None: nothing, or it was not worth keeping.
+        tasks: as `adapt_tasks` wrote them; only proven ones are kept. None: the shop has no labels.
         signing_key: PEM file of the private key that signs it; None leaves it unsigned.
         histories: events of the catalogue's items; each shopper's newest are kept, under a digest of the id. None: nobody's.
 
@@ -108,6 +110,7 @@ def write_bundle(folder: Path, *, catalogue: Catalogue, ranker_folder: Path, stu
         for source, name in [(ranker_folder, RANKER), (student_folder, STUDENT), (click_folder, CLICK)]:
             if source is not None:
                 _copy(Path(source), staging / name)
+        labelled = ship_tasks(staging, tasks)
         shipped = {route.name: _write_family(staging, route, families[route.name], lock, catalogue)
                    for route in routes if route.name in families}
         if promotions is not None:
@@ -119,14 +122,14 @@ def write_bundle(folder: Path, *, catalogue: Catalogue, ranker_folder: Path, stu
             "default_event_type": config.default_event_type, "segment_order": list(config.segment_order),
             "context": list(config.context), "families": shipped, "shelves": shelved,
             "promotions": [] if promotions is None else promotions.promotions.names,
-            "known_shoppers": known, "search": config.search.model_dump()}
+            "known_shoppers": known, "tasks": labelled, "search": config.search.model_dump()}
         write_json(staging / GOLDEN, list(golden))
         bundle = Bundle(open_parts(staging, about))
         if faults := self_test(bundle):
             raise BundleError("bundle", f"{len(faults)} of {len(golden)} golden requests disagree with training; {faults[0]}",
                               "find what the export changed, or run the stages again")
         write_json(staging / REFERENCE, make_reference(bundle, requests))
-        (staging / CARD).write_text(card, encoding="utf-8")
+        (staging / CARD).write_text(tell_tasks(card, labelled), encoding="utf-8")
         manifest = write_manifest(staging, about)
         if signing_key is not None:
             sign_folder(staging, signing_key)

@@ -58,6 +58,10 @@ was measured saw nothing of that window; what ships was refitted through the las
 
 {segments}
 
+## Labelled tasks
+
+None was learned.
+
 ## The query encoder
 
 {student}

@@ -10,10 +10,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from recsys_core.arguments import read_id, read_k
 from recsys_core.errors import DataError, RequestError
 from recsys_core.metrics import ranking_metrics
 from recsys_core.schema import PAD_SCORE
-from recsys_core.serving import Bundle, read_id, read_k
+from recsys_core.serving import Bundle
 
 log = logging.getLogger(__name__)
 

@@ -84,7 +84,7 @@ class FolderShop(Shop):
         return [*([self.drops[day]] if day in self.drops else self.event_files), *self.joined_files]
 
     def table_files(self) -> list[Path]:
-        return [path for table in ("items", "users", "shelves", "promotions") for path in self.files[table]]
+        return [path for table in ("items", "users", "shelves", "promotions", "labels") for path in self.files[table]]
 
     def _read_events(self, days: list[date]) -> Iterator[DayDrop]:
         paths = [self.drops[day] for day in days] if self.drops else self.event_files

@@ -94,7 +94,7 @@ class Shop(ABC):
         return []
 
     def table_files(self) -> list[Path]:
-        """The files of the tables that describe items, users, shelves and promotions."""
+        """The files of the tables that describe items, users, shelves, promotions and labels."""
         return []
 
     def events(self, first: date | None = None, last: date | None = None) -> Iterator[DayDrop]:

@@ -43,6 +43,7 @@ from recsys_core.service.logs import pseudonym
 from recsys_core.service.measures import Measures
 from recsys_core.service.settings import Scope, ServiceSettings
 from recsys_core.service.storefront import describe_shop, item_fields
+from recsys_core.service.texts import add_text_endpoints
 from recsys_core.service.treatments import Listed, Treatments
 from recsys_core.serving import Bundle, Recommendations
 
@@ -75,6 +76,7 @@ def create_app(settings: ServiceSettings, treatments: Treatments, buckets: Token
     app = FastAPI(title="fewshot-recsys", version=recsys_core.__version__, docs_url=None, redoc_url=None)
     app.include_router(_asking(answering, scopes))
     app.include_router(_telling(answering, scopes))
+    app.include_router(_reading(bundle, scopes))
     app.include_router(_watching(bundle, measures, draining))
     _answer_errors(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
@@ -149,6 +151,13 @@ def _asking(answering: Answering, scopes: dict[str, Scope | None]) -> APIRouter:
         answering.expose(ticket.request_id, endpoint, body, listed)
         return _json(request, {"variant": listed.variant, "fallback": answers.fallback, "items": _items(answers, body.fields)})
 
+    return router
+
+
+def _reading(bundle: Bundle, scopes: dict[str, Scope | None]) -> APIRouter:
+    """Endpoints that read texts."""
+    router = APIRouter(responses=FAULTS)
+    add_text_endpoints(_poster(router, scopes, "read"), _json, bundle)
     return router
 
 

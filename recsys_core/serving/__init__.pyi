@@ -1,6 +1,5 @@
 from .adapt import REQUEST_CONFIG
 from .answers import Recommendation, Recommendations
-from .arguments import read_id, read_k
 from .bundle import Bundle
 from .files import (
     CLICK,
@@ -31,6 +30,6 @@ __all__ = [
     "CLICK", "FORMAT", "GOLDEN", "GOLDEN_K", "HISTORIES", "INDEX", "ITEMS", "MANIFEST", "NEW_ARRIVALS", "PROMOTIONS",
     "RANKER", "REFERENCE", "REQUEST_CONFIG", "SEGMENTS", "SHELF_COLUMNS", "SHELVES", "STUDENT", "TRUSTED_KEY", "USERS",
     "VECTORS", "Bundle", "Recommendation", "Recommendations", "Route", "check_kind", "family_folder", "list_files",
-    "open_parts", "read_id", "read_items", "read_k", "self_test", "to_seconds", "under_rules", "understand",
+    "open_parts", "read_items", "self_test", "to_seconds", "under_rules", "understand",
     "verify_bundle",
 ]

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from recsys_core.adaptation import PAGE_STRENGTHS, Adapter, ClosedFormConfig, Support, adapt_closed_form, page_adapter
+from recsys_core.arguments import read_id, read_ids, read_list, read_number, show
 from recsys_core.errors import RequestError
-from recsys_core.serving.arguments import read_id, read_ids, read_list, read_number, show
 from recsys_core.serving.files import BundleParts
 
 log = logging.getLogger(__name__)

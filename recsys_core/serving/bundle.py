@@ -16,19 +16,19 @@ import numpy as np
 
 from recsys_core.adaptation import Adapter
 from recsys_core.answering import BoundRules
+from recsys_core.arguments import read_flag, read_ids, read_k, read_list
 from recsys_core.metrics import top_rows
 from recsys_core.retrieval import best_items
 from recsys_core.schema import PAD_ITEM, PAD_SCORE
 from recsys_core.serving.adapt import adapt_to_clicks, adapt_to_page, taken_rows
 from recsys_core.serving.answers import Recommendation, Recommendations
-from recsys_core.serving.arguments import read_flag, read_ids, read_k, read_list
 from recsys_core.serving.click import click_odds
 from recsys_core.serving.explain import Told, explain_query, explain_ranking, read_language
 from recsys_core.serving.files import read_parts
 from recsys_core.serving.history import join_histories
+from recsys_core.serving.labelled import LabelledTasks
 from recsys_core.serving.request import Event, Request, under_rules, understand
 from recsys_core.serving.scores import add_offsets, exclude, history_scores, match
-from recsys_core.serving.views import Views
 
 if TYPE_CHECKING:
     import polars as pl
@@ -39,7 +39,7 @@ NO_HISTORY = "no history: ranked by what others take"
 SCORES_AT_ONCE = 8_000_000  # floats of one batch chunk
 
 
-class Bundle(Views):
+class Bundle(LabelledTasks):
     """A published model; thread-safe, read-only. Make one with `Bundle.load`."""
 
     @classmethod

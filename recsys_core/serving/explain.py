@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from recsys_core.answering import TEMPLATES, Contribution, Facts, offset_contributions, ranked_contributions, sentence, tell
+from recsys_core.arguments import is_missing, show
 from recsys_core.base_model import Weighed
 from recsys_core.errors import RequestError
 from recsys_core.retrieval import clean_query
 from recsys_core.schema import POSITIVE_EVENTS
-from recsys_core.serving.arguments import is_missing, show
 from recsys_core.serving.files import BundleParts
 from recsys_core.serving.history import join_histories
 from recsys_core.serving.request import Request

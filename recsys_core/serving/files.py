@@ -2,8 +2,8 @@
 
 manifest.json, model.sig where it is signed, README.md, items.parquet, vectors.safetensors, lexical.safetensors,
 vocabulary.parquet, segments.json, golden.json, reference.json, shelves.parquet, ranker/, student/,
-families/<promoted segment or family>/, where a shop has them histories.safetensors, click/, promotions/ and users.parquet, and
-where it has very many texts texts.faiss.
+families/<promoted segment or family>/, where a shop has them histories.safetensors, click/, promotions/, users.parquet and
+tasks/<proven task>/, and where it has very many texts texts.faiss.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ import polars as pl
 from pydantic import ValidationError
 
 from recsys_core.adaptation import Adapter, Prior, prepare
+from recsys_core.arguments import show
 from recsys_core.artefacts import map_arrays, read_json
 from recsys_core.errors import BundleError
 from recsys_core.interactions import KNOTS, Catalogue
 from recsys_core.metrics import tie_ranks
 from recsys_core.retrieval import EncodesQueries, ItemsOfTexts, LexicalIndex, Offsets, SearchConfig, TextIndex, scaled
-from recsys_core.serving.arguments import show
 from recsys_core.serving.filters import ItemColumns
 from recsys_core.serving.routing import Route, Router
 from recsys_core.serving.shelves import Shelves
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from recsys_core.adaptation import Family
     from recsys_core.base_model import ClickModel, Ranker
     from recsys_core.promotions import PromotionWeights
+    from recsys_core.tasks import TaskParts
 
 ITEMS = "items.parquet"
 VECTORS = "vectors.safetensors"
@@ -114,6 +115,13 @@ class BundleParts:
         from recsys_core.student import load_student
 
         return load_student(self.folder / STUDENT, verified=True)
+
+    @cached_property
+    def labelled(self) -> TaskParts:
+        """Labelled tasks, and who reads their texts."""
+        from recsys_core.tasks import TaskParts
+
+        return TaskParts(self.folder, self.folder / STUDENT, self.manifest["tasks"], self.catalogue, self.search.text > 0)
 
     @cached_property
     def prior(self) -> Prior:

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 
+from recsys_core.arguments import plain, read_list, read_number, show
 from recsys_core.errors import RequestError
 from recsys_core.schema import CATEGORY_SEPARATOR, as_text
-from recsys_core.serving.arguments import plain, read_list, read_number, show
 
 BOUNDS: dict[str, Callable[[Any, Any], Any]] = {"min": operator.ge, "max": operator.le}
 

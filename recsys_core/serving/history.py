@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from recsys_core.arguments import is_missing, plain, read_id, show
 from recsys_core.errors import RequestError
 from recsys_core.interactions import MAX_HISTORY, SECONDS_PER_DAY, Histories
 from recsys_core.schema import POSITIVE_EVENTS
-from recsys_core.serving.arguments import is_missing, plain, read_id, show
 
 TYPE_CODE = {name: code for code, name in enumerate(POSITIVE_EVENTS)}
 # Years 2 to 9998: whatever the zone, the day has a date.

@@ -12,10 +12,10 @@ import numpy as np
 
 from recsys_core.adaptation import Adapter, check_lock
 from recsys_core.answering import BoundRules
+from recsys_core.arguments import is_missing, read_id, read_list, read_mapping, read_scalar, show
 from recsys_core.errors import RequestError
 from recsys_core.retrieval import Offsets, scaled
 from recsys_core.schema import as_text
-from recsys_core.serving.arguments import is_missing, read_id, read_list, read_mapping, read_scalar, show
 from recsys_core.serving.files import BundleParts
 from recsys_core.serving.history import History, arrange, parse_history, to_seconds
 from recsys_core.serving.routing import Situation

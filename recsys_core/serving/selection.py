@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from recsys_core.serving.arguments import read_ids, read_mapping
+from recsys_core.arguments import read_ids, read_mapping
 from recsys_core.serving.filters import ItemColumns
 
 

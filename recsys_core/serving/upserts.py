@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from recsys_core.arguments import read_id, read_list, read_number, read_scalar, show
 from recsys_core.cleaning import clean_item
 from recsys_core.errors import RequestError
 from recsys_core.interactions import Catalogue
 from recsys_core.schema import as_text
-from recsys_core.serving.arguments import read_id, read_list, read_number, read_scalar, show
 from recsys_core.serving.files import BundleParts
 
 MADE = ("text",)  # columns that no caller gives

@@ -16,7 +16,7 @@ from recsys_core.artefacts import hash_files
 from recsys_core.errors import BundleError
 from recsys_core.signatures import SIGNATURE, signed_hashes
 
-FORMAT = 3
+FORMAT = 4
 MANIFEST = "manifest.json"
 SUFFIXES = (".json", ".parquet", ".safetensors", ".onnx", ".faiss", ".txt", ".md")
 REMAKE = "publish the bundle again, or restore it from the registry"

@@ -9,11 +9,11 @@ from typing import Any, Self
 import numpy as np
 
 from recsys_core.answering import BoundRules, Profile, Rules, bind_rules, make_profile, one_per_text, read_rules, score_similar
+from recsys_core.arguments import read_id, read_k, show
 from recsys_core.errors import RequestError
 from recsys_core.interactions import Catalogue
 from recsys_core.metrics import top_rows
 from recsys_core.serving.answers import Recommendation, Recommendations
-from recsys_core.serving.arguments import read_id, read_k, show
 from recsys_core.serving.files import BundleParts
 from recsys_core.serving.history import parse_history, to_seconds
 from recsys_core.serving.request import Event, read_history, read_user_id

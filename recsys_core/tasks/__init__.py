@@ -1,4 +1,4 @@
-"""Labelled tasks of a shop, each learned from a handful of rows: classes of texts, attributes in texts, matches of queries."""
+"""Labelled tasks: classes of texts, attributes in texts, how well an item answers a query; each from a few examples."""
 
 import lazy_loader
 

@@ -1,3 +1,12 @@
+from .active import propose
+from .adapt import ADAPTED, adapt_task, adapt_tasks
+from .bundled import TASKS, TaskParts
 from .classes import ClassAdapter, ClassConfig, fit_classes
+from .kinds import KINDS
+from .labels import Kind, Product, clean_text, read_tasks
+from .table import read_labels
 
-__all__ = ["ClassAdapter", "ClassConfig", "fit_classes"]
+__all__ = [
+    "ADAPTED", "KINDS", "TASKS", "ClassAdapter", "ClassConfig", "Kind", "Product", "TaskParts", "adapt_task", "adapt_tasks",
+    "clean_text", "fit_classes", "propose", "read_labels", "read_tasks",
+]

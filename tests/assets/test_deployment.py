@@ -6,11 +6,11 @@ import dagster as dg
 import polars as pl
 import pytest
 
-from assets import adaptation, base_model, cleaning, deployment, distillation, evaluation, features, ingestion
+from assets import adaptation, base_model, cleaning, deployment, distillation, evaluation, features, ingestion, tasks
 from tests.assets.runs import run
 from tests.serving.tiny import tiny_events, use_word_encoder
 
-STAGES = [ingestion, cleaning, features, base_model, adaptation, evaluation, distillation, deployment]
+STAGES = [ingestion, cleaning, features, base_model, adaptation, evaluation, distillation, tasks, deployment]
 
 
 @pytest.fixture

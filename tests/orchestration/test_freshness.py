@@ -98,7 +98,7 @@ def test_days_around_a_pending_one_are_opened_for_late_events(state) -> None:
     assert state.reopened(["2024-03-12"]) == ["2024-03-10", "2024-03-11", "2024-03-12"]
 
 
-@pytest.mark.parametrize("table", ["items.csv", "shelves.csv", "promotions.csv"])
+@pytest.mark.parametrize("table", ["items.csv", "shelves.csv", "promotions.csv", "labels.csv"])
 def test_another_table_alone_re_makes_the_newest_day(state, table: str) -> None:
     path = state.home.path.parent / "shop" / table
     path.touch()

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from recsys_core.arguments import read_id, read_list, show
 from recsys_core.deployment.bundle import write_bundle
 from recsys_core.errors import BundleError, RecsysError, RequestError
 from recsys_core.interactions.arrays import Catalogue
 from recsys_core.serving import Bundle
-from recsys_core.serving.arguments import read_id, read_list, show
 from recsys_core.serving.filters import ItemColumns
 from tests.serving.tiny import tiny_arguments, tiny_catalogue, use_word_encoder
 

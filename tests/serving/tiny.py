@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import polars as pl
@@ -26,6 +27,8 @@ from recsys_core.deployment.bundle import BundleConfig
 from recsys_core.deployment.golden import Trained, trust_promoted
 from recsys_core.interactions.arrays import Catalogue, Interactions, make_interactions, make_queries
 from recsys_core.retrieval.search import SearchConfig
+from recsys_core.tasks.classes import fit_classes
+from recsys_core.tasks.spans import fit_spans
 from recsys_core.words import tokenize
 
 LOCK = {"encoder": "e" * 64, "tokenizer": "t" * 64, "features": "f" * 64}
@@ -42,6 +45,10 @@ START = datetime(2024, 3, 1, tzinfo=UTC)
 
 class WordEncoder:
     """Stands in for the student: a sum of one random vector per word, normalised."""
+
+    dim = 16
+    fingerprint: ClassVar = {"weights": "o" * 64, "tokenizer": "t" * 64, "dim": 16}
+    settings: ClassVar = {"files": {"student.onnx": "o" * 64, "tokenizer.json": "t" * 64}}
 
     @classmethod
     def load(cls, folder: Path, verified: bool = False) -> WordEncoder:
@@ -60,6 +67,7 @@ def _word(word: str) -> np.ndarray:
 def use_word_encoder(monkeypatch) -> None:
     """Let bundles find the stand-in where they look for the student."""
     monkeypatch.setattr("recsys_core.student.load_student", WordEncoder.load)
+    monkeypatch.setattr("recsys_core.student.OnnxEncoder", WordEncoder)
 
 
 def tiny_catalogue() -> Catalogue:
@@ -146,6 +154,22 @@ def tiny_golden(catalogue: Catalogue, events: Interactions, blend: np.ndarray) -
     return [trained.answer(request) for request in requests]
 
 
+def write_tiny_tasks(folder: Path) -> None:
+    """Two tasks as if they were proven, and a refused one."""
+    encoder, items = WordEncoder(), ["mug", "teapot", "board", "bowl", "planter", "lantern"]
+    asks = {"find": ["show me a {}", "a glass {}", "do you sell a {}"], "delivery": ["where is my order of a {}",
+            "when will my {} arrive", "where is my {} now"]}
+    rows = [(ask.format(item), label) for label, texts in asks.items() for ask in texts for item in items]
+    fit_classes(encoder, [text for text, _ in rows], [label for _, label in rows], task="intent").save(folder / "intent")
+    titles = [title for title in TITLES.values() if title.isascii()]
+    spans = [[("material", title.split()[0])] for title in titles]
+    fit_spans(encoder, titles, spans, [None] * len(titles), task="attributes").save(folder / "attributes")
+    proven = {"proven": True, "reason": "it pays", "examples": 36, "names": []}
+    write_json(folder / "tasks.json", {"set_aside": 0, "aside": [], "tasks": {
+        "intent": {**proven, "kind": "classes"}, "attributes": {**proven, "kind": "spans"},
+        "mood": {"proven": False, "kind": "classes", "reason": "words do as well", "examples": 9}}})
+
+
 def tiny_arguments(folder: Path) -> dict:
     """Everything `write_bundle` takes, written below `folder`."""
     catalogue = tiny_catalogue()
@@ -157,6 +181,9 @@ def tiny_arguments(folder: Path) -> dict:
     write_json(folder / "student" / "student.json", {"serves": "static"})
     (folder / "student" / "static" / "tokenizer.json").parent.mkdir()
     write_json(folder / "student" / "static" / "tokenizer.json", {})
+    (folder / "student" / "onnx").mkdir()
+    write_json(folder / "student" / "onnx" / "student.json", {})
+    write_tiny_tasks(folder / "tasks")
     for name, favourites in FAVOURITES.items():
         tiny_family(name, favourites).save(folder / "families" / name)
     return {
@@ -165,5 +192,5 @@ def tiny_arguments(folder: Path) -> dict:
         "lock": LOCK, "metrics": {"ndcg@10": 0.5}, "lineage": {"shop": "tiny", "last_day": "2024-03-05"},
         "golden": tiny_golden(catalogue, events, blend), "requests": [{"history": ["k0"]}, {"history": []}],
         "licences": {"encoder": "Apache-2.0"}, "card": "# tiny\n", "windows": {"judged": {}, "shipped": {}}, "users": USERS,
-        "histories": events,
+        "histories": events, "tasks": folder / "tasks",
         "config": BundleConfig(time_zone="America/New_York", context=("store", "weather"))}

@@ -1,0 +1,24 @@
+"""Labelled tasks: classes, attributes and grades that the shop's labels teach."""
+
+from pathlib import Path
+
+import dagster as dg
+import polars as pl
+
+from assets.partitions import Home
+from recsys_core.serving import STUDENT
+from recsys_core.tasks import adapt_tasks
+
+
+@dg.asset(group_name="adaptation", io_manager_key="folders", kinds={"numpy"})
+def task_adapter(context: dg.AssetExecutionContext, home: Home, tracking: dg.ResourceParam[object], student: Path,
+                 clean_items: pl.LazyFrame, raw_labels: pl.LazyFrame):
+    """Every task of the shop's labels, proven against its trivial rivals; a shop without labels has none."""
+    folder = home.staging("task_adapter")
+    told = adapt_tasks(student / STUDENT, raw_labels.collect(), clean_items.collect(), folder)
+    tasks = told["tasks"]
+    tracking.log(metrics={f"task/{name}": about["score"] for name, about in tasks.items() if about.get("score") is not None})
+    context.add_output_metadata({"proven": [name for name, about in tasks.items() if about["proven"]],
+                                 "reasons": {name: about["reason"] for name, about in tasks.items()},
+                                 "rows_set_aside": told["set_aside"]})
+    return folder

@@ -13,6 +13,8 @@ from recsys_core.cli.bundles import add_bundle, bundle_folder, home_folder, load
 from recsys_core.errors import AdapterError, DataError, RequestError
 
 if TYPE_CHECKING:  # the runtime of a bundle is only loaded by the commands that need one
+    import polars as pl
+
     from recsys_core.serving import Bundle
     from recsys_core.tasks.labels import Task
 
@@ -99,9 +101,9 @@ def _read_task(options: argparse.Namespace, bundle: Bundle) -> Task:
     Raises:
         DataError: the file holds no rows of it.
     """
-    from recsys_core.tasks import read_labels, read_tasks
+    from recsys_core.tasks import read_tasks
 
-    read = read_tasks(read_labels(options.labels, options.task), bundle.catalogue.items)
+    read = read_tasks(_read_labels(options.labels, options.task), bundle.catalogue.items)
     own = read.aside.rows(named=True)
     if options.task in read.faults:
         raise DataError(str(options.labels), f"task {options.task!r}: {read.faults[options.task]}", "correct the labels")
@@ -112,6 +114,25 @@ def _read_task(options: argparse.Namespace, bundle: Bundle) -> Task:
         logging.getLogger(__name__).warning("%d of the rows are set aside, e.g. row %d: %s", len(own), own[0]["row"],
                                             own[0]["reason"])
     return read.tasks[options.task]
+
+
+def _read_labels(path: Path, task: str) -> pl.DataFrame:
+    """A task's rows of a file in any form that a shop may deliver; without a column `task` all rows are the task's.
+
+    Raises:
+        ShopError: the file cannot be read, or lacks the column label.
+    """
+    import polars as pl
+
+    from recsys_core.ingestion import ShopConfig, refusing, to_closed_table
+    from recsys_core.reading import read_table
+
+    with refusing(str(path)):
+        rows = read_table(path, path.name).rows
+        if "task" not in rows.columns:
+            rows = rows.with_columns(task=pl.lit(task))
+        labels = to_closed_table(rows, "labels", ShopConfig(), str(path))
+    return labels.filter(pl.col("task").str.strip_chars() == task)
 
 
 def _read_texts(path: Path) -> list[str]:

@@ -13,8 +13,8 @@ from functools import lru_cache
 from itertools import pairwise
 from math import log2
 
+from recsys_core.amounts import unit_kind
 from recsys_core.tasks.tokens import token_bounds
-from recsys_core.tasks.units import unit_kind
 
 ALWAYS, WORD = "always", "word="
 NEAR, AFFIXES, FAR = 3, (1, 2, 3, 4), 6

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from recsys_core.tasks.units import amounts, normalise
+from recsys_core.amounts import amounts, normalise
 
 
 @pytest.mark.parametrize(("said", "meant"), [

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recsys_core.cli.bundles import add_bundle, bundle_folder, home_folder, load_bundle, to_json
-from recsys_core.errors import AdapterError, DataError, RequestError
+from recsys_core.errors import AdapterError, BundleError, DataError, RequestError
 
 if TYPE_CHECKING:  # the runtime of a bundle is only loaded by the commands that need one
     import polars as pl
@@ -42,11 +42,15 @@ def _add_task(parser: argparse.ArgumentParser, run: Any) -> None:
 def adapt(options: argparse.Namespace) -> None:
     """Learn and prove a task; a refused one leaves every bundle as it is and ends the command with 1."""
     from recsys_core.deployment import add_task
-    from recsys_core.serving import TRUSTED_KEY, verify_bundle
+    from recsys_core.serving import TRUSTED_KEY
     from recsys_core.tasks import adapt_task
 
     logging.basicConfig(format="recsys: %(message)s", level=logging.WARNING)
-    folder, bundle = bundle_folder(options), load_bundle(options)
+    folder, bundle, trusted = bundle_folder(options), load_bundle(options), os.environ.get(TRUSTED_KEY)
+    key = _signing_key(folder)
+    if trusted and key is None:
+        raise BundleError(TRUSTED_KEY, "is set, and there is no key to sign the new bundle with: nobody would load it",
+                          f"name the private key in {SIGNING_KEY}")
     task = _read_task(options, bundle)
     with tempfile.TemporaryDirectory() as place:
         about = adapt_task(bundle.parts.labelled.reader, task, Path(place) / task.name)
@@ -54,9 +58,8 @@ def adapt(options: argparse.Namespace) -> None:
             raise AdapterError(f"task {task.name!r}", f"is refused, no bundle was written: {about['reason']}",
                                "label more texts, or do without: the rival is free")
         out = options.out or folder
-        add_task(folder, out, task.name, Path(place) / task.name, about, _signing_key(folder))
-    named = os.environ.get(TRUSTED_KEY)
-    verify_bundle(out, Path(named) if named else None)
+        add_task(folder, out, task.name, Path(place) / task.name, about, key,
+                 Path(trusted) if trusted else None)
     print(to_json({"task": task.name, "bundle": str(out), **about}))
 
 

@@ -45,7 +45,8 @@ def ship_tasks(staging: Path, adapted: Path | None) -> dict[str, dict[str, Any]]
     return about
 
 
-def add_task(bundle: Path, out: Path, name: str, adapter: Path, about: Mapping[str, Any], key: Path | None) -> dict[str, Any]:
+def add_task(bundle: Path, out: Path, name: str, adapter: Path, about: Mapping[str, Any], key: Path | None,
+             trusted: Path | None = None) -> dict[str, Any]:
     """Write a copy of a bundle with one more task; an older one of the name is replaced.
 
     Args:
@@ -55,12 +56,13 @@ def add_task(bundle: Path, out: Path, name: str, adapter: Path, about: Mapping[s
         adapter: what `adapt_task` wrote.
         about: what it found.
         key: PEM file of the private key that signs the copy. None leaves it unsigned: the old signature is over other files.
+        trusted: PEM file of the public key that must have signed the copy; None: nobody must.
 
     Returns:
         the manifest.
 
     Raises:
-        BundleError: the bundle does not verify.
+        BundleError: the bundle does not verify, or its copy would not.
         AdapterError: the task was made with another encoder than the bundle's.
     """
     old = verify_bundle(bundle)
@@ -76,6 +78,8 @@ def add_task(bundle: Path, out: Path, name: str, adapter: Path, about: Mapping[s
         open_parts(staging, manifest)
         if key is not None:
             sign_folder(staging, key)
+        if key is not None or trusted is not None:
+            verify_bundle(staging, trusted)
         elif (bundle / SIGNATURE).is_file():
             log.warning("%s was signed, %s is not: sign it again (recsys sign --bundle %s --key private.pem)", bundle, out, out)
     return manifest

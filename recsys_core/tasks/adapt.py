@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import polars as pl
 
 from recsys_core.artefacts import write_json
 from recsys_core.errors import AdapterError
-from recsys_core.retrieval import EncodesQueries
 from recsys_core.tasks.gate import RemembersTexts, TaskGateConfig, judge_task
 from recsys_core.tasks.kinds import KINDS
 from recsys_core.tasks.labels import Task, read_tasks
+
+if TYPE_CHECKING:
+    from recsys_core.tasks.classes import ReadsTexts
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +23,7 @@ ADAPTED = "tasks.json"  # of a folder of adapted tasks: what was found of each
 ASIDE_SHOWN = 20  # rows set aside that are kept with their reason
 
 
-def adapt_task(encoder: EncodesQueries, task: Task, folder: Path, config: TaskGateConfig | None = None) -> dict[str, Any]:
+def adapt_task(encoder: ReadsTexts, task: Task, folder: Path, config: TaskGateConfig | None = None) -> dict[str, Any]:
     """Prove one task, and write its adapter where it is proven.
 
     Args:

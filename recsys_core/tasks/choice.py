@@ -117,7 +117,10 @@ def unsure_below(solution: Solution, shots: Shots, precision: float) -> float:
     order = np.argsort(-p, axis=None, kind="stable")
     probability, right = p.ravel()[order], truth.ravel()[order]
     enough = np.flatnonzero(np.cumsum(right) >= precision * np.arange(1, len(right) + 1))
-    return float(probability[enough[-1]]) if len(enough) else 1 - LEAST_DOUBT
+    if not len(enough):
+        return 1 - LEAST_DOUBT
+    least = float(probability[enough[-1]])
+    return min(least, 0.5) if enough[-1] == len(right) - 1 else least  # where all may answer, nothing says how sure is too little
 
 
 def unknown_below(solution: Solution, refused: float) -> float:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from pydantic import BaseModel, Field
 
 from recsys_core.errors import AdapterError
 from recsys_core.metrics import Interval, paired_bootstrap
-from recsys_core.retrieval import EncodesQueries
 from recsys_core.tasks.kinds import KINDS, TaskKind
 from recsys_core.tasks.labels import Example, Task
+
+if TYPE_CHECKING:
+    from recsys_core.tasks.classes import ReadsTexts
 
 
 class TaskGateConfig(BaseModel, frozen=True, extra="forbid"):
@@ -62,6 +64,12 @@ class RemembersTexts:
         self._encoder = encoder
         self._known: dict[str, np.ndarray] = {}
 
+    @property
+    def fingerprint(self) -> dict[str, Any]:
+        """The encoder's."""
+        found: dict[str, Any] = self._encoder.fingerprint
+        return found
+
     def encode(self, texts: list[str]) -> np.ndarray:
         """float32 [n, d], as the encoder's."""
         new = [text for text in dict.fromkeys(texts) if text not in self._known]
@@ -76,7 +84,7 @@ class RemembersTexts:
         return getattr(self._encoder, name)
 
 
-def judge_task(encoder: EncodesQueries, task: Task, config: TaskGateConfig) -> Verdict:
+def judge_task(encoder: ReadsTexts, task: Task, config: TaskGateConfig) -> Verdict:
     """Prove a task by cross-validation over its training examples; a task that cannot be proven is refused with the reason.
 
     Args:
@@ -111,7 +119,7 @@ def judge_task(encoder: EncodesQueries, task: Task, config: TaskGateConfig) -> V
                    gains, len(groups))
 
 
-def _answer_fold(kind: TaskKind, encoder: EncodesQueries, train: Sequence[Example], held: Sequence[Example], task: str,
+def _answer_fold(kind: TaskKind, encoder: ReadsTexts, train: Sequence[Example], held: Sequence[Example], task: str,
                  ours: dict[str, float], theirs: dict[str, dict[str, float]]) -> None:
     """Add the scores of the held-out examples."""
     adapter = kind.fit(encoder, train, task)

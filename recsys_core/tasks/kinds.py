@@ -5,13 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from recsys_core.retrieval import EncodesQueries
 from recsys_core.tasks import rivals
 from recsys_core.tasks.labels import Example, Kind
+
+if TYPE_CHECKING:
+    from recsys_core.tasks.classes import ReadsTexts
 
 
 class TaskKind(ABC):
@@ -20,19 +22,19 @@ class TaskKind(ABC):
     measure: str  # what `scores` says, in words
 
     @abstractmethod
-    def fit(self, encoder: EncodesQueries, examples: Sequence[Example], task: str) -> Any:
+    def fit(self, encoder: ReadsTexts, examples: Sequence[Example], task: str) -> Any:
         """Learn from examples; the adapter saves itself into a folder."""
 
     @abstractmethod
-    def load(self, folder: Path, encoder: EncodesQueries) -> Any:
+    def load(self, folder: Path, encoder: ReadsTexts) -> Any:
         """Read what an adapter saved; raises AdapterError where it was made with another encoder."""
 
     @abstractmethod
-    def answers(self, adapter: Any, encoder: EncodesQueries, examples: Sequence[Example]) -> list[Any]:
+    def answers(self, adapter: Any, encoder: ReadsTexts, examples: Sequence[Example]) -> list[Any]:
         """The adapter's best answer to every example, sure or not."""
 
     @abstractmethod
-    def rivals(self, encoder: EncodesQueries, train: Sequence[Example], asked: Sequence[Example]) -> dict[str, list[Any]]:
+    def rivals(self, encoder: ReadsTexts, train: Sequence[Example], asked: Sequence[Example]) -> dict[str, list[Any]]:
         """The same of every trivial rival, by its name in words."""
 
     @abstractmethod
@@ -40,7 +42,7 @@ class TaskKind(ABC):
         """How right answers are, in [0, 1], by the examples' groups."""
 
     @abstractmethod
-    def measures(self, adapter: Any, encoder: EncodesQueries, examples: Sequence[Example]) -> dict[str, float]:
+    def measures(self, adapter: Any, encoder: ReadsTexts, examples: Sequence[Example]) -> dict[str, float]:
         """What to tell people of an adapter's answers to examples that it did not learn from."""
 
 
@@ -49,22 +51,22 @@ class ClassesKind(TaskKind):
 
     measure = "share of texts whose likeliest class is right"
 
-    def fit(self, encoder: EncodesQueries, examples: Sequence[Example], task: str) -> Any:
+    def fit(self, encoder: ReadsTexts, examples: Sequence[Example], task: str) -> Any:
         from recsys_core.tasks.classes import fit_classes
 
         rows = [(one.text, label) for one in examples for label in one.labels]
         return fit_classes(encoder, [text for text, _ in rows], [label for _, label in rows], task=task)
 
-    def load(self, folder: Path, encoder: EncodesQueries) -> Any:
+    def load(self, folder: Path, encoder: ReadsTexts) -> Any:
         from recsys_core.tasks.classes import ClassAdapter
 
         return ClassAdapter.load(folder, encoder)
 
-    def answers(self, adapter: Any, encoder: EncodesQueries, examples: Sequence[Example]) -> list[Any]:
+    def answers(self, adapter: Any, encoder: ReadsTexts, examples: Sequence[Example]) -> list[Any]:
         best = adapter.probabilities(encoder, [one.text for one in examples]).argmax(axis=1)
         return [adapter.labels[place] for place in best.tolist()]
 
-    def rivals(self, encoder: EncodesQueries, train: Sequence[Example], asked: Sequence[Example]) -> dict[str, list[Any]]:
+    def rivals(self, encoder: ReadsTexts, train: Sequence[Example], asked: Sequence[Example]) -> dict[str, list[Any]]:
         return {"the largest class": rivals.majority_class(train, asked),
                 "the nearest class name": rivals.nearest_name(encoder, train, asked),
                 "words alone": rivals.class_by_words(train, asked)}
@@ -72,7 +74,7 @@ class ClassesKind(TaskKind):
     def scores(self, answers: Sequence[Any], examples: Sequence[Example]) -> dict[str, float]:
         return {one.group: float(answer in one.labels) for answer, one in zip(answers, examples, strict=True)}
 
-    def measures(self, adapter: Any, encoder: EncodesQueries, examples: Sequence[Example]) -> dict[str, float]:
+    def measures(self, adapter: Any, encoder: ReadsTexts, examples: Sequence[Example]) -> dict[str, float]:
         best = self.answers(adapter, encoder, examples)
         told = [[label for label, _ in found] for found in adapter.predict(encoder, [one.text for one in examples])]
         right = [answer in one.labels for answer, one in zip(best, examples, strict=True)]
@@ -86,21 +88,21 @@ class SpansKind(TaskKind):
 
     measure = "F1 of a text's attributes, values as exact words"
 
-    def fit(self, encoder: EncodesQueries, examples: Sequence[Example], task: str) -> Any:
+    def fit(self, encoder: ReadsTexts, examples: Sequence[Example], task: str) -> Any:
         from recsys_core.tasks.spans import fit_spans
 
         return fit_spans(encoder, [one.text for one in examples], [list(one.spans) for one in examples],
                          [one.product.category for one in examples], task=task)
 
-    def load(self, folder: Path, encoder: EncodesQueries) -> Any:
+    def load(self, folder: Path, encoder: ReadsTexts) -> Any:
         from recsys_core.tasks.span_adapter import SpanAdapter
 
         return SpanAdapter.load(folder, encoder)
 
-    def answers(self, adapter: Any, encoder: EncodesQueries, examples: Sequence[Example]) -> list[Any]:
+    def answers(self, adapter: Any, encoder: ReadsTexts, examples: Sequence[Example]) -> list[Any]:
         return adapter.extract(encoder, [one.text for one in examples], [one.product.category for one in examples])
 
-    def rivals(self, encoder: EncodesQueries, train: Sequence[Example], asked: Sequence[Example]) -> dict[str, list[Any]]:
+    def rivals(self, encoder: ReadsTexts, train: Sequence[Example], asked: Sequence[Example]) -> dict[str, list[Any]]:
         return {"the examples' values found as words": rivals.known_values(train, asked)}
 
     def scores(self, answers: Sequence[Any], examples: Sequence[Example]) -> dict[str, float]:
@@ -110,7 +112,7 @@ class SpansKind(TaskKind):
             found[one.group] = 2 * right / (len(answer) + asked) if answer or asked else 1.0
         return found
 
-    def measures(self, adapter: Any, encoder: EncodesQueries, examples: Sequence[Example]) -> dict[str, float]:
+    def measures(self, adapter: Any, encoder: ReadsTexts, examples: Sequence[Example]) -> dict[str, float]:
         answers = self.answers(adapter, encoder, examples)
         counts = [_right_attributes(answer, one) for answer, one in zip(answers, examples, strict=True)]
         right, asked, told = sum(r for r, _ in counts), sum(a for _, a in counts), sum(map(len, answers))
@@ -123,21 +125,21 @@ class MatchKind(TaskKind):
 
     measure = "NDCG of a query's items by their grades"
 
-    def fit(self, encoder: EncodesQueries, examples: Sequence[Example], task: str) -> Any:
+    def fit(self, encoder: ReadsTexts, examples: Sequence[Example], task: str) -> Any:
         from recsys_core.tasks.match import fit_match
 
         return fit_match(encoder, [one.query or "" for one in examples], [one.product for one in examples],
                          [one.grade for one in examples], task=task)
 
-    def load(self, folder: Path, encoder: EncodesQueries) -> Any:
+    def load(self, folder: Path, encoder: ReadsTexts) -> Any:
         from recsys_core.tasks.match import MatchAdapter
 
         return MatchAdapter.load(folder, encoder)
 
-    def answers(self, adapter: Any, encoder: EncodesQueries, examples: Sequence[Example]) -> list[Any]:
+    def answers(self, adapter: Any, encoder: ReadsTexts, examples: Sequence[Example]) -> list[Any]:
         return adapter.grades(encoder, [one.query or "" for one in examples], [one.product for one in examples]).tolist()
 
-    def rivals(self, encoder: EncodesQueries, train: Sequence[Example], asked: Sequence[Example]) -> dict[str, list[Any]]:
+    def rivals(self, encoder: ReadsTexts, train: Sequence[Example], asked: Sequence[Example]) -> dict[str, list[Any]]:
         return {"words alone": rivals.grade_by_words(asked), "meaning alone": rivals.grade_by_meaning(encoder, asked)}
 
     def scores(self, answers: Sequence[Any], examples: Sequence[Example]) -> dict[str, float]:
@@ -147,7 +149,7 @@ class MatchKind(TaskKind):
         return {query: graded_ndcg(*np.array(pairs).T) for query, pairs in by_query.items()
                 if len({grade for _, grade in pairs}) > 1}  # a query whose items are all alike orders nothing
 
-    def measures(self, adapter: Any, encoder: EncodesQueries, examples: Sequence[Example]) -> dict[str, float]:
+    def measures(self, adapter: Any, encoder: ReadsTexts, examples: Sequence[Example]) -> dict[str, float]:
         answers = self.answers(adapter, encoder, examples)
         off = np.abs(np.array(answers) - adapter.scaled([one.grade for one in examples])).mean()
         ordered = self.scores(answers, examples)

@@ -181,7 +181,7 @@ def _read_row(row: Mapping[str, str | None], products: Mapping[str, Product]) ->
     Raises:
         RequestError: it says nothing, or something that cannot be.
     """
-    label, split = (row["label"] or "").strip(), row["split"] and row["split"].strip().lower()
+    label, split = (row["label"] or "").strip(), (row["split"] or "").strip().lower() or None
     if not label:
         raise RequestError("label", "is empty", "")
     if split not in SPLITS:

@@ -106,6 +106,18 @@ def test_a_signed_bundle_is_signed_again_with_the_home_s_key(place, monkeypatch)
     verify_bundle(place / "bundle", place / "home" / "keys" / PUBLIC_KEY)
 
 
+def test_where_a_key_is_trusted_no_bundle_is_written_that_it_did_not_sign(place, capsys, monkeypatch):
+    key, trusted = own_key(place / "theirs"), place / "theirs" / PUBLIC_KEY
+    assert run(place, "sign", "--key", str(key)) == 0
+    before = folder_hash(place / "bundle")
+    monkeypatch.setenv("RECSYS_TRUSTED_KEY", str(trusted))
+    assert run(place, "adapt", "--task", "want", "--labels", labels(place, class_rows())) == 1
+    assert "no key to sign" in capsys.readouterr().err and folder_hash(place / "bundle") == before
+    monkeypatch.setenv("RECSYS_SIGNING_KEY", str(own_key(place / "mine")))
+    assert run(place, "adapt", "--task", "want", "--labels", labels(place, class_rows())) == 1
+    assert "another key made it" in capsys.readouterr().err and folder_hash(place / "bundle") == before
+
+
 @pytest.mark.parametrize(("rows", "said_"), [
     ([{"text": "a", "label": "b", "task": "other"}], "no rows of task 'want'"), ([{"text": "a"}], "column 'label' is missing"),
     ([{"text": " ", "label": "b"}], "row 0"),

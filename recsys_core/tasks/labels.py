@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import polars as pl
@@ -44,7 +44,7 @@ class Example:
         spans: (attribute, its words in the text).
         query: of a match.
         grade: of a match, as it was labelled.
-        test: never learned from.
+        test: never learned from; so are all examples of its group.
     """
 
     product: Product
@@ -62,6 +62,9 @@ class Example:
     def group(self) -> str:
         """What must not stand on both sides of a fold."""
         return self.text if self.query is None else self.query
+
+
+_Examples = dict[tuple[str, str | None], Example]  # by text and query
 
 
 @dataclass(frozen=True)
@@ -96,13 +99,6 @@ class Labelled:
     aside: pl.DataFrame
 
 
-@dataclass
-class _Rows:
-    """The rows of one task while they are read: kind → examples by what they are about."""
-
-    found: dict[Kind, dict[tuple[str, str | None], Example]] = field(default_factory=dict)
-
-
 def clean_text(text: Any, where: str) -> str:
     """A text without markup, control and invisible characters, in one spelling.
 
@@ -126,23 +122,10 @@ def clean_text(text: Any, where: str) -> str:
     return found
 
 
-def products_of(items: pl.DataFrame, ids: Iterable[str] | None = None) -> dict[str, Product]:
-    """Items by id.
-
-    Args:
-        items: item_id and text, and where known title, brand and category.
-        ids: the only ones that are wanted; None: all.
-    """
-    names = [name for name in ("text", "title", "brand", "category") if name in items.columns]
-    wanted = None if ids is None else {item.strip() for item in ids}
-    return {item: Product(**dict(zip(names, row, strict=True))) for item, *row in items.select("item_id", *names).iter_rows()
-            if wanted is None or item in wanted}
-
-
 def read_tasks(labels: pl.DataFrame, items: pl.DataFrame) -> Labelled:
     """Sort rows of labels into tasks; rows of one text are one example.
 
-    A text with a row of the test split is tested by: none of its rows is learned from.
+    A text (of a match: a query) with a row of the test split is tested by: none of its rows is learned from.
 
     Args:
         labels: `schema.LABELS`.
@@ -153,8 +136,8 @@ def read_tasks(labels: pl.DataFrame, items: pl.DataFrame) -> Labelled:
     """
     if strange := sorted(LABELS.keys() ^ set(labels.columns)):
         raise DataError("labels", f"column {strange[0]!r} is missing or strange", f"give {', '.join(LABELS)}")
-    products = products_of(items, labels["item_id"].drop_nulls())
-    rows: dict[str, _Rows] = {}
+    products = _products(items, labels["item_id"].drop_nulls())
+    rows: dict[str, dict[Kind, _Examples]] = {}  # task → kind → examples
     aside = []
     for place, row in enumerate(labels.select(*LABELS).iter_rows(named=True)):
         name = (row["task"] or "").strip()
@@ -162,17 +145,26 @@ def read_tasks(labels: pl.DataFrame, items: pl.DataFrame) -> Labelled:
             if not NAME.fullmatch(name):
                 raise RequestError("task", f"{name[:40]!r} is no name of a task", "")
             kind, example = _read_row({key: value or None for key, value in row.items()}, products)
-            _add(rows.setdefault(name, _Rows()).found.setdefault(kind, {}), example)
+            _add(rows.setdefault(name, {}).setdefault(kind, {}), example)
         except RequestError as error:
             aside.append((place, name, f"{error.artefact} {error.culprit}"))
     tasks, faults = {}, {}
-    for name, read in rows.items():
-        if len(read.found) > 1:
-            faults[name] = f"its rows are of several kinds ({', '.join(sorted(read.found))}): split it into tasks of one kind"
+    for name, by_kind in rows.items():
+        if len(by_kind) > 1:
+            faults[name] = f"its rows are of several kinds ({', '.join(sorted(by_kind))}): split it into tasks of one kind"
         else:
-            (kind, examples), = read.found.items()
-            tasks[name] = Task(name, kind, tuple(examples.values()))
+            (kind, examples), = by_kind.items()
+            tested = {one.group for one in examples.values() if one.test}
+            tasks[name] = Task(name, kind, tuple(replace(one, test=one.group in tested) for one in examples.values()))
     return Labelled(tasks, faults, pl.DataFrame(aside, {"row": pl.Int64, "task": pl.String, "reason": pl.String}, orient="row"))
+
+
+def _products(items: pl.DataFrame, ids: Iterable[str]) -> dict[str, Product]:
+    """The items of these ids."""
+    names = [name for name in ("text", "title", "brand", "category") if name in items.columns]
+    wanted = {item.strip() for item in ids}
+    return {item: Product(**dict(zip(names, row, strict=True))) for item, *row in items.select("item_id", *names).iter_rows()
+            if item in wanted}
 
 
 def _read_row(row: Mapping[str, str | None], products: Mapping[str, Product]) -> tuple[Kind, Example]:
@@ -217,7 +209,7 @@ def _grade(label: str) -> float:
     return grade
 
 
-def _add(examples: dict[tuple[str, str | None], Example], new: Example) -> None:
+def _add(examples: _Examples, new: Example) -> None:
     """Join an example to what is known of its text; of a pair's grades the last one counts."""
     known = examples.get((new.text, new.query))
     if known is None:

@@ -48,6 +48,13 @@ def test_what_is_tested_by_is_never_learned_from():
     assert [one.text for one in task.train] == ["one", "three"] and [one.text for one in task.test] == ["two"]
 
 
+def test_a_query_is_tested_by_with_all_its_items():
+    pairs = [{"query": query, "text": text, "label": "1", "split": split} for query, text, split in (
+        ("mug", "red mug", "test"), ("mug", "oak bench", "train"), ("bench", "oak bench", "train"))]
+    task = only(*pairs).tasks["t"]
+    assert [one.query for one in task.test] == ["mug", "mug"] and [one.query for one in task.train] == ["bench"]
+
+
 @pytest.mark.parametrize(("row", "reason"), [
     ({"text": "a", "label": ""}, "label is empty"),
     ({"label": "x"}, "neither text nor item_id nor query"),

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from recsys_core.tasks.ridge import solve_ridge, to_probabilities
 
 TEMPERATURES = np.geomspace(0.5, 8, 25)
-LEAST_DOUBT = 0.05  # left to an answer where no left-out shot shows how sure is sure enough
+FOLDS, FEWER_FOLDS, FEW = 8, 4, 512  # of shots: eight up to this many shots, four of more
+LEAST_DOUBT = 0.05  # of a sure answer where no left-out shot shows how sure is sure enough
+EVEN = 0.5  # where all of them are right, this is sure enough
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def gather_shots(texts: Sequence[str], labels: Sequence[str], most: int) -> Shot
 
 def choose_solution(semantic: np.ndarray, lexical: np.ndarray, shots: Shots, strength: float,
                     tried: Sequence[tuple[bool, float]]) -> Solution:
-    """The solution whose left-out shots are best predicted.
+    """The solution whose left-out shots are best predicted, by an estimate; then some are really left out, fold by fold.
 
     Args:
         semantic: float64 [n + C, n + C], inner products of the vectors.
@@ -90,15 +92,33 @@ def choose_solution(semantic: np.ndarray, lexical: np.ndarray, shots: Shots, str
     found: list[Solution] = []
     for names, share in tried:
         rows = len(shots.target) if names else shots.count
-        gram = (1 - share) * semantic[:rows, :rows] + share / 2 * lexical[:rows, :rows] + 1
+        gram = mixed_gram(semantic[:rows, :rows], lexical[:rows, :rows], share)
         start = found[-1].dual[:rows] if found else np.zeros_like(shots.target[:rows])
         solved = solve_ridge(gram, shots.target[:rows], strength, shots.several, start)
-        left_out = solved.left_out[:shots.count]
-        losses = [_loss(left_out * t, shots) for t in TEMPERATURES]
-        at = int(np.argmin(losses))
         dual = np.concatenate([solved.dual, np.zeros((len(shots.target) - rows, shots.target.shape[1]))])
-        found.append(Solution(share, names, dual, float(TEMPERATURES[at]), left_out * TEMPERATURES[at], losses[at]))
-    return min(found, key=lambda solution: solution.loss)
+        found.append(_scale(Solution(share, names, dual, 1.0, solved.left_out[:shots.count], np.inf), shots))
+    best = min(found, key=lambda solution: solution.loss)
+    solve = without_classes(mixed_gram(semantic, lexical, best.share), shots, replace(best, temperature=1.0), strength)
+    left_out = np.zeros_like(best.left_out)
+    fold = _folds(shots)
+    for at in range(int(fold.max()) + 1):
+        left_out[fold == at] = solve(fold != at, np.ones(len(shots.labels), bool))
+    return _scale(replace(best, left_out=left_out), shots)
+
+
+def _scale(solution: Solution, shots: Shots) -> Solution:
+    """With the temperature that predicts the left-out shots best."""
+    losses = [_loss(solution.left_out * t, shots) for t in TEMPERATURES]
+    at = int(np.argmin(losses))
+    return replace(solution, temperature=float(TEMPERATURES[at]), left_out=solution.left_out * TEMPERATURES[at], loss=losses[at])
+
+
+def _folds(shots: Shots) -> np.ndarray:
+    """int64 [n]: each class's shots spread over the folds."""
+    fold = np.zeros(shots.count, np.int64)
+    order = np.argsort(shots.target[:shots.count].argmax(axis=1), kind="stable")
+    fold[order] = np.arange(shots.count) % min(FOLDS if shots.count <= FEW else FEWER_FOLDS, shots.count)
+    return fold
 
 
 def unsure_below(solution: Solution, shots: Shots, precision: float) -> float:
@@ -119,13 +139,42 @@ def unsure_below(solution: Solution, shots: Shots, precision: float) -> float:
     enough = np.flatnonzero(np.cumsum(right) >= precision * np.arange(1, len(right) + 1))
     if not len(enough):
         return 1 - LEAST_DOUBT
-    least = float(probability[enough[-1]])
-    return min(least, 0.5) if enough[-1] == len(right) - 1 else least  # where all may answer, nothing says how sure is too little
+    if enough[-1] == len(right) - 1:
+        return min(float(probability[-1]), EVEN)
+    return float(probability[enough[-1]:enough[-1] + 2].mean())
 
 
-def unknown_below(solution: Solution, refused: float) -> float:
-    """The logit that so many of the left-out shots do not reach with their likeliest class."""
-    return float(np.quantile(solution.left_out.max(axis=1), refused))
+def without_classes(gram: np.ndarray, shots: Shots, solution: Solution,
+                    strength: float) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """What is learned without some classes.
+
+    Args:
+        gram: float64 [n + C, n + C], at the solution's share.
+        shots: what was learned from.
+        solution: says whether names count.
+        strength: λ.
+
+    Returns:
+        from bool [n], the shots to learn from, and bool [C], their classes, to the logits float64 of all other shots.
+    """
+    def solve(rows: np.ndarray, kept: np.ndarray) -> np.ndarray:
+        taken = np.flatnonzero(np.concatenate([rows, kept & solution.names]))
+        target = shots.target[np.ix_(taken, np.flatnonzero(kept))]
+        solved = solve_ridge(gram[np.ix_(taken, taken)], target, strength, shots.several, np.zeros_like(target))
+        return np.asarray(solution.temperature * gram[np.ix_(np.flatnonzero(~rows), taken)] @ solved.dual)
+
+    return solve
+
+
+def mixed_gram(semantic: np.ndarray, lexical: np.ndarray, share: float) -> np.ndarray:
+    """Inner products of texts: (1 − s) of the vectors, s / 2 of n-grams of characters and of words each, and 1.
+
+    Args:
+        semantic: float64 [n, n], of the vectors.
+        lexical: float64 [n, n], of both kinds of n-grams.
+        share: s.
+    """
+    return np.asarray((1 - share) * semantic + share / 2 * lexical + 1)
 
 
 def _loss(logits: np.ndarray, shots: Shots) -> float:

@@ -22,13 +22,14 @@ from pydantic import BaseModel, Field
 from recsys_core.adaptation import check_lock
 from recsys_core.artefacts import read_json, staged_folder, write_json
 from recsys_core.errors import AdapterError
-from recsys_core.tasks.choice import choose_solution, gather_shots, unknown_below, unsure_below
+from recsys_core.tasks.choice import choose_solution, gather_shots, mixed_gram, unsure_below, without_classes
 from recsys_core.tasks.ngrams import BUCKETS, SIZES, count_ngrams
 from recsys_core.tasks.ridge import to_probabilities
+from recsys_core.tasks.unknown import evidence, learn_unknown, left_out_evidence
 
 FORMAT = 1
 META, ARRAYS = "task.json", "task.safetensors"
-PARTS = ("theta", "columns", "idf", "weights", "bias")
+PARTS = ("theta", "columns", "idf", "weights", "bias", "shots", "known_by")
 
 
 class ReadsTexts(Protocol):
@@ -65,6 +66,8 @@ class ClassAdapter:
         idf: float32 [m].
         weights: float32 [m, C].
         bias: float32 [C].
+        shots: float16 [n, d], the shots' vectors.
+        known_by: float64 [6], weights of the `evidence` that a text is of some class.
         settings: how it was made (shots, lexical share, temperature) and when it names no class; JSON.
     """
 
@@ -76,6 +79,8 @@ class ClassAdapter:
     idf: np.ndarray
     weights: np.ndarray
     bias: np.ndarray
+    shots: np.ndarray
+    known_by: np.ndarray
     settings: dict[str, Any]
 
     def probabilities(self, encoder: ReadsTexts, texts: Sequence[str]) -> np.ndarray:
@@ -85,7 +90,7 @@ class ClassAdapter:
             encoder: the one it was made with.
             texts: n texts.
         """
-        return to_probabilities(self._logits(encoder, texts), self.settings["several"])
+        return to_probabilities(self._read(encoder, texts)[1], self.settings["several"])
 
     def predict(self, encoder: ReadsTexts, texts: Sequence[str]) -> list[list[tuple[str, float]]]:
         """Classes with their probabilities, the most probable first; none where the answer is unsure or a text unknown.
@@ -94,23 +99,30 @@ class ClassAdapter:
             encoder: the one it was made with.
             texts: n texts.
         """
-        logits, several = self._logits(encoder, texts), self.settings["several"]
-        found, known = to_probabilities(logits, several), self._known(logits)
-        named = (found >= self.settings["unsure_below"]) & known[:, None]
+        vectors, logits = self._read(encoder, texts)
+        several, found = self.settings["several"], to_probabilities(logits, self.settings["several"])
+        named = (found >= self.settings["unsure_below"]) & ~self._unknown(vectors, logits)[:, None]
         return [[(self.labels[at], float(row[at])) for at in np.argsort(-row, kind="stable")[:None if several else 1].tolist()
                  if sure[at]] for row, sure in zip(found, named, strict=True)]
 
     def unknown(self, encoder: ReadsTexts, texts: Sequence[str]) -> np.ndarray:
-        """bool [n]: texts of none of the classes."""
-        return ~self._known(self._logits(encoder, texts))
+        """bool [n]: texts of none of the classes.
 
-    def _logits(self, encoder: ReadsTexts, texts: Sequence[str]) -> np.ndarray:
-        """float32 [n, C]."""
+        Args:
+            encoder: the one it was made with.
+            texts: n texts.
+        """
+        return self._unknown(*self._read(encoder, texts))
+
+    def _read(self, encoder: ReadsTexts, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Vectors float32 [n, d] and logits float32 [n, C]."""
+        vectors = encoder.encode(list(texts))
         lexical = count_ngrams(texts).weigh(self.columns, self.idf).times(self.weights)
-        return np.asarray(encoder.encode(list(texts)) @ self.theta + lexical + self.bias)
+        return vectors, vectors @ self.theta + lexical + self.bias
 
-    def _known(self, logits: np.ndarray) -> np.ndarray:
-        return np.asarray(logits.max(axis=1) >= self.settings["unknown_below"])
+    def _unknown(self, vectors: np.ndarray, logits: np.ndarray) -> np.ndarray:
+        known = evidence(logits, vectors, self.shots.astype(np.float32)) @ self.known_by
+        return np.asarray(known < self.settings["unknown_below"])
 
     def save(self, folder: Path) -> None:
         """Write task.json and task.safetensors, atomically."""
@@ -146,10 +158,10 @@ class ClassAdapter:
 
     def _check(self) -> None:
         classes, ngrams = len(self.labels), len(self.columns)
-        shapes = [self.theta.shape[1:], self.idf.shape, self.weights.shape, self.bias.shape]
-        if shapes != [(classes,), (ngrams,), (ngrams, classes), (classes,)]:
+        shapes = [self.theta.shape[1:], self.idf.shape, self.weights.shape, self.bias.shape, self.shots.shape[1:]]
+        if shapes != [(classes,), (ngrams,), (ngrams, classes), (classes,), self.theta.shape[:1]]:
             raise ValueError(f"shapes {shapes} do not fit {classes} classes and {ngrams} n-grams")
-        if not all(np.isfinite(part).all() for part in (self.theta, self.idf, self.weights, self.bias)):
+        if not all(np.isfinite(getattr(self, name)).all() for name in PARTS):
             raise ValueError("some of its values are not finite")
 
 
@@ -182,17 +194,21 @@ def fit_classes(encoder: ReadsTexts, texts: Sequence[str], labels: Sequence[str]
     columns, seen_in = np.unique(counts.column, return_counts=True)
     idf = (np.log((1 + len(shots.texts)) / (1 + seen_in)) + 1).astype(np.float32)
     vectors, lexical = encoder.encode(shots.texts), counts.weigh(columns, idf)
-    best = choose_solution(vectors.astype(np.float64) @ vectors.T, lexical.gram(len(columns)), shots, config.strength,
-                           [(names, share) for names in ((True, False) if config.read_names else (False,))
-                            for share in config.lexical_shares])
+    semantic, likeness = vectors.astype(np.float64) @ vectors.T, lexical.gram(len(columns))
+    best = choose_solution(semantic, likeness, shots, config.strength, [
+        (names, share) for names in ((True, False) if config.read_names else (False,)) for share in config.lexical_shares])
     scaled = best.dual * best.temperature
     weights = np.concatenate([block.T @ scaled for block in lexical.blocks(len(columns))])
+    kept = vectors[:shots.count].astype(np.float16)
+    seen = left_out_evidence(best.left_out, kept.astype(np.float32))
+    known_by = learn_unknown(seen, shots.target[:shots.count] > 0, kept.astype(np.float32),
+                             without_classes(mixed_gram(semantic, likeness, best.share), shots, best, config.strength))
     return ClassAdapter(
-        task, shots.labels, class_lock(encoder), ((1 - best.share) * vectors.T @ scaled).astype(np.float32),
-        columns, idf, (best.share / 2 * weights).astype(np.float32), scaled.sum(axis=0).astype(np.float32),
+        task, shots.labels, class_lock(encoder), ((1 - best.share) * vectors.T @ scaled).astype(np.float32), columns, idf,
+        (best.share / 2 * weights).astype(np.float32), scaled.sum(axis=0).astype(np.float32), kept, known_by,
         {"shots": shots.count, "several": shots.several, "lexical_share": best.share, "names": best.names,
          "temperature": best.temperature, "unsure_below": unsure_below(best, shots, config.precision),
-         "unknown_below": unknown_below(best, config.refused)})
+         "unknown_below": float(np.quantile(seen @ known_by, config.refused))})
 
 
 def _check_rows(task: str, texts: Sequence[str], labels: Sequence[str]) -> None:

@@ -1,9 +1,9 @@
-"""What labelled texts are learned from, which solution is taken, and when it names no class: all by leaving shots out."""
+"""What labelled texts are learned from, how it is learned, and when no class is named: all by leaving shots out."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -37,16 +37,15 @@ class Shots:
 
 @dataclass(frozen=True)
 class Solution:
-    """What was learned with one share of lexical evidence.
+    """How well something can be learned with one share of lexical evidence.
 
     Args:
-        share: s. names: whether the classes' names count. dual: float64 [n + C, C], 0 for names that do not.
-        temperature: τ. left_out: float64 [n, C], τ times the logits of each shot without it. loss: of the left-out shots.
+        share: s. names: whether the classes' names count. temperature: τ.
+        left_out: float64 [n, C], τ times the logits of each shot by a solution without its fold. loss: mean, of these.
     """
 
     share: float
     names: bool
-    dual: np.ndarray
     temperature: float
     left_out: np.ndarray
     loss: float
@@ -80,7 +79,7 @@ def gather_shots(texts: Sequence[str], labels: Sequence[str], most: int) -> Shot
 
 def choose_solution(semantic: np.ndarray, lexical: np.ndarray, shots: Shots, strength: float,
                     tried: Sequence[tuple[bool, float]]) -> Solution:
-    """The solution whose left-out shots are best predicted, by an estimate; then some are really left out, fold by fold.
+    """The solution that predicts shots best which it was not given, fold by fold.
 
     Args:
         semantic: float64 [n + C, n + C], inner products of the vectors.
@@ -89,28 +88,32 @@ def choose_solution(semantic: np.ndarray, lexical: np.ndarray, shots: Shots, str
         strength: λ.
         tried: whether names count, and the share of lexical evidence.
     """
+    fold, every = _folds(shots), np.ones(len(shots.labels), bool)
     found: list[Solution] = []
     for names, share in tried:
-        rows = len(shots.target) if names else shots.count
-        gram = mixed_gram(semantic[:rows, :rows], lexical[:rows, :rows], share)
-        start = found[-1].dual[:rows] if found else np.zeros_like(shots.target[:rows])
-        solved = solve_ridge(gram, shots.target[:rows], strength, shots.several, start)
-        dual = np.concatenate([solved.dual, np.zeros((len(shots.target) - rows, shots.target.shape[1]))])
-        found.append(_scale(Solution(share, names, dual, 1.0, solved.left_out[:shots.count], np.inf), shots))
-    best = min(found, key=lambda solution: solution.loss)
-    solve = without_classes(mixed_gram(semantic, lexical, best.share), shots, replace(best, temperature=1.0), strength)
-    left_out = np.zeros_like(best.left_out)
-    fold = _folds(shots)
-    for at in range(int(fold.max()) + 1):
-        left_out[fold == at] = solve(fold != at, np.ones(len(shots.labels), bool))
-    return _scale(replace(best, left_out=left_out), shots)
+        solve = solve_without(mixed_gram(semantic, lexical, share), shots, names, strength)
+        left_out = np.zeros((shots.count, len(shots.labels)))
+        for at in range(int(fold.max()) + 1):
+            left_out[fold == at] = solve(fold != at, every)
+        losses = [_loss(left_out * t, shots) for t in TEMPERATURES]
+        best = int(np.argmin(losses))
+        found.append(Solution(share, names, float(TEMPERATURES[best]), left_out * TEMPERATURES[best], losses[best]))
+    return min(found, key=lambda solution: solution.loss)
 
 
-def _scale(solution: Solution, shots: Shots) -> Solution:
-    """With the temperature that predicts the left-out shots best."""
-    losses = [_loss(solution.left_out * t, shots) for t in TEMPERATURES]
-    at = int(np.argmin(losses))
-    return replace(solution, temperature=float(TEMPERATURES[at]), left_out=solution.left_out * TEMPERATURES[at], loss=losses[at])
+def learn(gram: np.ndarray, shots: Shots, names: bool, strength: float) -> np.ndarray:
+    """Dual coefficients float64 [n + C, C] of all shots and names, 0 for names that do not count.
+
+    Args:
+        gram: float64 [n + C, n + C].
+        shots: what to learn from.
+        names: whether names count.
+        strength: λ.
+    """
+    rows = len(shots.target) if names else shots.count
+    dual = np.zeros_like(shots.target)
+    dual[:rows] = solve_ridge(gram[:rows, :rows], shots.target[:rows], strength, shots.several)
+    return dual
 
 
 def _folds(shots: Shots) -> np.ndarray:
@@ -125,7 +128,7 @@ def unsure_below(solution: Solution, shots: Shots, precision: float) -> float:
     """The least probability at which so many of the left-out shots' answers are right.
 
     Args:
-        solution: what was learned.
+        solution: how the shots were answered.
         shots: from what.
         precision: share of right ones among the answers that are at least so probable.
     """
@@ -144,24 +147,23 @@ def unsure_below(solution: Solution, shots: Shots, precision: float) -> float:
     return float(probability[enough[-1]:enough[-1] + 2].mean())
 
 
-def without_classes(gram: np.ndarray, shots: Shots, solution: Solution,
-                    strength: float) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    """What is learned without some classes.
+def solve_without(gram: np.ndarray, shots: Shots, names: bool, strength: float) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+    """What is learned without some shots and classes.
 
     Args:
         gram: float64 [n + C, n + C], at the solution's share.
         shots: what was learned from.
-        solution: says whether names count.
+        names: whether names count.
         strength: λ.
 
     Returns:
         from bool [n], the shots to learn from, and bool [C], their classes, to the logits float64 of all other shots.
     """
     def solve(rows: np.ndarray, kept: np.ndarray) -> np.ndarray:
-        taken = np.flatnonzero(np.concatenate([rows, kept & solution.names]))
+        taken = np.flatnonzero(np.concatenate([rows, kept & names]))
         target = shots.target[np.ix_(taken, np.flatnonzero(kept))]
-        solved = solve_ridge(gram[np.ix_(taken, taken)], target, strength, shots.several, np.zeros_like(target))
-        return np.asarray(solution.temperature * gram[np.ix_(np.flatnonzero(~rows), taken)] @ solved.dual)
+        dual = solve_ridge(gram[np.ix_(taken, taken)], target, strength, shots.several)
+        return np.asarray(gram[np.ix_(np.flatnonzero(~rows), taken)] @ dual)
 
     return solve
 

@@ -4,7 +4,7 @@ Model: p(c | x) = softmax(τ · W φ(x))_c, where φ(x) holds the frozen encoder
 n-grams of characters and of words with weight √(s/2) each, and a 1. Where a text may have several classes, each class
 stands against the rest. λ stays fixed, so the data's weight grows with the shots. A class's name is a text too and may
 count as a further shot. Whether it does, the share s of lexical evidence and the temperature τ are chosen together by
-leaving each shot out; so is what counts as "unsure". Answers need NumPy alone.
+leaving shots out, fold by fold; so is what counts as "unsure". Learning and answering need NumPy alone.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from pydantic import BaseModel, Field
 from recsys_core.adaptation import check_lock
 from recsys_core.artefacts import read_json, staged_folder, write_json
 from recsys_core.errors import AdapterError
-from recsys_core.tasks.choice import choose_solution, gather_shots, mixed_gram, unsure_below, without_classes
+from recsys_core.tasks.choice import choose_solution, gather_shots, learn, mixed_gram, solve_without, unsure_below
 from recsys_core.tasks.ngrams import BUCKETS, SIZES, count_ngrams
 from recsys_core.tasks.ridge import to_probabilities
-from recsys_core.tasks.unknown import evidence, learn_unknown, left_out_evidence
+from recsys_core.tasks.unknown import PLAIN, evidence, learn_unknown, left_out_evidence
 
 FORMAT = 1
 META, ARRAYS = "task.json", "task.safetensors"
@@ -158,8 +158,9 @@ class ClassAdapter:
 
     def _check(self) -> None:
         classes, ngrams = len(self.labels), len(self.columns)
-        shapes = [self.theta.shape[1:], self.idf.shape, self.weights.shape, self.bias.shape, self.shots.shape[1:]]
-        if shapes != [(classes,), (ngrams,), (ngrams, classes), (classes,), self.theta.shape[:1]]:
+        shapes = [self.theta.shape[1:], self.idf.shape, self.weights.shape, self.bias.shape, self.shots.shape[1:],
+                  self.known_by.shape]
+        if shapes != [(classes,), (ngrams,), (ngrams, classes), (classes,), self.theta.shape[:1], PLAIN.shape]:
             raise ValueError(f"shapes {shapes} do not fit {classes} classes and {ngrams} n-grams")
         if not all(np.isfinite(getattr(self, name)).all() for name in PARTS):
             raise ValueError("some of its values are not finite")
@@ -197,15 +198,17 @@ def fit_classes(encoder: ReadsTexts, texts: Sequence[str], labels: Sequence[str]
     semantic, likeness = vectors.astype(np.float64) @ vectors.T, lexical.gram(len(columns))
     best = choose_solution(semantic, likeness, shots, config.strength, [
         (names, share) for names in ((True, False) if config.read_names else (False,)) for share in config.lexical_shares])
-    scaled = best.dual * best.temperature
-    weights = np.concatenate([block.T @ scaled for block in lexical.blocks(len(columns))])
+    gram = mixed_gram(semantic, likeness, best.share)
+    dual = best.temperature * learn(gram, shots, best.names, config.strength)
+    weights = np.concatenate([block.T @ dual for block in lexical.blocks(len(columns))])
     kept = vectors[:shots.count].astype(np.float16)
     seen = left_out_evidence(best.left_out, kept.astype(np.float32))
+    solve = solve_without(gram, shots, best.names, config.strength)
     known_by = learn_unknown(seen, shots.target[:shots.count] > 0, kept.astype(np.float32),
-                             without_classes(mixed_gram(semantic, likeness, best.share), shots, best, config.strength))
+                             lambda rows, classes: best.temperature * solve(rows, classes))
     return ClassAdapter(
-        task, shots.labels, class_lock(encoder), ((1 - best.share) * vectors.T @ scaled).astype(np.float32), columns, idf,
-        (best.share / 2 * weights).astype(np.float32), scaled.sum(axis=0).astype(np.float32), kept, known_by,
+        task, shots.labels, class_lock(encoder), ((1 - best.share) * vectors.T @ dual).astype(np.float32), columns, idf,
+        (best.share / 2 * weights).astype(np.float32), dual.sum(axis=0).astype(np.float32), kept, known_by,
         {"shots": shots.count, "several": shots.several, "lexical_share": best.share, "names": best.names,
          "temperature": best.temperature, "unsure_below": unsure_below(best, shots, config.precision),
          "unknown_below": float(np.quantile(seen @ known_by, config.refused))})
@@ -222,3 +225,5 @@ def _check_rows(task: str, texts: Sequence[str], labels: Sequence[str]) -> None:
             raise AdapterError(where, f"row {row} has the label {label!r}", "labels are non-empty strings")
     if len(set(labels)) < 2:
         raise AdapterError(where, f"{len(set(labels))} class in {len(texts)} rows", "label texts of at least two classes")
+    if len(set(texts)) < 2:
+        raise AdapterError(where, "all rows have the same text", "label at least two texts")

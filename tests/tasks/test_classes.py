@@ -191,7 +191,8 @@ def test_a_failed_save_leaves_the_former_version(tmp_path):
 @pytest.mark.parametrize(("texts", "labels", "message"), [
     (["mug", "cup"], ["kitchen", "kitchen"], "1 class in 2 rows"), (["mug", " "], ["a", "b"], "row 1 has no text"),
     (["mug", None], ["a", "b"], "row 1 has no text"), (["mug", "cup"], ["a", 2], "row 1 has the label 2"),
-    (["mug", "cup"], ["", "b"], "row 0 has the label"), (["mug"], ["a", "b"], "1 texts and 2 labels"), ([], [], "0 class")])
+    (["mug", "cup"], ["", "b"], "row 0 has the label"), (["mug"], ["a", "b"], "1 texts and 2 labels"), ([], [], "0 class"),
+    (["mug", "mug"], ["a", "b"], "the same text")])
 def test_unusable_shots_are_named(texts, labels, message):
     with pytest.raises(AdapterError, match=message):
         fit_classes(ENCODER, texts, labels, CONFIG, task="room")

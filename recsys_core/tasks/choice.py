@@ -36,16 +36,29 @@ class Shots:
 
 
 @dataclass(frozen=True)
-class Solution:
-    """How well something can be learned with one share of lexical evidence.
+class Reading:
+    """How texts are compared.
 
     Args:
-        share: s. names: whether the classes' names count. temperature: τ.
+        names: whether the classes' names count. share: s, of lexical evidence.
+        shorten: γ, of directions in which shots of one class differ.
+    """
+
+    names: bool
+    share: float
+    shorten: float
+
+
+@dataclass(frozen=True)
+class Solution:
+    """How well something can be learned with one reading.
+
+    Args:
+        reading: which. temperature: τ.
         left_out: float64 [n, C], τ times the logits of each shot by a solution without its fold. loss: mean, of these.
     """
 
-    share: float
-    names: bool
+    reading: Reading
     temperature: float
     left_out: np.ndarray
     loss: float
@@ -78,7 +91,7 @@ def gather_shots(texts: Sequence[str], labels: Sequence[str], most: int) -> Shot
 
 
 def choose_solution(semantic: np.ndarray, lexical: np.ndarray, shots: Shots, strength: float,
-                    tried: Sequence[tuple[bool, float]]) -> Solution:
+                    tried: Sequence[Reading]) -> Solution:
     """The solution that predicts shots best which it was not given, fold by fold.
 
     Args:
@@ -86,33 +99,33 @@ def choose_solution(semantic: np.ndarray, lexical: np.ndarray, shots: Shots, str
         lexical: float64 [n + C, n + C], those of the n-grams.
         shots: what to learn from.
         strength: λ.
-        tried: whether names count, and the share of lexical evidence.
+        tried: what to choose among.
     """
     fold, every = _folds(shots), np.ones(len(shots.labels), bool)
     found: list[Solution] = []
-    for names, share in tried:
-        solve = solve_without(mixed_gram(semantic, lexical, share), shots, names, strength)
+    for reading in tried:
+        solve = solve_without(mixed_gram(semantic, lexical, reading.share), shots, reading, strength)
         left_out = np.zeros((shots.count, len(shots.labels)))
         for at in range(int(fold.max()) + 1):
             left_out[fold == at] = solve(fold != at, every)
         losses = [_loss(left_out * t, shots) for t in TEMPERATURES]
         best = int(np.argmin(losses))
-        found.append(Solution(share, names, float(TEMPERATURES[best]), left_out * TEMPERATURES[best], losses[best]))
+        found.append(Solution(reading, float(TEMPERATURES[best]), left_out * TEMPERATURES[best], losses[best]))
     return min(found, key=lambda solution: solution.loss)
 
 
-def learn(gram: np.ndarray, shots: Shots, names: bool, strength: float) -> np.ndarray:
+def learn(gram: np.ndarray, shots: Shots, reading: Reading, strength: float) -> np.ndarray:
     """Dual coefficients float64 [n + C, C] of all shots and names, 0 for names that do not count.
 
     Args:
         gram: float64 [n + C, n + C].
         shots: what to learn from.
-        names: whether names count.
+        reading: how texts are compared.
         strength: λ.
     """
-    rows = len(shots.target) if names else shots.count
+    rows = len(shots.target) if reading.names else shots.count
     dual = np.zeros_like(shots.target)
-    dual[:rows] = solve_ridge(gram[:rows, :rows], shots.target[:rows], strength, shots.several)
+    dual[:rows] = solve_ridge(gram[:rows, :rows], shots.target[:rows], strength, shots.several, reading.shorten)
     return dual
 
 
@@ -147,22 +160,22 @@ def unsure_below(solution: Solution, shots: Shots, precision: float) -> float:
     return float(probability[enough[-1]:enough[-1] + 2].mean())
 
 
-def solve_without(gram: np.ndarray, shots: Shots, names: bool, strength: float) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+def solve_without(gram: np.ndarray, shots: Shots, reading: Reading, strength: float) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """What is learned without some shots and classes.
 
     Args:
         gram: float64 [n + C, n + C], at the solution's share.
         shots: what was learned from.
-        names: whether names count.
+        reading: how texts are compared.
         strength: λ.
 
     Returns:
         from bool [n], the shots to learn from, and bool [C], their classes, to the logits float64 of all other shots.
     """
     def solve(rows: np.ndarray, kept: np.ndarray) -> np.ndarray:
-        taken = np.flatnonzero(np.concatenate([rows, kept & names]))
+        taken = np.flatnonzero(np.concatenate([rows, kept & reading.names]))
         target = shots.target[np.ix_(taken, np.flatnonzero(kept))]
-        dual = solve_ridge(gram[np.ix_(taken, taken)], target, strength, shots.several)
+        dual = solve_ridge(gram[np.ix_(taken, taken)], target, strength, shots.several, reading.shorten)
         return np.asarray(gram[np.ix_(np.flatnonzero(~rows), taken)] @ dual)
 
     return solve

@@ -3,8 +3,9 @@
 Model: p(c | x) = softmax(τ · W φ(x))_c, where φ(x) holds the frozen encoder's unit vector with weight √(1 − s), hashed
 n-grams of characters and of words with weight √(s/2) each, and a 1. Where a text may have several classes, each class
 stands against the rest. λ stays fixed, so the data's weight grows with the shots. A class's name is a text too and may
-count as a further shot. Whether it does, the share s of lexical evidence and the temperature τ are chosen together by
-leaving shots out, fold by fold; so is what counts as "unsure". Learning and answering need NumPy alone.
+count as a further shot. Directions in which shots of one class differ may count less. Whether they do, whether names
+count, the share s of lexical evidence and the temperature τ are chosen by leaving shots out, fold by fold; so is what
+counts as "unsure". Learning and answering need NumPy alone.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -22,7 +23,7 @@ from pydantic import BaseModel, Field
 from recsys_core.adaptation import check_lock
 from recsys_core.artefacts import read_json, staged_folder, write_json
 from recsys_core.errors import AdapterError
-from recsys_core.tasks.choice import choose_solution, gather_shots, learn, mixed_gram, solve_without, unsure_below
+from recsys_core.tasks.choice import Reading, choose_solution, gather_shots, learn, mixed_gram, solve_without, unsure_below
 from recsys_core.tasks.ngrams import BUCKETS, SIZES, count_ngrams
 from recsys_core.tasks.ridge import to_probabilities
 from recsys_core.tasks.unknown import PLAIN, evidence, learn_unknown, left_out_evidence
@@ -47,6 +48,7 @@ class ClassConfig(BaseModel, frozen=True, extra="forbid"):
     strength: float = Field(0.03, gt=0, description="λ of the ridge; every text has length 1")
     lexical_shares: tuple[float, ...] = Field((0.2, 0.4, 0.6, 0.8), min_length=1,
                                               description="weights s of n-grams beside the vector, to choose among")
+    shortenings: tuple[float, ...] = Field((30,), description="γ, of directions in which shots of one class differ, to try")
     read_names: bool = Field(True, description="let the name of a class count as a shot, where that pays")
     precision: float = Field(0.95, gt=0, le=1, description="share of right answers among the sure ones")
     refused: float = Field(0.05, ge=0, lt=1, description="share of shots that may be taken for none of the classes")
@@ -196,21 +198,24 @@ def fit_classes(encoder: ReadsTexts, texts: Sequence[str], labels: Sequence[str]
     idf = (np.log((1 + len(shots.texts)) / (1 + seen_in)) + 1).astype(np.float32)
     vectors, lexical = encoder.encode(shots.texts), counts.weigh(columns, idf)
     semantic, likeness = vectors.astype(np.float64) @ vectors.T, lexical.gram(len(columns))
+    first = choose_solution(semantic, likeness, shots, config.strength, [
+        Reading(names, share, 0) for names in {config.read_names, False} for share in config.lexical_shares])
     best = choose_solution(semantic, likeness, shots, config.strength, [
-        (names, share) for names in ((True, False) if config.read_names else (False,)) for share in config.lexical_shares])
-    gram = mixed_gram(semantic, likeness, best.share)
-    dual = best.temperature * learn(gram, shots, best.names, config.strength)
+        replace(first.reading, shorten=shorten) for shorten in (0, *config.shortenings)])
+    share, gram = best.reading.share, mixed_gram(semantic, likeness, best.reading.share)
+    dual = best.temperature * learn(gram, shots, best.reading, config.strength)
     weights = np.concatenate([block.T @ dual for block in lexical.blocks(len(columns))])
     kept = vectors[:shots.count].astype(np.float16)
     seen = left_out_evidence(best.left_out, kept.astype(np.float32))
-    solve = solve_without(gram, shots, best.names, config.strength)
+    solve = solve_without(gram, shots, best.reading, config.strength)
     known_by = learn_unknown(seen, shots.target[:shots.count] > 0, kept.astype(np.float32),
                              lambda rows, classes: best.temperature * solve(rows, classes))
     return ClassAdapter(
-        task, shots.labels, class_lock(encoder), ((1 - best.share) * vectors.T @ dual).astype(np.float32), columns, idf,
-        (best.share / 2 * weights).astype(np.float32), dual.sum(axis=0).astype(np.float32), kept, known_by,
-        {"shots": shots.count, "several": shots.several, "lexical_share": best.share, "names": best.names,
-         "temperature": best.temperature, "unsure_below": unsure_below(best, shots, config.precision),
+        task, shots.labels, class_lock(encoder), ((1 - share) * vectors.T @ dual).astype(np.float32), columns, idf,
+        (share / 2 * weights).astype(np.float32), dual.sum(axis=0).astype(np.float32), kept, known_by,
+        {"shots": shots.count, "several": shots.several, "lexical_share": share, "names": best.reading.names,
+         "shorten": best.reading.shorten, "temperature": best.temperature,
+         "unsure_below": unsure_below(best, shots, config.precision),
          "unknown_below": float(np.quantile(seen @ known_by, config.refused))})
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from recsys_core.tasks.choice import Shots, Solution, gather_shots, unsure_below
+from recsys_core.tasks.choice import Reading, Shots, Solution, gather_shots, unsure_below
 
 
 def test_a_text_with_two_labels_is_one_shot_of_both():
@@ -31,7 +31,7 @@ def threshold(probability: list[float], right: list[bool], precision: float = 0.
     shots = Shots([*map(str, range(len(p))), "one", "two"], ("one", "two"), np.concatenate([
         np.where(np.array(right)[:, None], [[1, 0]], [[0, 1]]), np.eye(2)]), False)
     logits = np.stack([np.log(p / (1 - p)), np.zeros(len(p))], axis=1)
-    return unsure_below(Solution(0.5, True, 1.0, logits, 0.0), shots, precision)
+    return unsure_below(Solution(Reading(True, 0.5, 0.0), 1.0, logits, 0.0), shots, precision)
 
 
 def test_sure_answers_are_as_precise_as_asked_for():

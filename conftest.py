@@ -28,7 +28,8 @@ def bundle(bundle_folder, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def _bundle_of_the_examples(request, doctest_namespace):
-    if request.node.name.startswith(("recsys_core.serving.bundle", "recsys_core.serving.labelled", "recsys_core.serving.views")):
+    if request.node.name.startswith(("recsys_core.serving.bundle", "recsys_core.serving.labelled", "recsys_core.serving.views",
+                                     "recsys_core.wording.methods")):
         from recsys_core.answering import Rules
 
         doctest_namespace.update(

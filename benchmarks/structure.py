@@ -16,7 +16,7 @@ FLOORS = (
     "text_encoder", "student", "base_model", "adaptation", "promotions", "tasks",
     "evaluation", "report",
     "experiments",
-    "answering", "serving",
+    "answering", "wording", "serving",
     "monitoring",
     "service",
     "distillation", "deployment",

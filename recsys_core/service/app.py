@@ -45,6 +45,7 @@ from recsys_core.service.settings import Scope, ServiceSettings
 from recsys_core.service.storefront import describe_shop, item_fields
 from recsys_core.service.texts import add_text_endpoints
 from recsys_core.service.treatments import Listed, Treatments
+from recsys_core.service.words import add_word_endpoints
 from recsys_core.serving import Bundle, Recommendations
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
@@ -76,7 +77,7 @@ def create_app(settings: ServiceSettings, treatments: Treatments, buckets: Token
     app = FastAPI(title="fewshot-recsys", version=recsys_core.__version__, docs_url=None, redoc_url=None)
     app.include_router(_asking(answering, scopes))
     app.include_router(_telling(answering, scopes))
-    app.include_router(_reading(bundle, scopes))
+    app.include_router(_reading(bundle, settings.home, scopes))
     app.include_router(_watching(bundle, measures, draining))
     _answer_errors(app)
     app.openapi = lambda: _openapi(app)  # type: ignore[method-assign]
@@ -154,10 +155,11 @@ def _asking(answering: Answering, scopes: dict[str, Scope | None]) -> APIRouter:
     return router
 
 
-def _reading(bundle: Bundle, scopes: dict[str, Scope | None]) -> APIRouter:
-    """Endpoints that read texts."""
+def _reading(bundle: Bundle, home: Path | None, scopes: dict[str, Scope | None]) -> APIRouter:
+    """Endpoints that read texts, and those that write them."""
     router = APIRouter(responses=FAULTS)
     add_text_endpoints(_poster(router, scopes, "read"), _json, bundle)
+    add_word_endpoints(_poster(router, scopes, "read"), _json, bundle, home)
     return router
 
 

@@ -29,6 +29,7 @@ from recsys_core.serving.history import join_histories
 from recsys_core.serving.labelled import LabelledTasks
 from recsys_core.serving.request import Event, Request, under_rules, understand
 from recsys_core.serving.scores import add_offsets, exclude, history_scores, match
+from recsys_core.wording import Words
 
 if TYPE_CHECKING:
     import polars as pl
@@ -39,7 +40,7 @@ NO_HISTORY = "no history: ranked by what others take"
 SCORES_AT_ONCE = 8_000_000  # floats of one batch chunk
 
 
-class Bundle(LabelledTasks):
+class Bundle(LabelledTasks, Words):
     """A published model; thread-safe, read-only. Make one with `Bundle.load`."""
 
     @classmethod

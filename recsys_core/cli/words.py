@@ -72,6 +72,7 @@ def _write_all(options: argparse.Namespace, bundle: Bundle) -> None:
     order = np.argsort(-bundle.popularity, kind="stable").tolist()
     wanted = [row for row in order if bundle.catalogue.item_ids[row] not in kept][:options.most]
     model, tokenizer = load_model(config.model, home / "cache" / "words")
-    made = {facts.item_id: text for facts, text in write_texts([read_facts(items, row) for row in wanted], model, tokenizer, config)}
+    facts = [read_facts(items, row) for row in wanted]
+    made = {one.item_id: text for one, text in write_texts(facts, model, tokenizer, config)}
     path = write_written(home, LANGUAGE, (kept | made).items())
     print(to_json({"file": str(path), "written": len(made), "left_to_the_template": len(wanted) - len(made), "kept": len(kept)}))

@@ -24,7 +24,7 @@ WRITTEN = ("en",)  # languages that a model writes descriptions in
 class DescribeBody(Body):
     """Arguments of `Bundle.describe`."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"item_id": "a"}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"item_id": "k0"}]})
 
     item_id: Id
     language: Language = Field("en", description="en, de or zh")

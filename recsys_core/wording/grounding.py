@@ -33,6 +33,7 @@ from recsys_core.words import UNSEGMENTED
 _PIECE = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)?|[^\w\s]")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])|\n+")
+_IN = re.compile(r"(\d)\s+in(?=\s+(?:the|a|an|this|these|its|your|our)\b)", re.IGNORECASE)  # "8 in the" is no length
 EQUAL = 1e-3  # of an amount: 16 oz are 1 lb, whatever was rounded
 
 
@@ -96,7 +97,8 @@ def find_faults(text: str, facts: Facts, language: str = "en") -> list[str]:
     >>> find_faults("The best gluten-free oat biscuits by Birch, 12 oz, for 3.", facts)
     ['12 oz', '3', 'best', 'gluten', 'free', 'Birch']
     """
-    plain, grounds = _plain(text), Grounds.of(facts)
+    grounds = Grounds.of(facts)
+    plain = _in_digits(_IN.sub(r"\1, in", _plain(text)), grounds)
     said = amounts(plain)
     wrong = [one for one in said if not _holds(one, grounds)]
     right = {_spelled(one.value) for one in said if one not in wrong}
@@ -135,6 +137,11 @@ def content_words(text: str, language: str) -> list[str]:
 
 def _plain(text: str) -> str:
     return unicodedata.normalize("NFKC", text)
+
+
+def _in_digits(text: str, grounds: Grounds) -> str:
+    """Numbers in words as digits, but not where the data has the word itself."""
+    return _PIECE.sub(lambda hit: NUMBERS.get(hit[0].casefold(), hit[0]) if stem(hit[0]) not in grounds.words else hit[0], text)
 
 
 def _words(text: str) -> list[str]:
@@ -191,10 +198,11 @@ def _word_faults(sentence: str, grounds: Grounds, free: frozenset[str]) -> Itera
         elif word.casefold() in free:
             follows = next((stems[place] for place in content if place > at), "")
             wrong_maker = one in MAKER and follows not in grounds.brand[:1]
-            if follows and not {(one, follows), (one, after)} & grounds.pairs and (
+            named = bool(grounds.brand) and tuple(stems[at + 1:at + 1 + len(grounds.brand)]) == grounds.brand
+            if follows and not named and not {(one, follows), (one, after)} & grounds.pairs and (
                     wrong_maker or (one in ORIGIN and follows not in grounds.firsts)):
                 yield f"{word} {words[stems.index(follows, at)]}" if follows in grounds.words else words[stems.index(follows, at)]
-        elif one not in grounds.words and unit_kind(word) not in kinds and NUMBERS.get(one) not in grounds.numbers:
+        elif one not in grounds.words and unit_kind(word) not in kinds:
             yield word
 
 

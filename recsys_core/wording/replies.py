@@ -24,10 +24,12 @@ REPLIES: dict[str, dict[str, str]] = {
            "not_mine": "Das kann ich nicht selbst erledigen", "over": "Ich gebe an eine Kollegin oder einen Kollegen weiter",
            "ask": "Was suchen Sie?"},
     "zh": {"found": "找到：{what}", "close": "没有完全相符的商品，最接近的是：{what}", "order": "订单{what}",
-           "date": "（{what}）", "status": "：{what}", "holds": "包含：{what}", "more": "您共有{what}个订单，以下是最新的", "and": "{first}、{last}",
-           "end": "。", "gap": "", "price": "{title}（{price}）", "nothing": "商品目录中没有相符的商品", "unknown_order": "没有看到这个订单",
-           "no_orders": "没有看到您的订单", "unsure": "不太确定您需要什么", "not_mine": "这件事需要人工处理",
-           "over": "正在为您转接人工客服", "ask": "您在找什么？"},
+           "date": "（{what}）", "status": "：{what}", "holds": "包含：{what}",
+           "more": "您共有{what}个订单，以下是最新的", "and": "{first}、{last}", "end": "。", "gap": "",
+           "price": "{title}（{price}）", "nothing": "商品目录中没有相符的商品",
+           "unknown_order": "没有看到这个订单", "no_orders": "没有看到您的订单",
+           "unsure": "不太确定您需要什么", "not_mine": "这件事需要人工处理", "over": "正在为您转接人工客服",
+           "ask": "您在找什么？"},
 }
 # Words around what is asked for. They are no intents: they only keep a search to the words that name something.
 ASKING: dict[str, frozenset[str]] = {

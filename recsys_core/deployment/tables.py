@@ -30,7 +30,7 @@ def write_tables(folder: Path, catalogue: Catalogue, index_above: int | None) ->
     # float32: measured on 6,764 product texts, float16 reorders 1 in 100 lists of the ten nearest items, and then what
     # serves is no longer what was gated. Workers share one mapping of the file.
     save_file({"vectors": catalogue.vectors, "text_of_item": catalogue.text_of_item}, str(folder / VECTORS))
-    build_lexical(catalogue.texts).save(folder)
+    build_lexical(catalogue.items, catalogue.text_of_item).save(folder)
     if index_above is not None and len(catalogue.vectors) > index_above and (index := TextIndex.build(catalogue.vectors)):
         index.save(folder / INDEX)
 

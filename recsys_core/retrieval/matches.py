@@ -1,7 +1,7 @@
-"""From the scores of texts to the best items, without looking at every item.
+"""From the scores of documents to the best items, without looking at every item.
 
-An item's score is its text's, which the query decides, plus what stands without the query. So an item can be no better than
-its text's score plus the most that stands for any item of that text: the best texts by this bound hold the best items.
+An item's score is its document's, which the query decides, plus what stands without the query. So an item can be no better than
+its document's score plus the most that stands for any item of it: the best documents by this bound hold the best items.
 """
 
 from __future__ import annotations
@@ -12,31 +12,30 @@ import numpy as np
 
 from recsys_core.metrics import top_rows
 
-WIDER = 8  # times as many texts where the best so far held too few items that may be answered
+WIDER = 8  # times as many documents where the best so far held too few items that may be answered
 
 
-class ItemsOfTexts:
-    """Which items share a text.
+class Grouping:
+    """Which members a group has: the items of each document, the documents of each text.
 
     Args:
-        text_of_item: int32 [N].
-        n_texts: M; a text may have no items.
+        group: int32 [N], of each member.
+        size: G groups; one may have no members.
     """
 
-    def __init__(self, text_of_item: np.ndarray, n_texts: int) -> None:
-        self.text_of_item = text_of_item
-        self.rows = np.argsort(text_of_item, kind="stable").astype(np.int32)
-        self.starts = np.r_[0, np.cumsum(np.bincount(text_of_item, minlength=n_texts))].astype(np.int64)
+    def __init__(self, group: np.ndarray, size: int) -> None:
+        self.rows = np.argsort(group, kind="stable").astype(np.int32)
+        self.starts = np.r_[0, np.cumsum(np.bincount(group, minlength=size))].astype(np.int64)
         self.sizes = np.diff(self.starts)
         self._filled = np.flatnonzero(self.sizes)
 
-    def of(self, texts: np.ndarray) -> np.ndarray:
-        """int32: the items of some texts, int [m], text by text."""
-        starts, lengths = self.starts[texts], self.sizes[texts]
+    def of(self, groups: np.ndarray) -> np.ndarray:
+        """int32: the members of some groups, int [m], group by group."""
+        starts, lengths = self.starts[groups], self.sizes[groups]
         return self.rows[np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())]
 
     def most(self, values: np.ndarray) -> np.ndarray:
-        """The largest of the values [N] of each text's items: float32 [M], −inf where it has none."""
+        """The largest of the values [N] of each group's members: float32 [G], −inf where it has none."""
         found = np.full(len(self.starts) - 1, -np.inf, np.float32)
         if len(self._filled):
             found[self._filled] = np.maximum.reduceat(values[self.rows], self.starts[self._filled])
@@ -49,25 +48,25 @@ class Standing:
 
     Args:
         items: float32 [N].
-        texts: float32 [M], the most of each text's items.
+        documents: float32 [D], the most of each document's items.
     """
 
     items: np.ndarray
-    texts: np.ndarray
+    documents: np.ndarray
 
     @classmethod
-    def of(cls, values: np.ndarray, items_of: ItemsOfTexts) -> Standing:
+    def of(cls, values: np.ndarray, items_of: Grouping) -> Standing:
         """From the values of every item, float32 [N]."""
         return cls(values, items_of.most(values))
 
 
-def best_items(scores: np.ndarray, texts: np.ndarray | None, standing: Standing, items_of: ItemsOfTexts, k: int,
+def best_items(scores: np.ndarray, documents: np.ndarray | None, standing: Standing, items_of: Grouping, k: int,
                ties: np.ndarray, allowed: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """The k best items by their text's score plus what stands; exactly those that scoring every item would find.
+    """The k best items by their document's score plus what stands; exactly those that scoring every item would find.
 
     Args:
-        scores: float32 [m], what the query says of texts.
-        texts: int [m], which texts; None: all M, in order. Items of other texts are not answered.
+        scores: float32 [m], what the query says of documents.
+        documents: int [m], which; None: all D, in order. Items of others are not answered.
         standing: what is added per item.
         items_of: the catalogue's.
         k: length of the list.
@@ -77,13 +76,13 @@ def best_items(scores: np.ndarray, texts: np.ndarray | None, standing: Standing,
     Returns:
         rows int [≤ k], best first, and their scores float32 [≤ k].
     """
-    bounds = scores + (standing.texts if texts is None else standing.texts[texts])
+    bounds = scores + (standing.documents if documents is None else standing.documents[documents])
     take = k
     while True:
         whole = take >= len(bounds)
         least = -np.inf if whole else np.partition(bounds, len(bounds) - take)[len(bounds) - take]
         places = np.flatnonzero(bounds >= least)
-        chosen = places if texts is None else texts[places]
+        chosen = places if documents is None else documents[places]
         rows = items_of.of(chosen)
         score_of = np.repeat(scores[places], items_of.sizes[chosen])
         if allowed is not None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from recsys_core.retrieval.matches import ItemsOfTexts, Standing
+from recsys_core.retrieval.matches import Grouping, Standing
 
 
 class Offsets(dict[str, np.ndarray]):
@@ -19,7 +19,7 @@ class Offsets(dict[str, np.ndarray]):
         super().__init__(named)
         self._standing: Standing | None = None
 
-    def standing(self, popularity: np.ndarray, items_of: ItemsOfTexts) -> Standing:
+    def standing(self, popularity: np.ndarray, items_of: Grouping) -> Standing:
         """These beside the search's part of popularity, float32 [N]; summed for the first query, kept for the next."""
         found = self._standing
         if found is None:

@@ -15,6 +15,7 @@ from pydantic import BaseModel, Field
 from recsys_core.errors import RequestError
 from recsys_core.retrieval.ann import TextIndex
 from recsys_core.retrieval.lexical import LexicalIndex
+from recsys_core.retrieval.spelling import Reading
 
 MAX_QUERY = 512
 TASTE_LIMIT = 5.0  # standard deviations; one favourite must not drown the query
@@ -62,7 +63,7 @@ class Narrowing:
 
     Args:
         index: of the texts' vectors.
-        standing: float32 [M], the most that stands for an item of each text; −inf: none may be answered.
+        standing: float32 [D], the most that stands for an item of each document; −inf: none may be answered.
         k: how many items will be answered.
     """
 
@@ -73,46 +74,60 @@ class Narrowing:
 
 @dataclass(frozen=True)
 class QueryParts:
-    """What a query says of texts.
+    """What a query says of documents.
 
     Args:
         parts: named logits, float32 [m].
-        texts: int64 [m], ascending: which texts; None: all of them.
-        note: a phrase where no word of the query is in the catalogue.
+        documents: int64 [m], ascending: which documents; None: all of them.
+        scores: float32 [m], the sum of the parts.
+        note: a phrase where words were corrected, or none is in the catalogue.
     """
 
     parts: dict[str, np.ndarray]
-    texts: np.ndarray | None
+    documents: np.ndarray | None
+    scores: np.ndarray
     note: str | None
 
 
 def query_parts(query: str, vectors: np.ndarray, encoder: EncodesQueries | None, lexical: LexicalIndex,
                 config: SearchConfig, narrowing: Narrowing | None = None) -> QueryParts:
-    """Score texts for a clean query.
+    """Score documents for a clean query; meaning is read from the query as its mistyped words are corrected.
 
     Args:
         query: see `clean_query`.
         vectors: float32 [M, d], of the texts.
         encoder: None leaves meaning out, where it cannot read the shop's script.
-        lexical: of the same texts.
+        lexical: of documents that have these texts.
         config: the parts' weights.
-        narrowing: None scores every text.
+        narrowing: None scores every document.
     """
-    words, meaning, texts = lexical.scores(query), None, None
+    reading, documents = lexical.read(query), lexical.documents
+    words, meaning, places = lexical.scores(reading.terms), None, None
+    parts = {}
     if words is not None:
         words *= np.float32(config.words)
     if encoder is not None:
-        meaning = np.float32(config.text) * encoder.encode([query])[0]
+        meaning = np.float32(config.text) * encoder.encode([reading.text])[0]
     if narrowing is not None and meaning is not None:
         known = narrowing.standing if words is None else words + narrowing.standing
-        texts = narrowing.index.shortlist(meaning, known, narrowing.k)
-    parts = {}
-    if meaning is not None:
-        parts["text"] = (vectors if texts is None else vectors.take(texts, 0)) @ meaning
+        texts = narrowing.index.shortlist(meaning, documents.most_of_texts(known), narrowing.k)
+        places = np.sort(documents.of_texts(texts))
+        parts["text"] = (vectors.take(texts, 0) @ meaning)[np.searchsorted(texts, documents.texts[places])]
+    elif meaning is not None:
+        parts["text"] = (vectors @ meaning)[documents.texts]
     if words is not None:
-        parts["words"] = words if texts is None else words[texts]
-    left = "by meaning" if encoder is not None else "without it"
-    return QueryParts(parts, texts, None if words is not None else f"no word of the query is in the catalogue: ranked {left}")
+        parts["words"] = words if places is None else words[places]
+    scores = np.zeros(len(documents.texts) if places is None else len(places), np.float32)
+    for part in parts.values():
+        scores += part
+    return QueryParts(parts, places, scores, _note(reading, words is not None, encoder is not None))
+
+
+def _note(reading: Reading, known: bool, read: bool) -> str | None:
+    if not known:
+        return f"no word of the query is in the catalogue: ranked {'by meaning' if read else 'without it'}"
+    meant = [f"{word!r} as {other!r}" for word, other in reading.corrected.items()]
+    return f"searched {', '.join(meant)}" if meant else None
 
 
 def taste_part(scores: np.ndarray, config: SearchConfig) -> np.ndarray:

@@ -187,15 +187,15 @@ class Bundle(LabelledTasks, Words):
         request = under_rules(request, rules)
         found, placed = match(self.parts, query, request, k if rules is None else None), dict[int, str]()
         if rules is None:
-            rows, scores = best_items(found.scores, found.texts, found.standing, self.parts.items_of, k, self.parts.ties,
-                                      request.allowed)
+            rows, scores = best_items(found.said.scores, found.said.documents, found.standing, self.parts.items_of, k,
+                                      self.parts.ties, request.allowed)
         else:  # a rule may ask for an item that no shortlist holds
-            every = found.scores[self.catalogue.text_of_item] + found.standing.items
+            every = found.said.scores[self.parts.documents.of_item] + found.standing.items
             rows, placed = self._best(every, request, k, rules)
             scores = every[rows]
-        reasons = found.reasons(rows, self.catalogue.text_of_item[rows])
+        reasons = found.reasons(rows, self.parts.documents.of_item[rows])
         told = explain_query(self.parts, request, query, reasons, rows, placed, language) if language else None
-        return self._answers(rows, scores, reasons, request, (found.note,) if found.note else (), told)
+        return self._answers(rows, scores, reasons, request, (found.said.note,) if found.said.note else (), told)
 
     def click_probability(self, items: Sequence[str], history: Sequence[Event] | None = None,
                           query: str | None = None, user_id: str | None = None, at: Any = None,
@@ -223,7 +223,7 @@ class Bundle(LabelledTasks, Words):
             scores = history_scores(self.parts, [request])[0]
         else:
             found = match(self.parts, query, request)
-            scores = found.scores[self.catalogue.text_of_item] + found.standing.items
+            scores = found.said.scores[self.parts.documents.of_item] + found.standing.items
         shares = np.exp((scores - scores.max()).astype(np.float64))
         shares /= shares.sum()
         return np.where(rows >= 0, shares[rows], 1.0 / len(shares)).tolist()

@@ -102,12 +102,13 @@ def _by_word(parts: BundleParts, query: str, rows: np.ndarray, matched: np.ndarr
 
 def _matched(parts: BundleParts, query: str, rows: np.ndarray) -> np.ndarray:
     """Logits of meaning and words at some items: float64 [k]."""
-    texts, config = parts.catalogue.text_of_item[rows], parts.search
-    total = np.zeros(len(rows))
+    documents, config = parts.documents.of_item[rows], parts.search
+    reading, total = parts.lexical.read(query), np.zeros(len(rows))
     if config.text:
-        total += config.text * (parts.catalogue.vectors[texts] @ parts.encoder.encode([query])[0])
-    words = parts.lexical.scores(query)
-    return total if words is None else total + config.words * words[texts]
+        texts = parts.documents.texts[documents]
+        total += config.text * (parts.catalogue.vectors[texts] @ parts.encoder.encode([reading.text])[0])
+    words = parts.lexical.scores(reading.terms)
+    return total if words is None else total + config.words * words[documents]
 
 
 def _taste(parts: BundleParts, request: Request, taste: np.ndarray, rows: np.ndarray

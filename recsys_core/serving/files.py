@@ -1,6 +1,6 @@
 """The files of a bundle, by name, and how each is read once the manifest has vouched for it.
 
-manifest.json, model.sig where it is signed, README.md, items.parquet, vectors.safetensors, lexical.safetensors,
+manifest.json, model.sig where it is signed, README.md, items.parquet, vectors.safetensors, lexical.safetensors, lexical.json,
 vocabulary.parquet, segments.json, golden.json, reference.json, shelves.parquet, ranker/, student/,
 families/<promoted segment or family>/, where a shop has them histories.safetensors, click/, promotions/, users.parquet and
 tasks/<proven task>/, and where it has very many texts texts.faiss.
@@ -27,7 +27,7 @@ from recsys_core.artefacts import map_arrays, read_json
 from recsys_core.errors import BundleError
 from recsys_core.interactions import KNOTS, Catalogue
 from recsys_core.metrics import tie_ranks
-from recsys_core.retrieval import EncodesQueries, ItemsOfTexts, LexicalIndex, Offsets, SearchConfig, TextIndex, scaled
+from recsys_core.retrieval import Documents, EncodesQueries, Grouping, LexicalIndex, Offsets, SearchConfig, TextIndex, scaled
 from recsys_core.serving.filters import ItemColumns
 from recsys_core.serving.routing import Route, Router
 from recsys_core.serving.shelves import Shelves
@@ -133,10 +133,15 @@ class BundleParts:
         """The shop's day of the newest event: that of a request which names no time."""
         return self.router.local_day(self.ranker.counts.newest)
 
+    @property
+    def documents(self) -> Documents:
+        """What words are searched in."""
+        return self.lexical.documents
+
     @cached_property
-    def items_of(self) -> ItemsOfTexts:
-        """Which items share a text."""
-        return ItemsOfTexts(self.catalogue.text_of_item, len(self.catalogue.vectors))
+    def items_of(self) -> Grouping:
+        """Which items share a document."""
+        return Grouping(self.documents.of_item, len(self.documents.texts))
 
     @cached_property
     def search_popularity(self) -> np.ndarray:

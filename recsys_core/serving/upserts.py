@@ -45,11 +45,13 @@ def with_items(parts: BundleParts, rows: Any) -> BundleParts:
     items = _replaced(catalogue.items, cleaned, place_of, size)
     vectors = np.concatenate([catalogue.vectors, _vectors(parts, new)]) if new else catalogue.vectors
     grown = Catalogue(items, text_of_item, vectors)
+    said = {place_of[item]: (int(text_of_item[place_of[item]]), row) for item, row in cleaned.items()}
+    lexical = parts.lexical.with_items(said, catalogue.items, size)
     changed = pl.DataFrame([pl.Series(name, [row[name] for row in cleaned.values()], dtype)
                             for name, dtype in schema.items() if name != "text"])
     promotions = parts.promotions and replace(parts.promotions, promotions=parts.promotions.promotions.grown(size))
     found = replace(
-        parts, catalogue=grown, ranker=parts.ranker.grown(grown), lexical=parts.lexical.grown(new) if new else parts.lexical,
+        parts, catalogue=grown, ranker=parts.ranker.grown(grown), lexical=lexical,
         ties=np.concatenate([parts.ties, np.arange(len(parts.ties), size, dtype=np.int32)]), promotions=promotions,
         router=parts.router.grown(changed, list(place_of.values()), size), shelves=parts.shelves.grown(size))
     if parts.search.text:

@@ -1,0 +1,42 @@
+import pytest
+
+from tests.retrieval.test_lexical import index_of, scores
+
+TITLES = ["leather sandals", "summer sandals", "walking sandals", "pocket planner", "pocket knife", "dog collar red",
+          "dog bowl red", "dog bowl blue", "cat bowl", "fire stick remote", "fire stick cable"]
+
+
+@pytest.mark.parametrize("typed", ["sandls", "sandalls", "sadnals", "sandils", "aandals", "andals", "ssandals", "asndals"])
+def test_one_edit_anywhere_is_read_as_the_known_word(typed):
+    index = index_of(TITLES)
+    reading = index.read(f"leather {typed}")
+    assert reading.text == "leather sandal"
+    assert scores(index, f"leather {typed}").argmax() == 0
+
+
+def test_the_other_words_decide_between_corrections():
+    index = index_of([*TITLES, "steel bolt", "steel bolt long", "brass bolt"])
+    assert index.read("dog bowt").text == "dog bowl" and index.read("steel bowt").text == "steel bolt"
+
+
+def test_known_words_numbers_and_strange_words_stay():
+    index = index_of(TITLES)
+    for query in ("dog bowl", "x9 12pk", "qwertyuiop"):
+        assert index.read(query).text == query and not index.read(query).corrected
+    assert scores(index, "qwertyuiop") is None
+
+
+def test_a_word_once_misspelt_in_the_catalogue_leads_to_the_usual_one():
+    index = index_of([*[f"sandals {name}" for name in "abcdefghijklmnopqrstuvwxyz"] * 4, "sandels z"])
+    found = scores(index, "sandels")
+    assert (found > 0).all()
+
+
+def test_words_written_together_are_taken_apart():
+    index = index_of(TITLES)
+    assert index.read("firestick").corrected == {"firestick": "fire stick"}
+    assert set(scores(index, "firestick").argsort()[-2:]) == {9, 10}
+
+
+def test_a_very_long_word_costs_nothing():
+    assert index_of(TITLES).read("a" * 500).terms[0].missing == 1

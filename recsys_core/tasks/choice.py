@@ -160,7 +160,8 @@ def unsure_below(solution: Solution, shots: Shots, precision: float) -> float:
     return float(probability[enough[-1]:enough[-1] + 2].mean())
 
 
-def solve_without(gram: np.ndarray, shots: Shots, reading: Reading, strength: float) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
+def solve_without(gram: np.ndarray, shots: Shots, reading: Reading, strength: float
+                  ) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     """What is learned without some shots and classes.
 
     Args:

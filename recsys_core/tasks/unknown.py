@@ -63,7 +63,7 @@ def learn_unknown(known: np.ndarray, target: np.ndarray, shots: np.ndarray, solv
     unknown = np.zeros((0, known.shape[1]))
     for group in range(min(GROUPS, classes)):
         kept = np.arange(classes) % min(GROUPS, classes) != group
-        rows = ~(target[:, ~kept].any(axis=1))
+        rows = np.asarray(~target[:, ~kept].any(axis=1))
         if kept.sum() > 1 and rows.any() and not rows.all():
             unknown = np.concatenate([unknown, evidence(solve(rows, kept), shots[~rows], shots[rows])])
     if not len(unknown):

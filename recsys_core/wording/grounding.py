@@ -203,8 +203,8 @@ def _word_faults(sentence: str, grounds: Grounds, free: frozenset[str]) -> Itera
         elif word.casefold() in free:
             follows = next((stems[place] for place in content if place > at), "")
             wrong_maker = one in MAKER and follows not in grounds.brand[:1]
-            named = bool(grounds.brand) and tuple(stems[at + 1:at + 1 + len(grounds.brand)]) == grounds.brand
-            if follows and not named and not {(one, follows), (one, after)} & grounds.pairs and (
+            by_brand = bool(grounds.brand) and tuple(stems[at + 1:at + 1 + len(grounds.brand)]) == grounds.brand
+            if follows and not by_brand and not {(one, follows), (one, after)} & grounds.pairs and (
                     wrong_maker or (one in ORIGIN and follows not in grounds.firsts)):
                 yield f"{word} {words[stems.index(follows, at)]}" if follows in grounds.words else words[stems.index(follows, at)]
         elif one not in grounds.words and unit_kind(word) not in kinds:

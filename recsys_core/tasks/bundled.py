@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,11 +14,6 @@ from recsys_core.interactions import Catalogue
 from recsys_core.tasks.kinds import KINDS
 from recsys_core.tasks.labels import Product
 from recsys_core.tasks.unlabelled import UnlabelledMatch, calibrate_match
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from recsys_core.student import OnnxEncoder
 
 TASKS = "tasks"
 CALIBRATED_ON = 200  # items of the catalogue
@@ -43,7 +38,7 @@ class TaskParts:
     reads_texts: bool
 
     @cached_property
-    def reader(self) -> OnnxEncoder:
+    def reader(self) -> Any:
         """The student's transformer: word order counts, and a text costs 2 ms."""
         from recsys_core.student import ONNX, OnnxEncoder
 

@@ -10,8 +10,6 @@ counts as "unsure". Learning and answering need NumPy alone.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -24,12 +22,14 @@ from recsys_core.adaptation import check_lock
 from recsys_core.artefacts import read_json, staged_folder, write_json
 from recsys_core.errors import AdapterError
 from recsys_core.tasks.choice import Reading, choose_solution, gather_shots, learn, mixed_gram, solve_without, unsure_below
+from recsys_core.tasks.locks import task_lock
 from recsys_core.tasks.ngrams import BUCKETS, SIZES, count_ngrams
 from recsys_core.tasks.ridge import to_probabilities
 from recsys_core.tasks.unknown import PLAIN, evidence, learn_unknown, left_out_evidence
 
 FORMAT = 1
 META, ARRAYS = "task.json", "task.safetensors"
+FEATURES = [SIZES, BUCKETS]  # how n-grams are made
 PARTS = ("theta", "columns", "idf", "weights", "bias", "shots", "known_by")
 
 
@@ -149,7 +149,7 @@ class ClassAdapter:
         meta = read_json(folder / META)
         if meta.get("format") != FORMAT:
             raise AdapterError(str(folder), f"has format {meta.get('format')}, this version reads {FORMAT}", fix)
-        check_lock(f"task {folder.name}", meta.get("lock", {}), class_lock(encoder))
+        check_lock(f"task {folder.name}", meta.get("lock", {}), task_lock(encoder, FEATURES))
         try:
             adapter = cls(meta["task"], tuple(meta["labels"]), meta["lock"], settings=meta["settings"],
                           **load_file(str(folder / ARRAYS)))
@@ -166,14 +166,6 @@ class ClassAdapter:
             raise ValueError(f"shapes {shapes} do not fit {classes} classes and {ngrams} n-grams")
         if not all(np.isfinite(getattr(self, name)).all() for name in PARTS):
             raise ValueError("some of its values are not finite")
-
-
-def class_lock(encoder: ReadsTexts) -> dict[str, str]:
-    """What classes are locked to: the encoder's weights and reading, its tokenizer, and this room's n-grams."""
-    reading = {name: value for name, value in encoder.fingerprint.items() if name != "tokenizer"}
-    digests = {name: hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-               for name, value in (("encoder", reading), ("features", [SIZES, BUCKETS]))}
-    return {**digests, "tokenizer": encoder.fingerprint["tokenizer"]}
 
 
 def fit_classes(encoder: ReadsTexts, texts: Sequence[str], labels: Sequence[str], config: ClassConfig | None = None, *,
@@ -211,7 +203,7 @@ def fit_classes(encoder: ReadsTexts, texts: Sequence[str], labels: Sequence[str]
     known_by = learn_unknown(seen, shots.target[:shots.count] > 0, kept.astype(np.float32),
                              lambda rows, classes: best.temperature * solve(rows, classes))
     return ClassAdapter(
-        task, shots.labels, class_lock(encoder), ((1 - share) * vectors.T @ dual).astype(np.float32), columns, idf,
+        task, shots.labels, task_lock(encoder, FEATURES), ((1 - share) * vectors.T @ dual).astype(np.float32), columns, idf,
         (share / 2 * weights).astype(np.float32), dual.sum(axis=0).astype(np.float32), kept, known_by,
         {"shots": shots.count, "several": shots.several, "lexical_share": share, "names": best.reading.names,
          "shorten": best.reading.shorten, "temperature": best.temperature,

@@ -7,8 +7,6 @@ chosen by leaving queries out.
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from recsys_core.adaptation import check_lock
 from recsys_core.artefacts import map_arrays, read_json, staged_folder, write_json
 from recsys_core.errors import AdapterError
 from recsys_core.tasks.labels import Product
+from recsys_core.tasks.locks import task_lock
 from recsys_core.words import tokenize
 
 FORMAT = 1
@@ -98,7 +97,7 @@ class MatchAdapter:
         meta = read_json(folder / "task.json")
         if meta.get("format") != FORMAT:
             raise AdapterError(str(folder), f"has format {meta.get('format')}, this version reads {FORMAT}", FIX)
-        check_lock(f"task {folder.name}", meta.get("lock", {}), _lock(encoder))
+        check_lock(f"task {folder.name}", meta.get("lock", {}), task_lock(encoder, [FEATURES, PIECE]))
         try:
             arrays = map_arrays(folder / "task.safetensors")
             found = cls(meta["task"], meta["lock"], arrays["levels"], tuple(meta["span"]), arrays["theta"], arrays["bias"],
@@ -138,7 +137,8 @@ def fit_match(encoder: Any, queries: Sequence[str], products: Sequence[Product],
     ridge = _choose(features / spread, level, len(found), query, config)
     theta, bias = _solve(features / spread, level, len(found), ridge)
     levels = (found - found[0]) / (found[-1] - found[0])
-    return MatchAdapter(task, _lock(encoder), levels, (float(found[0]), float(found[-1])), theta / spread, bias,
+    lock, span = task_lock(encoder, [FEATURES, PIECE]), (float(found[0]), float(found[-1]))
+    return MatchAdapter(task, lock, levels, span, theta / spread, bias,
                         {"pairs": len(given), "queries": int(query.max()) + 1, "ridge": ridge})
 
 
@@ -222,13 +222,3 @@ def _share(asked: set[str], found: set[str]) -> float:
 
 def _sigmoid(logits: np.ndarray) -> np.ndarray:
     return 0.5 * (1 + np.tanh(logits / 2))
-
-
-def _lock(encoder: Any) -> dict[str, str]:
-    """What the encoder's vectors depend on, and these features."""
-    reading = {name: value for name, value in encoder.fingerprint.items() if name != "tokenizer"}
-
-    def digest(value: object) -> str:
-        return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-    return {"encoder": digest(reading), "tokenizer": encoder.fingerprint["tokenizer"], "features": digest([FEATURES, PIECE])}

@@ -9,8 +9,6 @@ stands are added up, so that the answer is the one with the highest expected F1,
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -26,6 +24,7 @@ from recsys_core.artefacts import read_json, staged_folder, write_json
 from recsys_core.errors import AdapterError
 from recsys_core.schema import CATEGORY_SEPARATOR
 from recsys_core.tasks.chain import Chain
+from recsys_core.tasks.locks import task_lock
 from recsys_core.tasks.span_features import FEATURE_RULES, WORD, Gazetteer, glue, has_meaning, token_features
 from recsys_core.tasks.tokens import token_bounds
 
@@ -113,7 +112,7 @@ class SpanAdapter:
         meta = read_json(folder / "task.json")
         if meta.get("format") != FORMAT:
             raise AdapterError(str(folder), f"has format {meta.get('format')}, this version reads {FORMAT}", FIX)
-        check_lock(f"task {folder.name}", meta.get("lock", {}), span_lock(encoder))
+        check_lock(f"task {folder.name}", meta.get("lock", {}), task_lock(encoder, FEATURE_RULES))
         try:
             arrays = load_file(str(folder / "task.safetensors"))
             values = {tuple(key): Counter(dict(found)) for *key, found in meta["values"]}
@@ -208,15 +207,3 @@ def tags_of(places: Iterable[int]) -> np.ndarray:
     array([0, 1, 2, 5, 6])
     """
     return np.array([0, *sorted(tag for place in places for tag in (2 * place + 1, 2 * place + 2))], np.int64)
-
-
-def span_lock(encoder: Any) -> dict[str, str]:
-    """What attributes are locked to: the encoder's files, and how features are made."""
-    files = encoder.settings["files"]
-
-    def digest(value: object) -> str:
-        return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
-
-    return {"encoder": digest({name: value for name, value in files.items() if name.endswith(".onnx")}),
-            "tokenizer": digest({name: value for name, value in files.items() if not name.endswith(".onnx")}),
-            "features": digest(FEATURE_RULES)}

@@ -99,7 +99,7 @@ def test_nothing_is_opened_until_a_text_is_asked_for(bundle_folder):
 
 def test_answering_needs_no_training_library(bundle_folder):
     stand_in = ("import numpy as np\nclass One:\n  dim = 16\n  encode = lambda self, texts: np.full((len(texts), 16), .25, 'f')\n"
-                f"  settings, fingerprint = {WordEncoder.settings!r}, {WordEncoder.fingerprint!r}\n"
+                f"  fingerprint = {WordEncoder.fingerprint!r}\n"
                 "  load = classmethod(lambda cls, *_, **__: cls())\n")
     code = (f"{stand_in}import sys, recsys_core.student as s; s.OnnxEncoder = One\nfrom recsys_core.serving import Bundle\n"
             f"b = Bundle.load({str(bundle_folder)!r}); b.intent('my order'); b.extract(['Steel mug']); b.match('mug', ['k0'])\n"

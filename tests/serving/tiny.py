@@ -48,7 +48,6 @@ class WordEncoder:
 
     dim = 16
     fingerprint: ClassVar = {"weights": "o" * 64, "tokenizer": "t" * 64, "dim": 16}
-    settings: ClassVar = {"files": {"student.onnx": "o" * 64, "tokenizer.json": "t" * 64}}
 
     @classmethod
     def load(cls, folder: Path, verified: bool = False) -> WordEncoder:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
@@ -38,7 +37,6 @@ class PlantedEncoder:
 
     def __init__(self, model: str = "m" * 64, tokenizer: str = "t" * 64) -> None:
         self.fingerprint = {"weights": model, "tokenizer": tokenizer, "dim": DIM}
-        self.settings: dict[str, Any] = {"files": {"student.onnx": model, "tokenizer.json": tokenizer}}
         self.read = 0  # texts so far
 
     @classmethod

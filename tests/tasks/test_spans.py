@@ -20,7 +20,7 @@ COLOURS, SIZES = ("red", "dark green", "blue", "sand", "off white"), ("500ml", "
 class WordVectors:
     """An encoder whose vectors depend on the text's bytes alone."""
 
-    settings: dict = field(default_factory=lambda: {"files": {"student.onnx": "a", "tokenizer.json": "b"}})
+    fingerprint: dict = field(default_factory=lambda: {"weights": "a", "tokenizer": "b"})
     dim: int = 8
     read: list[str] = field(default_factory=list)
 
@@ -98,10 +98,10 @@ def test_a_saved_adapter_answers_the_same(tmp_path, encoder, adapter):
     assert {path.name for path in (tmp_path / "attributes").iterdir()} == {"task.json", "task.safetensors"}
 
 
-@pytest.mark.parametrize(("file", "culprit"), [("student.onnx", "encoder"), ("tokenizer.json", "tokenizer")])
+@pytest.mark.parametrize(("file", "culprit"), [("weights", "encoder"), ("tokenizer", "tokenizer")])
 def test_another_encoder_is_refused(tmp_path, adapter, file, culprit):
     adapter.save(tmp_path / "attributes")
-    other = WordVectors(settings={"files": {"student.onnx": "a", "tokenizer.json": "b", file: "c"}})
+    other = WordVectors(fingerprint={"weights": "a", "tokenizer": "b", file: "c"})
     with pytest.raises(AdapterError, match=culprit):
         SpanAdapter.load(tmp_path / "attributes", other)
 

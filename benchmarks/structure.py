@@ -13,7 +13,7 @@ FLOORS = (
     "errors", "artefacts", "signatures", "schema", "arguments", "words", "amounts", "units",
     "reading", "ingestion", "collection", "cleaning", "inspection", "features", "interactions",
     "metrics", "retrieval", "shoppers",
-    "text_encoder", "student", "base_model", "adaptation", "promotions", "tasks",
+    "text_encoder", "student", "base_model", "adaptation", "promotions", "spans", "tasks",
     "evaluation", "report",
     "experiments",
     "answering", "wording", "serving",

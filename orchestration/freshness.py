@@ -54,7 +54,7 @@ STAGES = {
     PUBLISH: Stage(("base_model", "student", "segment_adapter", "segment_evaluation", "raw/raw_users.parquet",
                     "raw/raw_shelves.parquet", "raw/raw_promotions.parquet", "raw/raw_labels.parquet", "rules.yaml"),
                    ("evaluation", "distillation", "deployment", "monitoring", "serving", "answering", "retrieval", "shoppers",
-                    "student", "tasks"),
+                    "student", "spans", "tasks"),
                    ("report", "task_adapter", "bundle", "daily_recommendations")),
 }
 # Fields of shop.yaml that do not change what a stage makes of the same inputs.

@@ -23,8 +23,8 @@ import numpy as np
 from benchmarks.languages.tagger import Recipe, Tagger
 from benchmarks.record import ROOT, Bar
 from recsys_core.amounts import normalise
+from recsys_core.spans import fit_spans, token_bounds
 from recsys_core.student import ONNX, OnnxEncoder
-from recsys_core.tasks import fit_spans, token_bounds
 
 log = logging.getLogger(__name__)
 

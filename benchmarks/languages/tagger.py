@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from recsys_core.tasks import token_bounds
+from recsys_core.spans import token_bounds
 from recsys_core.text_encoder import PACKAGED_MODEL, locate
 
 WIDEST = 128  # pieces of a title

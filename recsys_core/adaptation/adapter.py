@@ -8,6 +8,7 @@ base's score) equals "unmerged" by construction.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -150,3 +151,16 @@ def check_lock(artefact: str, found: dict[str, str], expected: dict[str, str]) -
         if found.get(key) != expected.get(key) or not found.get(key):
             raise AdapterError(artefact, f"was made for another base: {key} is {str(found.get(key))[:12]}…, "
                                f"the base has {str(expected.get(key))[:12]}…", "re-adapt the segment on this base")
+
+
+def encoder_lock(encoder: Any, features: object) -> dict[str, str]:
+    """A lock on whose vectors something was solved for, by the encoder's fingerprint, and on how its own features are made.
+
+    Args:
+        encoder: has a fingerprint.
+        features: JSON that says it.
+    """
+    reading = {name: value for name, value in encoder.fingerprint.items() if name != "tokenizer"}
+    digests = {name: hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()
+               for name, value in (("encoder", reading), ("features", features))}
+    return {**digests, "tokenizer": encoder.fingerprint["tokenizer"]}

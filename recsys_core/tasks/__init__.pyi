@@ -4,10 +4,8 @@ from .bundled import TASKS, TaskParts
 from .classes import ClassAdapter, ClassConfig, fit_classes
 from .kinds import KINDS
 from .labels import Kind, Product, clean_text, read_tasks
-from .spans import fit_spans
-from .tokens import token_bounds
 
 __all__ = [
     "ADAPTED", "KINDS", "TASKS", "ClassAdapter", "ClassConfig", "Kind", "Product", "TaskParts", "adapt_task", "adapt_tasks",
-    "clean_text", "fit_classes", "fit_spans", "propose", "read_tasks", "token_bounds",
+    "clean_text", "fit_classes", "propose", "read_tasks",
 ]

@@ -18,11 +18,10 @@ from typing import Any, Protocol
 import numpy as np
 from pydantic import BaseModel, Field
 
-from recsys_core.adaptation import check_lock
+from recsys_core.adaptation import check_lock, encoder_lock
 from recsys_core.artefacts import read_json, staged_folder, write_json
 from recsys_core.errors import AdapterError
 from recsys_core.tasks.choice import Reading, choose_solution, gather_shots, learn, mixed_gram, solve_without, unsure_below
-from recsys_core.tasks.locks import task_lock
 from recsys_core.tasks.ngrams import BUCKETS, SIZES, count_ngrams
 from recsys_core.tasks.ridge import to_probabilities
 from recsys_core.tasks.unknown import PLAIN, evidence, learn_unknown, left_out_evidence
@@ -149,7 +148,7 @@ class ClassAdapter:
         meta = read_json(folder / META)
         if meta.get("format") != FORMAT:
             raise AdapterError(str(folder), f"has format {meta.get('format')}, this version reads {FORMAT}", fix)
-        check_lock(f"task {folder.name}", meta.get("lock", {}), task_lock(encoder, FEATURES))
+        check_lock(f"task {folder.name}", meta.get("lock", {}), encoder_lock(encoder, FEATURES))
         try:
             adapter = cls(meta["task"], tuple(meta["labels"]), meta["lock"], settings=meta["settings"],
                           **load_file(str(folder / ARRAYS)))
@@ -203,7 +202,7 @@ def fit_classes(encoder: ReadsTexts, texts: Sequence[str], labels: Sequence[str]
     known_by = learn_unknown(seen, shots.target[:shots.count] > 0, kept.astype(np.float32),
                              lambda rows, classes: best.temperature * solve(rows, classes))
     return ClassAdapter(
-        task, shots.labels, task_lock(encoder, FEATURES), ((1 - share) * vectors.T @ dual).astype(np.float32), columns, idf,
+        task, shots.labels, encoder_lock(encoder, FEATURES), ((1 - share) * vectors.T @ dual).astype(np.float32), columns, idf,
         (share / 2 * weights).astype(np.float32), dual.sum(axis=0).astype(np.float32), kept, known_by,
         {"shots": shots.count, "several": shots.several, "lexical_share": share, "names": best.reading.names,
          "shorten": best.reading.shorten, "temperature": best.temperature,

@@ -89,13 +89,13 @@ class SpansKind(TaskKind):
     measure = "F1 of a text's attributes, values as exact words"
 
     def fit(self, encoder: ReadsTexts, examples: Sequence[Example], task: str) -> Any:
-        from recsys_core.tasks.spans import fit_spans
+        from recsys_core.spans import fit_spans
 
         return fit_spans(encoder, [one.text for one in examples], [list(one.spans) for one in examples],
                          [one.product.category for one in examples], task=task)
 
     def load(self, folder: Path, encoder: ReadsTexts) -> Any:
-        from recsys_core.tasks.span_adapter import SpanAdapter
+        from recsys_core.spans import SpanAdapter
 
         return SpanAdapter.load(folder, encoder)
 

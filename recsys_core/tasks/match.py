@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, Field
 
-from recsys_core.adaptation import check_lock
+from recsys_core.adaptation import check_lock, encoder_lock
 from recsys_core.artefacts import map_arrays, read_json, staged_folder, write_json
 from recsys_core.errors import AdapterError
 from recsys_core.tasks.labels import Product
-from recsys_core.tasks.locks import task_lock
 from recsys_core.words import tokenize
 
 FORMAT = 1
@@ -97,7 +96,7 @@ class MatchAdapter:
         meta = read_json(folder / "task.json")
         if meta.get("format") != FORMAT:
             raise AdapterError(str(folder), f"has format {meta.get('format')}, this version reads {FORMAT}", FIX)
-        check_lock(f"task {folder.name}", meta.get("lock", {}), task_lock(encoder, [FEATURES, PIECE]))
+        check_lock(f"task {folder.name}", meta.get("lock", {}), encoder_lock(encoder, [FEATURES, PIECE]))
         try:
             arrays = map_arrays(folder / "task.safetensors")
             found = cls(meta["task"], meta["lock"], arrays["levels"], tuple(meta["span"]), arrays["theta"], arrays["bias"],
@@ -137,7 +136,7 @@ def fit_match(encoder: Any, queries: Sequence[str], products: Sequence[Product],
     ridge = _choose(features / spread, level, len(found), query, config)
     theta, bias = _solve(features / spread, level, len(found), ridge)
     levels = (found - found[0]) / (found[-1] - found[0])
-    lock, span = task_lock(encoder, [FEATURES, PIECE]), (float(found[0]), float(found[-1]))
+    lock, span = encoder_lock(encoder, [FEATURES, PIECE]), (float(found[0]), float(found[-1]))
     return MatchAdapter(task, lock, levels, span, theta / spread, bias,
                         {"pairs": len(given), "queries": int(query.max()) + 1, "ridge": ridge})
 

@@ -27,8 +27,8 @@ from recsys_core.deployment.bundle import BundleConfig
 from recsys_core.deployment.golden import Trained, trust_promoted
 from recsys_core.interactions.arrays import Catalogue, Interactions, make_interactions, make_queries
 from recsys_core.retrieval.search import SearchConfig
+from recsys_core.spans.spans import fit_spans
 from recsys_core.tasks.classes import fit_classes
-from recsys_core.tasks.spans import fit_spans
 from recsys_core.words import tokenize
 
 LOCK = {"encoder": "e" * 64, "tokenizer": "t" * 64, "features": "f" * 64}

@@ -14,7 +14,7 @@ from itertools import pairwise
 from math import log2
 
 from recsys_core.amounts import unit_kind
-from recsys_core.tasks.tokens import token_bounds
+from recsys_core.spans.tokens import token_bounds
 
 ALWAYS, WORD = "always", "word="
 NEAR, AFFIXES, FAR = 3, (1, 2, 3, 4), 6

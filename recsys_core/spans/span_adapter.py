@@ -19,14 +19,13 @@ from typing import Any
 import numpy as np
 from pydantic import BaseModel, Field
 
-from recsys_core.adaptation import check_lock
+from recsys_core.adaptation import check_lock, encoder_lock
 from recsys_core.artefacts import read_json, staged_folder, write_json
 from recsys_core.errors import AdapterError
 from recsys_core.schema import CATEGORY_SEPARATOR
-from recsys_core.tasks.chain import Chain
-from recsys_core.tasks.locks import task_lock
-from recsys_core.tasks.span_features import FEATURE_RULES, WORD, Gazetteer, glue, has_meaning, token_features
-from recsys_core.tasks.tokens import token_bounds
+from recsys_core.spans.chain import Chain
+from recsys_core.spans.span_features import FEATURE_RULES, WORD, Gazetteer, glue, has_meaning, token_features
+from recsys_core.spans.tokens import token_bounds
 
 FORMAT = 1
 FIX = "adapt the task again"
@@ -112,7 +111,7 @@ class SpanAdapter:
         meta = read_json(folder / "task.json")
         if meta.get("format") != FORMAT:
             raise AdapterError(str(folder), f"has format {meta.get('format')}, this version reads {FORMAT}", FIX)
-        check_lock(f"task {folder.name}", meta.get("lock", {}), task_lock(encoder, FEATURE_RULES))
+        check_lock(f"task {folder.name}", meta.get("lock", {}), encoder_lock(encoder, FEATURE_RULES))
         try:
             arrays = load_file(str(folder / "task.safetensors"))
             values = {tuple(key): Counter(dict(found)) for *key, found in meta["values"]}

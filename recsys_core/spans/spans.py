@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
+from recsys_core.adaptation import encoder_lock
 from recsys_core.errors import AdapterError
 from recsys_core.schema import CATEGORY_SEPARATOR
-from recsys_core.tasks.chain import Chain, Sequences, fit_chain
-from recsys_core.tasks.locks import task_lock
-from recsys_core.tasks.span_adapter import SpanAdapter, SpanConfig, level_above, tags_of
-from recsys_core.tasks.span_features import (
+from recsys_core.spans.chain import Chain, Sequences, fit_chain
+from recsys_core.spans.span_adapter import SpanAdapter, SpanConfig, level_above, tags_of
+from recsys_core.spans.span_features import (
     ALWAYS,
     FEATURE_RULES,
     WORD,
@@ -26,7 +26,7 @@ from recsys_core.tasks.span_features import (
     token_features,
     value_key,
 )
-from recsys_core.tasks.tokens import token_bounds
+from recsys_core.spans.tokens import token_bounds
 
 __all__ = ["SpanAdapter", "SpanConfig", "fit_spans"]
 
@@ -81,7 +81,7 @@ def fit_spans(encoder: Any, texts: Sequence[str], spans: Sequence[Sequence[tuple
     words = sorted({word for one in examples for token in one.tokens if has_meaning(word := token.casefold())})
     meant = dict(zip(words, config.meaning * encoder.encode(words), strict=True)) if words and config.meaning else {}
     learned = _folded(_fit(examples, names, features, meant, own, len(attributes), config), features, meant)
-    return SpanAdapter(task, attributes, task_lock(encoder, FEATURE_RULES), features, gazetteer, learned, own, {
+    return SpanAdapter(task, attributes, encoder_lock(encoder, FEATURE_RULES), features, gazetteer, learned, own, {
         "texts": len(texts), "values": found, "values_not_in_their_text": asked - found, "meaning": config.meaning,
         "least": config.least, "tokens": config.tokens, "longest": config.longest})
 

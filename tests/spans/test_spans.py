@@ -10,7 +10,7 @@ import pytest
 
 from recsys_core.artefacts import read_json, write_json
 from recsys_core.errors import AdapterError
-from recsys_core.tasks.spans import SpanAdapter, SpanConfig, fit_spans
+from recsys_core.spans.spans import SpanAdapter, SpanConfig, fit_spans
 
 BRANDS = ("Alder", "Birk & Sons", "Cedar's", "Dogwood", "Fir", "Hazel Home", "Juniper", "Linden", "Maple")
 COLOURS, SIZES = ("red", "dark green", "blue", "sand", "off white"), ("500ml", "12 oz", "1/2 gal")

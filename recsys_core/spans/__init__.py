@@ -1,0 +1,5 @@
+"""Attributes in texts: a chain of tags over words, learned from marked values."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

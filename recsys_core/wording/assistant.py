@@ -9,13 +9,16 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cache
 from typing import Any, Protocol, TypedDict
 
+from recsys_core.amounts import Amount, amounts, unit_kind
 from recsys_core.collection import mask_text
 from recsys_core.tasks import clean_text
 from recsys_core.wording.context import Context, Order
 from recsys_core.wording.facts import Facts
+from recsys_core.wording.grounding import same_amount
 from recsys_core.wording.neutral import word_set
 from recsys_core.wording.replies import ASKING, GOING_ON, REPLIES
 from recsys_core.wording.templates import describe_item
@@ -24,6 +27,7 @@ from recsys_core.words import UNSEGMENTED, tokenize
 MOST_ITEMS, MOST_ORDERS = 3, 3
 LOOKED_AT = 20  # answers of a search, of which those that name what was asked for are told
 LONGEST_QUERY = 300
+LEAST_FUZZY, ALIKE = 4, 0.85  # letters of a word that may be misspelt, and how much of it must agree
 FEW = 3  # words; a message of no more that begins with a connecting word goes on with the one before
 # A label's action where the context names none: by the words of the label's own name, such as track_order.
 ORDER_LABELS = word_set("track status delivery shipping shipment arrival")
@@ -75,6 +79,35 @@ class _Turn:
         end = self.words["end"]
         text = self.words["gap"].join(one if one.endswith((".", "?", "。", "？")) else one + end for one in sentences)
         return {"answer": text, "intent": self.intent, "items": list(items), "handover": handover, "reason": reason}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a query names: words, and amounts that are compared in one unit."""
+
+    words: tuple[str, ...]
+    amounts: tuple[Amount, ...]
+
+    def __len__(self) -> int:
+        return len(self.words) + len(self.amounts)
+
+    @classmethod
+    def of(cls, query: Sequence[str], found: Sequence[Facts]) -> Wanted:
+        """From a query's words, as the found items spell them. A unit alone, such as "gallon", must not be named."""
+        said, known = tuple(amounts(" ".join(query))), {word for facts in found for word in _names(facts)}
+        words = [word for word in query if not unit_kind(word) and not (said and word.isdigit())] or ([] if said else query)
+        return cls(tuple(word if word in known or len(word) < LEAST_FUZZY else
+                         (get_close_matches(word, known, 1, ALIKE) or [word])[0] for word in words), said)
+
+    def named_by(self, facts: Facts) -> int:
+        """How much of it an item's data names."""
+        words, held = _names(facts), [one for text in facts.texts() for one in amounts(text)]
+        return sum(word in words for word in self.words) + sum(
+            any(same_amount(one, other) for other in held) for one in self.amounts)
+
+
+def _names(facts: Facts) -> set[str]:
+    return {word for text in facts.texts() for word in tokenize(text)}
 
 
 def answer_message(message: Any, context: Context, shop: Knows) -> Answer:
@@ -139,22 +172,20 @@ def _from_catalogue(turn: _Turn, reason: str) -> Answer:
     query = asked_for(turn.text, turn.context)
     if not query:
         return _of_item(turn, reason)
-    wanted = set(query)
     ranked = turn.shop.find(" ".join(query)[:LONGEST_QUERY], LOOKED_AT, turn.context)
-    overlap = [(len(wanted & _names(facts)), -place, facts) for place, item in enumerate(ranked)
-               if (facts := turn.shop.facts(item)) is not None]
-    most = max((count for count, _, _ in overlap), default=0)
+    found = [facts for item in ranked if (facts := turn.shop.facts(item)) is not None]
+    wanted = Wanted.of(query, found)
+    named = [(wanted.named_by(facts), facts) for facts in found]
+    most = max((count for count, _ in named), default=0)
     if most == 0 or 2 * most < len(wanted):
         said = turn.words["nothing" if turn.intent else "unsure"]
-        return turn.say([said], [], f"{reason}; the catalogue names at most {most} of {len(wanted)} words", handover=True)
-    best = [facts for count, _, facts in overlap if count == most][:MOST_ITEMS]
-    if most < len(wanted):
-        told = turn.words["close"].format(what=_joined([_name(facts, turn) for facts in best], turn.words))
-        return turn.say([told], [facts.item_id for facts in best], f"{reason}; items that name {most} of {len(wanted)} words")
-    if len(best) == 1:
+        return turn.say([said], [], f"{reason}; the catalogue names at most {most} of {len(wanted)} parts", handover=True)
+    best = list({_name(facts, turn): facts for count, facts in reversed(named) if count == most}.values())[::-1][:MOST_ITEMS]
+    if len(best) == 1 and most == len(wanted):
         return turn.say([describe_item(best[0], turn.context.language)], [best[0].item_id], f"{reason}; one item fits best")
-    told = turn.words["found"].format(what=_joined([_name(facts, turn) for facts in best], turn.words))
-    return turn.say([told], [facts.item_id for facts in best], f"{reason}; items that name it")
+    told = turn.words["found" if most == len(wanted) else "close"].format(
+        what=_joined([_name(facts, turn) for facts in best], turn.words))
+    return turn.say([told], [facts.item_id for facts in best], f"{reason}; items that name {most} of {len(wanted)} parts")
 
 
 def _of_item(turn: _Turn, reason: str) -> Answer:
@@ -199,14 +230,10 @@ def _asking(language: str) -> frozenset[str]:
     return frozenset(word for phrase in ASKING[language] for word in tokenize(phrase))
 
 
-def _names(facts: Facts) -> set[str]:
-    return {word for text in facts.texts() for word in tokenize(text)}
-
-
 def _name(facts: Facts, turn: _Turn) -> str:
-    if facts.price is None:
-        return facts.title
-    return turn.words["price"].format(title=facts.title, price=f"{facts.price:.2f}")
+    """A title with what tells it from others of the same title."""
+    details = [*facts.sizes, *([] if facts.price is None else [f"{facts.price:.2f}"])]
+    return turn.words["details"].format(title=facts.title, what=", ".join(details)) if details else facts.title
 
 
 def _joined(names: Sequence[str], words: Mapping[str, str]) -> str:

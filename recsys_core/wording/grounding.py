@@ -45,7 +45,7 @@ class Grounds:
         words: stems of all its words.
         pairs: of neighbours, in order.
         negated: those that it names only to deny them.
-        amounts: kind and base value.
+        amounts: that it names.
         numbers: every number, as `_number` spells it.
         runs: text in scripts without spaces.
         brand: stems of the brand's words.
@@ -56,7 +56,7 @@ class Grounds:
     words: frozenset[str]
     pairs: frozenset[tuple[str, str]]
     negated: frozenset[str]
-    amounts: tuple[tuple[str, float], ...]
+    amounts: tuple[Amount, ...]
     numbers: frozenset[str]
     runs: tuple[str, ...]
     brand: tuple[str, ...]
@@ -79,7 +79,7 @@ class Grounds:
         numbers = {_number(hit) for text in told for hit in _NUMBER.findall(text)}
         prices = set[str]() if facts.price is None else {_spelled(facts.price), _spelled(round(facts.price, 2))}
         return cls(frozenset(free | denied | joined), frozenset(pairs), frozenset(denied - free),
-                   tuple((one.kind, one.base) for text in told for one in amounts(text)),
+                   tuple(one for text in told for one in amounts(text)),
                    frozenset(numbers | prices),
                    tuple(run for text in told for run in UNSEGMENTED.findall(text)), brand,
                    frozenset(firsts | set(brand[:1])), frozenset(prices))
@@ -105,7 +105,7 @@ def find_faults(text: str, facts: Facts, language: str = "en") -> list[str]:
     grounds = Grounds.of(facts)
     plain = _in_digits(_IN.sub(r"\1, in", _plain(text)), grounds)
     said = amounts(plain)
-    wrong = [one for one in said if not _holds(one, grounds)]
+    wrong = [one for one in said if not any(same_amount(one, other) for other in grounds.amounts)]
     right = {_spelled(one.value) for one in said if one not in wrong}
     faults = [str(one) for one in wrong]
     values = {_number(hit): hit for hit in _NUMBER.findall(plain)}
@@ -172,8 +172,13 @@ def _under_fractions(text: str) -> set[str]:
             for hit in re.findall(r"(?:(\d+)[\s-])?(\d+)\s*[/⁄]\s*(\d+)", text) for digit in hit if digit}
 
 
-def _holds(said: Amount, grounds: Grounds) -> bool:
-    return any(kind == said.kind and abs(base - said.base) <= EQUAL * abs(base) for kind, base in grounds.amounts)
+def same_amount(one: Amount, other: Amount) -> bool:
+    """Whether two amounts are the same, in whatever units.
+
+    >>> same_amount(Amount(1.0, "lb", "mass"), Amount(16.0, "oz", "mass"))
+    True
+    """
+    return one.kind == other.kind and abs(one.base - other.base) <= EQUAL * abs(other.base)
 
 
 def _is_denied(stems: Sequence[str], at: int) -> bool:
@@ -185,7 +190,7 @@ def _word_faults(sentence: str, grounds: Grounds, free: frozenset[str]) -> Itera
     words = _words(sentence)
     stems = [stem(word) for word in words]
     content = [at for at, word in enumerate(words) if word.casefold() not in free]
-    kinds = {kind for kind, _ in grounds.amounts}
+    kinds = {one.kind for one in grounds.amounts}
     for at, (word, one) in enumerate(zip(words, stems, strict=True)):
         before, after = stems[at - 1] if at else "", stems[at + 1] if at + 1 < len(stems) else ""
         if one in BEFORE:

@@ -24,7 +24,7 @@ def test_one_item_is_described_and_several_are_listed():
     one = ask("do you sell oat biscuits?")
     assert one["items"] == ["o1"] and one["intent"] == "find_item" and not one["handover"]
     assert one["answer"].startswith("Gluten-free oat biscuits by Birch Mills, 1 lb.")
-    assert ask("do you sell steel mugs?")["answer"] == "I found Steel mug (12.50) and Steel mug with lid (15.00)."
+    assert ask("do you sell steel mugs?")["answer"] == "I found Steel mug (12 oz, 12.50) and Steel mug with lid (12 oz, 15.00)."
 
 
 def test_a_follow_up_goes_on_with_what_was_asked_before():
@@ -38,6 +38,12 @@ def test_a_follow_up_goes_on_with_what_was_asked_before():
 def test_what_fits_only_half_says_so():
     told = ask("a steel shirt?")
     assert told["answer"].startswith("Nothing matches all of that. Closest: ") and not told["handover"]
+
+
+def test_sizes_are_compared_in_one_unit_and_words_may_be_misspelt():
+    assert ask("oat biscuits 16 oz")["items"] == ["o1"] and ask("oat biscuits 16 oz")["answer"].startswith("Gluten-free")
+    assert ask("oat biscuits 2 lb")["answer"].startswith("Nothing matches all of that")
+    assert ask("oat biscits")["items"] == ["o1"] and ask("a gallon of biscuits")["items"] == ["o1"]
 
 
 def test_a_question_that_names_nothing_is_about_the_item_told_last():
@@ -110,7 +116,7 @@ def test_personal_data_reach_neither_the_search_nor_the_intents():
 
 
 def test_languages():
-    assert ask("eine Steel mug bitte", language="de")["answer"].startswith("Gefunden: Steel mug (12.50) und")
+    assert ask("eine Steel mug bitte", language="de")["answer"].startswith("Gefunden: Steel mug (12 oz, 12.50) und")
     assert ask("有没有木製おもちゃ吗", language="zh")["items"] == ["木"]
     assert ask("where is my order", language="de", orders=ORDERS[1:])["answer"] == "Bestellung A-1000 vom 2026-10-02: delivered."
 

@@ -21,10 +21,12 @@ from recsys_core.wording.neutral import (
     BEFORE,
     BRAND,
     CURRENCY,
+    INSIDE,
     MAKER,
     NEUTRAL,
     NUMBERS,
     ORIGIN,
+    PLACE,
     PRICE,
     PRICE_SIGNS,
 )
@@ -34,6 +36,7 @@ _PIECE = re.compile(r"\d+(?:[.,]\d+)*|[^\W\d_]+(?:['’][^\W\d_]+)?|[^\w\s]")
 _NUMBER = re.compile(r"\d+(?:[.,]\d+)*")
 _SENTENCE = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])|\n+")
 _IN = re.compile(r"(\d)\s+in(?=\s+(?:the|a|an|this|these|its|your|our)\b)", re.IGNORECASE)  # "8 in the" is no length
+ROLES = BRAND | PLACE | INSIDE | MAKER | ORIGIN  # neutral words that say what their neighbour is
 EQUAL = 1e-3  # of an amount: 16 oz are 1 lb, whatever was rounded
 
 
@@ -50,6 +53,7 @@ class Grounds:
         runs: text in scripts without spaces.
         brand: stems of the brand's words.
         firsts: what may follow "from".
+        places: stems of the category's words, and of other short columns.
         prices: what it costs, as it is and rounded; empty: unknown.
     """
 
@@ -61,6 +65,7 @@ class Grounds:
     runs: tuple[str, ...]
     brand: tuple[str, ...]
     firsts: frozenset[str]
+    places: frozenset[str]
     prices: frozenset[str]
 
     @classmethod
@@ -75,14 +80,17 @@ class Grounds:
             for at, word in enumerate(row):
                 (denied if _is_denied(row, at) else free).add(word)
         brand = tuple(stem(word) for word in _words(_plain(facts.brand)))
-        firsts = {row[0] for row in ([stem(word) for word in _words(_plain(level))] for level in facts.category) if row}
+        levels = [[stem(word) for word in _words(_plain(level))] for level in facts.category]
+        places = {word for level in levels for word in level} | {
+            stem(word) for value in facts.others.values() for word in _words(_plain(value))}
+        firsts = {level[0] for level in levels if level}
         numbers = {_number(hit) for text in told for hit in _NUMBER.findall(text)}
         prices = set[str]() if facts.price is None else {_spelled(facts.price), _spelled(round(facts.price, 2))}
         return cls(frozenset(free | denied | joined), frozenset(pairs), frozenset(denied - free),
                    tuple(one for text in told for one in amounts(text)),
                    frozenset(numbers | prices),
                    tuple(run for text in told for run in UNSEGMENTED.findall(text)), brand,
-                   frozenset(firsts | set(brand[:1])), frozenset(prices))
+                   frozenset(firsts | set(brand[:1])), frozenset(places), frozenset(prices))
 
 
 def find_faults(text: str, facts: Facts, language: str = "en") -> list[str]:
@@ -193,27 +201,42 @@ def _word_faults(sentence: str, grounds: Grounds, free: frozenset[str]) -> Itera
     kinds = {one.kind for one in grounds.amounts}
     for at, (word, one) in enumerate(zip(words, stems, strict=True)):
         before, after = stems[at - 1] if at else "", stems[at + 1] if at + 1 < len(stems) else ""
-        if one in BEFORE:
-            if (one, after) not in grounds.pairs:
-                yield word
-        elif one in AFTER:
-            if (before, one) not in grounds.pairs:
+        if one in BEFORE or one in AFTER:
+            if ((one, after) if one in BEFORE else (before, one)) not in grounds.pairs:
                 yield word
         elif one in grounds.negated and not _is_denied(stems, at):
             yield word
-        elif one in BRAND and (one, after) not in grounds.pairs and (before, one) not in grounds.pairs:
-            named = next((stems[place] for place in content if place > at), "")
-            if not grounds.brand or (named and named != grounds.brand[0] and before != grounds.brand[-1]):
+        elif word.casefold() not in free:
+            if one not in grounds.words and unit_kind(word) not in kinds:
                 yield word
-        elif word.casefold() in free:
+        elif one in ROLES and not {(one, after), (before, one)} & grounds.pairs:
             follows = next((stems[place] for place in content if place > at), "")
-            wrong_maker = one in MAKER and follows not in grounds.brand[:1]
-            by_brand = bool(grounds.brand) and tuple(stems[at + 1:at + 1 + len(grounds.brand)]) == grounds.brand
-            if follows and not by_brand and not {(one, follows), (one, after)} & grounds.pairs and (
-                    wrong_maker or (one in ORIGIN and follows not in grounds.firsts)):
-                yield f"{word} {words[stems.index(follows, at)]}" if follows in grounds.words else words[stems.index(follows, at)]
-        elif one not in grounds.words and unit_kind(word) not in kinds:
-            yield word
+            behind = before if at - 1 in content and one in BRAND | PLACE else ""
+            known = not (behind or follows) or (behind or follows) in grounds.words  # what is unknown is a fault already
+            if (known or not grounds.brand) and not _fits(one, behind, follows, tuple(stems[at + 1:]), grounds):
+                yield f"{behind} {one}" if behind else f"{one} {follows}"
+
+
+def _fits(role: str, before: str, follows: str, after: tuple[str, ...], grounds: Grounds) -> bool:
+    """Whether a neutral word that says what its neighbour is, says so of the right one.
+
+    Args:
+        role: the neutral word.
+        before: the word with content right before it; "": none, or it does not matter.
+        follows: the next word with content.
+        after: all words after it.
+        grounds: of the item.
+    """
+    brand = grounds.brand
+    if role in BRAND:
+        return bool(brand) and (not (before or follows) or before == brand[-1] or follows == brand[0])
+    if role in PLACE:
+        return (before or follows or "") in grounds.places | {""}
+    if not follows or (brand and after[:len(brand)] == brand and role not in INSIDE):
+        return True
+    if role in MAKER:
+        return False
+    return follows in grounds.firsts if role in ORIGIN else follows not in brand[:1] or follows in grounds.places
 
 
 def _price_faults(sentence: str, grounds: Grounds) -> Iterable[str]:

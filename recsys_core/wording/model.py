@@ -55,11 +55,14 @@ def _unpacked(name: str, cache: Path) -> str:
     if not folder.is_dir():
         if importlib.util.find_spec("gguf") is None:
             raise ModelError(f"model {name!r}", "gguf is not installed", EXTRA)
-        from transformers import AutoModelForCausalLM, AutoTokenizer
+        from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
         log.info("unpacking %s, once, into %s", files[0].name, folder)
         where: dict[str, Any] = {"gguf_file": files[0].name}
         with staged_folder(folder) as staging:
-            AutoModelForCausalLM.from_pretrained(files[0].parent, **where).save_pretrained(staging)
+            packed = AutoModelForCausalLM.from_pretrained(files[0].parent, **where)
+            plain = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(files[0].parent, **where))
+            plain.load_state_dict(packed.state_dict())  # the packed one counts as quantised, and refuses to be saved
+            plain.save_pretrained(staging)
             AutoTokenizer.from_pretrained(files[0].parent, **where).save_pretrained(staging)
     return str(folder)

@@ -6,6 +6,7 @@ the result again. A text that does not hold is tried again by sampling, and then
 
 from __future__ import annotations
 
+import copy
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,15 +26,16 @@ LANGUAGE = "en"  # of the examples that the model is shown
 MOST_SENTENCES = 3
 NAMED = 0.5  # of the title's words, at least
 VERBS = re.compile(r"\b(?:is|are|has|have|comes?|sold|offered|find|found|listed|belongs?|costs?|named|called)\b", re.IGNORECASE)
+DANGLING = re.compile(r"\b(?:a|an|the|of|in|by|from|for|with|and|or|as|to|under|at|on|is|are|this)[.,]", re.IGNORECASE)
 SHOWN = (
     (Facts("", "Oat Biscuits", "Alder", ("Bakery", "Biscuits"), sizes=("16 OZ",)),
-     "Oat Biscuits are sold by Alder in a package of 16 OZ. You find them in the Biscuits section of the Bakery department."),
+     "Oat Biscuits by Alder come in a package of 16 OZ. You find them in the Biscuits section of the Bakery department."),
     (Facts("", "Watering Can", "", ("Garden", "Tools"), 12.5, others={"color": "Green"}),
-     "This green Watering Can is an item of the Garden category and is listed under Tools. It costs 12.50."),
+     "Watering Can in Green is an item of the Garden category and is listed under Tools. It costs 12.50."),
     (Facts("", "Hand Cream Skin Care", "Linden", ("Drug", "Skin Care")),
-     "Hand Cream is a Skin Care product of the brand Linden. It belongs to the Drug department."),
+     "Hand Cream Skin Care is a product by Linden. It belongs to the Skin Care section of the Drug department."),
     (Facts("", "Wall Paint", "Birch", ("Home", "Paint"), sizes=("2 L",), others={"color": "White"}),
-     "Birch Wall Paint comes in White and is offered in the size 2 L. It is listed in the Paint category under Home."),
+     "Wall Paint by Birch comes in White and is sold in the size 2 L. It is listed in the Paint category under Home."),
 )
 
 
@@ -66,11 +68,12 @@ def write_texts(items: Sequence[Facts], model: Any, tokenizer: Any, config: Word
         alike.setdefault(repr(replace(facts, item_id="")), []).append(facts)
     open_items = sorted((same[0] for same in alike.values()), key=lambda facts: len(_told(facts)))  # little padding
     torch.manual_seed(config.seed)
+    typist = _Typist(model, tokenizer, config)
     for attempt in range(config.tries):
         left = []
         for start in range(0, len(open_items), config.batch):
             asked = open_items[start:start + config.batch]
-            for facts, text in zip(asked, _generate(asked, model, tokenizer, config, attempt > 0), strict=True):
+            for facts, text in zip(asked, typist.write(asked, attempt > 0), strict=True):
                 if find_faults(text, facts, LANGUAGE) or not reads_well(text, facts):
                     log.debug("not told: %s", text)
                     left.append(facts)
@@ -91,15 +94,19 @@ def reads_well(text: str, facts: Facts) -> bool:
     (True, False)
     """
     sentences = [one for one in re.split(r"(?<=\.)\s+", text) if one]
-    words = re.findall(r"[^\W_]+", text.casefold())
-    title = content_words(facts.title, LANGUAGE)
-    named = sum(word in set(content_words(text, LANGUAGE)) for word in title)
+    words = [re.findall(r"[^\W_]+", one.casefold()) for one in sentences]
+    title, told = content_words(facts.title, LANGUAGE), set(content_words(text, LANGUAGE))
     return (text.endswith(".") and 0 < len(sentences) <= MOST_SENTENCES and len(set(sentences)) == len(sentences)
             and all(one[0].isupper() or one[0].isdigit() for one in sentences) and all(VERBS.search(one) for one in sentences)
-            and all(first != second for first, second in pairwise(words))
-            and not re.search(r"\b(?:a|an|the|of|in|by|from|for|with|and|or|as|to|under|at|on|is|are|this|brand|size)[.,]", text,
-                              re.IGNORECASE)
-            and named >= NAMED * len(title))
+            and not any(_stammers(one) for one in words) and not DANGLING.search(text)
+            and not (facts.brand and re.search(rf"\bthe {re.escape(facts.brand)}[.,]", text))
+            and sum(word in told for word in title) >= NAMED * len(title))
+
+
+def _stammers(words: Sequence[str]) -> bool:
+    """Whether a word follows itself, or three words in a row come back."""
+    threes = list(zip(words, words[1:], words[2:], strict=False))
+    return any(first == second for first, second in pairwise(words)) or len(set(threes)) < len(threes)
 
 
 def _told(facts: Facts) -> str:
@@ -110,35 +117,59 @@ def _told(facts: Facts) -> str:
     return "; ".join(f"{name}: {value}" for name, value in fields.items() if value)
 
 
-def _prompt(facts: Facts) -> str:
+def _prompt() -> str:
+    """What every item's prompt begins with."""
     shown = "".join(f"Facts: {_told(one)}\nText: {text}\n\n" for one, text in SHOWN)
-    return f"Describe each product in two short sentences. Use only its facts.\n\n{shown}Facts: {_told(facts)}\nText:"
+    return f"Describe each product in two short sentences. Use only its facts.\n\n{shown}"
 
 
-def _generate(items: Sequence[Facts], model: Any, tokenizer: Any, config: WordsConfig, sample: bool) -> list[str]:
-    """A text per item, greedy or sampled, made of its phrases."""
-    import torch
+class _Typist:
+    """A model with its prompt read once: only what differs from item to item is read again.
 
-    def tokens(text: str) -> list[int]:
-        return list(tokenizer(text, add_special_tokens=False)["input_ids"])
+    Args:
+        model: a causal model.
+        tokenizer: its.
+        config: how it writes.
+    """
 
-    books = [Phrasebook(item_phrases(facts, LANGUAGE), tokens, tokenizer.eos_token_id) for facts in items]
-    tokenizer.padding_side = "left"
-    if tokenizer.pad_token is None:
-        tokenizer.pad_token = tokenizer.eos_token
-    prompts = tokenizer([_prompt(facts) for facts in items], return_tensors="pt", padding=True)
-    begin = prompts["input_ids"].shape[1]
-    how = {"do_sample": True, "temperature": config.temperature} if sample else {"do_sample": False}
-    with torch.inference_mode():
-        written = model.generate(
-            **prompts, max_new_tokens=config.longest, pad_token_id=tokenizer.pad_token_id, eos_token_id=tokenizer.eos_token_id,
-            prefix_allowed_tokens_fn=lambda row, ids: books[row].following(_unpadded(ids[begin:].tolist(), tokenizer)), **how)
-    return [_sentences(tokenizer.decode(row, skip_special_tokens=True)) for row in written[:, begin:]]
+    def __init__(self, model: Any, tokenizer: Any, config: WordsConfig) -> None:
+        import torch
 
+        self.model, self.tokenizer, self.config = model, tokenizer, config
+        self._prompt = torch.tensor([self._tokens(_prompt())])
+        with torch.inference_mode():
+            self._read = model(input_ids=self._prompt, use_cache=True).past_key_values
 
-def _unpadded(tokens: list[int], tokenizer: Any) -> list[int]:
-    """Up to the end; what follows it pads a shorter row."""
-    return tokens[:tokens.index(tokenizer.eos_token_id)] if tokenizer.eos_token_id in tokens else tokens
+    def write(self, items: Sequence[Facts], sample: bool) -> list[str]:
+        """A text per item, made of its phrases: greedy ones begin with the title, sampled ones as they like."""
+        import torch
+
+        begun = [[] if sample else self._tokens(f" {facts.title}") for facts in items]
+        asked = [self._tokens(f"Facts: {_told(facts)}\nText:") + start for facts, start in zip(items, begun, strict=True)]
+        width, end = max(map(len, asked)), self.tokenizer.eos_token_id
+        ids = torch.tensor([[end] * (width - len(row)) + row for row in asked])
+        mask = torch.tensor([[0] * (width - len(row)) + [1] * len(row) for row in asked])
+        prompt = self._prompt.expand(len(items), -1)
+        cache = copy.deepcopy(self._read)
+        cache.batch_repeat_interleave(len(items))
+        books = [Phrasebook(item_phrases(facts, LANGUAGE), self._tokens, end) for facts in items]
+        first = prompt.shape[1] + width
+
+        def following(row: int, written: Any) -> list[int]:
+            new = written[first:].tolist()
+            return books[row].following(begun[row] + (new[:new.index(end)] if end in new else new))
+
+        how = {"do_sample": True, "temperature": self.config.temperature} if sample else {"do_sample": False}
+        with torch.inference_mode():
+            found = self.model.generate(
+                input_ids=torch.cat([prompt, ids], dim=1), attention_mask=torch.cat([torch.ones_like(prompt), mask], dim=1),
+                past_key_values=cache, max_new_tokens=self.config.longest, pad_token_id=end, eos_token_id=end,
+                prefix_allowed_tokens_fn=following, **how)
+        return [_sentences(self.tokenizer.decode(start + row.tolist(), skip_special_tokens=True))
+                for start, row in zip(begun, found[:, first:], strict=True)]
+
+    def _tokens(self, text: str) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def _sentences(text: str) -> str:

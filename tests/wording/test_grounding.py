@@ -10,7 +10,8 @@ from tests.wording.planted import facts_of
 @pytest.mark.parametrize("text", [
     "Steel mug by Alder, 12 oz, in grey.", "A grey steel mug of the brand Alder. Price: 12.50.", "Alder's steel mugs.",
     "This Alder brand mug costs 12.5 and is found under Kitchen.", "THE STEEL MUG, 12 OUNCES.", "Mug (0.75 lb).",
-    "Keeps tea warm.", "The brand is Alder.", "It is sold for $12.50.", ""])
+    "Keeps tea warm.", "The brand is Alder.", "It is in the Kitchen department.", "It is of the category Mugs.",
+    "This category.", "It is sold for $12.50.", ""])
 def test_true_texts_hold(text):
     assert find_faults(text, facts_of("m1")) == []
 
@@ -19,7 +20,8 @@ def test_true_texts_hold(text):
     ("Steel mug, 16 oz.", "16 oz"), ("Steel mug, 12 ml.", "12 ml"), ("Steel mug, 12 fl oz.", "12 fl oz"),
     ("12 steel mugs of 3.", "3"),
     ("Two steel mugs.", "2"), ("A pack of eleven.", "11 pack"), ("A dozen mugs of 11 oz.", "11 oz"),
-    ("Steel mug by Birch.", "Birch"),
+    ("Steel mug by Birch.", "Birch"), ("A mug of the Alder category.", "alder category"), ("A mug in Alder.", "in alder"),
+    ("A mug of the category Alder.", "category alder"),
     ("Steel mug by Kitchen.", "by Kitchen"), ("Steel mug of the brand Kitchen.", "brand"), ("Kitchen brand steel mug.", "brand"),
     ("The best steel mug.", "best"), ("A new steel mug.", "new"), ("An award-winning mug.", "award"),
     ("Vegan steel mug.", "Vegan"),
@@ -30,7 +32,7 @@ def test_true_texts_hold(text):
     ("Steel mug 鋼", "鋼"), ("Стальная кружка", "кружка"), ("Not dishwasher safe.", "Not"), ("Made in grey steel.", "Made"),
     ("Steel mug, 1/2 oz.", "0.5 oz"), ("Mug 1.2.3", "1.2.3"), ("Steel mug with 1,200 reviews", "1,200")])
 def test_lies_are_named(text, fault):
-    assert fault in find_faults(text, facts_of("m1"))
+    assert any(fault.casefold() in one.casefold() for one in find_faults(text, facts_of("m1")))
 
 
 def test_what_is_free_of_something_stays_free_of_that_alone():
@@ -45,8 +47,8 @@ def test_an_item_without_price_or_brand_has_none():
     item = facts_of("b1")
     assert find_faults("A blue linen shirt.", item) == []
     assert find_faults("A blue linen shirt. Price: 0.", item) == ["0", "Price 0"]
-    assert find_faults("A shirt of the brand Blue.", item) == ["brand"]
-    assert find_faults("A shirt by Linen.", item) == ["by Linen"]
+    assert find_faults("A shirt of the brand Blue.", item) == ["brand blue"]
+    assert find_faults("A shirt by Linen.", item) == ["by linen"]
 
 
 def test_other_languages_have_their_own_neutral_words():

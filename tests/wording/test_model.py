@@ -31,15 +31,21 @@ def folder(tmp_path_factory):
 def test_a_model_that_knows_nothing_writes_nothing_ungrounded(folder, tmp_path):
     model, tokenizer = load_model(str(folder), tmp_path)
     wrote, generate = [], model.generate
-    model.generate = lambda **options: wrote.append(generate(**options)[:, options["input_ids"].shape[1]:]) or torch.cat(
-        [options["input_ids"], wrote[-1]], dim=1)
+
+    def remembering(**options):
+        wrote.append(generate(**options))
+        begin = options["input_ids"].shape[1]
+        wrote[-1], found = wrote[-1][0, begin:].tolist(), wrote[-1]
+        return found
+
+    model.generate = remembering
     told = list(write_texts([facts_of("m1")], model, tokenizer, WordsConfig(longest=12, tries=2)))
     assert all(find_faults(text, facts) == [] for facts, text in told)
     book = Phrasebook(item_phrases(facts_of("m1"), "en"), lambda text: tokenizer(text)["input_ids"], tokenizer.eos_token_id)
-    for row in (rows[0].tolist() for rows in wrote):
+    for row, begun in zip(wrote, (tokenizer(" Steel mug")["input_ids"], []), strict=True):
         for place, token in enumerate(row[:row.index(0)] if 0 in row else row):
-            assert token in book.following(row[:place])
-    assert len(wrote) == 2 and len(wrote[0][0]) > 3
+            assert token in book.following([*begun, *row[:place]])
+    assert len(wrote) == 2 and len(wrote[0]) > 3 < len(wrote[1])
 
 
 def test_what_cannot_be_loaded_says_why(tmp_path, monkeypatch):

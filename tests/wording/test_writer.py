@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,31 +12,27 @@ from recsys_core.wording.phrases import Phrasebook, item_phrases
 from recsys_core.wording.writer import WordsConfig, reads_well, write_texts
 from tests.wording.planted import facts_of
 
-END, PAD = 0, 1
+END = 0
 
 
 class Tokenizer:
     """A token per word with the space before it, or per mark."""
 
-    eos_token_id, pad_token_id, pad_token, eos_token, padding_side = END, PAD, "<pad>", "<end>", "right"
+    eos_token_id = END
 
     def __init__(self):
-        self.words = ["<end>", "<pad>"]
+        self.words = ["<end>"]
 
     def _token(self, word):
         if word not in self.words:
             self.words.append(word)
         return self.words.index(word)
 
-    def __call__(self, text, **options):
-        if isinstance(text, list):
-            rows = [self(one)["input_ids"] for one in text]
-            width = max(map(len, rows))
-            return {"input_ids": torch.tensor([[PAD] * (width - len(row)) + row for row in rows])}
+    def __call__(self, text, add_special_tokens=False):
         return {"input_ids": [self._token(one) for one in re.findall(r" ?[^\s.,]+|[.,]", text)]}
 
     def decode(self, row, skip_special_tokens):
-        return "".join(self.words[token] for token in row if token not in (END, PAD))
+        return "".join(self.words[token] for token in row if token != END)
 
 
 class Model:
@@ -43,6 +40,9 @@ class Model:
 
     def __init__(self, tokenizer, wants):
         self.tokenizer, self.wants, self.asked = tokenizer, wants, []
+
+    def __call__(self, input_ids, use_cache):
+        return SimpleNamespace(past_key_values=SimpleNamespace(batch_repeat_interleave=lambda times: None))
 
     def generate(self, input_ids, max_new_tokens, prefix_allowed_tokens_fn, do_sample, **options):
         self.asked.append((len(input_ids), do_sample))
@@ -68,20 +68,20 @@ def written(wants, *names, **config):
 
 
 def test_a_grounded_text_is_told_and_anything_else_is_left_to_the_template():
-    told, _ = written(lambda sample, prompt: " Steel mug by Alder is found under Kitchen." if "Grey" in prompt[-90:] else
+    told, _ = written(lambda sample, prompt: " by Alder is found under Kitchen." if "Grey" in prompt[-90:] else
                       " The best mug is organic.", "m1", "o1")
     assert told == {"m1": "Steel mug by Alder is found under Kitchen."}
 
 
 def test_a_text_that_does_not_hold_is_tried_again_by_sampling():
-    told, model = written(lambda sample, prompt: " Steel mug is grey." if sample else " Steel steel.", "m1", tries=3)
-    assert told == {"m1": "Steel mug is grey."} and model.asked == [(1, False), (1, True)]
-    assert written(lambda sample, prompt: " Steel steel.", "m1", tries=2)[0] == {}
+    told, model = written(lambda sample, prompt: " This Steel mug is grey." if sample else " steel.", "m1", tries=3)
+    assert told == {"m1": "This Steel mug is grey."} and model.asked == [(1, False), (1, True)]
+    assert written(lambda sample, prompt: " steel.", "m1", tries=2)[0] == {}
 
 
 def test_items_that_differ_by_their_id_alone_are_written_about_once():
     tokenizer = Tokenizer()
-    model = Model(tokenizer, lambda sample, prompt: " Steel mug is grey.")
+    model = Model(tokenizer, lambda sample, prompt: " is grey.")
     items = [replace(facts_of("m1"), item_id=name) for name in ("a", "b", "c")]
     told = [(one.item_id, text) for one, text in write_texts(items, model, tokenizer, WordsConfig())]
     assert [name for name, _ in told] == ["a", "b", "c"] and model.asked == [(1, False)]
@@ -93,7 +93,7 @@ def test_batches_are_no_larger_than_told():
 
 
 def test_a_limit_leaves_whole_sentences():
-    told, _ = written(lambda sample, prompt: " Steel mug is grey. It is found under Kitchen.", "m1", longest=8)
+    told, _ = written(lambda sample, prompt: " is grey. It is found under Kitchen.", "m1", longest=8)
     assert told == {"m1": "Steel mug is grey."}
 
 

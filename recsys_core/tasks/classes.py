@@ -190,7 +190,8 @@ def fit_classes(encoder: ReadsTexts, texts: Sequence[str], labels: Sequence[str]
     vectors, lexical = encoder.encode(shots.texts), counts.weigh(columns, idf)
     semantic, likeness = vectors.astype(np.float64) @ vectors.T, lexical.gram(len(columns))
     first = choose_solution(semantic, likeness, shots, config.strength, [
-        Reading(names, share, 0) for names in {config.read_names, False} for share in config.lexical_shares])
+        Reading(names, share, 0) for names in ((True, False) if config.read_names else (False,))
+        for share in config.lexical_shares])
     best = choose_solution(semantic, likeness, shots, config.strength, [
         replace(first.reading, shorten=shorten) for shorten in (0, *config.shortenings)])
     share, gram = best.reading.share, mixed_gram(semantic, likeness, best.reading.share)

@@ -28,9 +28,11 @@ def solve_ridge(gram: np.ndarray, target: np.ndarray, strength: float, several: 
     """
     if not shorten:
         return _solve(gram, target, strength, several)
-    within = np.eye(len(gram)) - target @ np.linalg.pinv(target)
-    inverse = np.linalg.inv(np.eye(len(gram)) / shorten + within @ gram @ within)
-    removed = within @ inverse @ within @ gram
+    means = np.linalg.pinv(target)
+    within = gram - target @ (means @ gram)  # rows are deviations from the means of their classes
+    both = within - within @ means.T @ target.T
+    removed = np.linalg.inv(np.eye(len(gram)) / shorten + both) @ within
+    removed -= target @ (means @ removed)
     dual = _solve(gram - gram @ removed, target, strength, several)
     return np.asarray(dual - removed @ dual)
 

@@ -54,7 +54,7 @@ class Chain:
         return _probable_spans(_read(scores[None], np.ones((1, len(scores)), bool), start, steps), tags, least, longest)
 
 
-class Reading(NamedTuple):
+class _Reading(NamedTuple):
     """Forward and backward passes over n sequences, padded to L tokens; scaled so that forward · backward is a probability.
 
     Args:
@@ -173,7 +173,7 @@ class _Batch:
             part[where] -= rate * gradient / np.sqrt(total)
 
 
-def _read(scores: np.ndarray, mask: np.ndarray, start: np.ndarray, steps: np.ndarray) -> Reading:
+def _read(scores: np.ndarray, mask: np.ndarray, start: np.ndarray, steps: np.ndarray) -> _Reading:
     """Both passes over scores [n, L, t]; tokens outside the mask, at the ends, change nothing."""
     highest = scores.max(axis=2, keepdims=True)
     local, step = np.exp(np.maximum(scores - highest, LEAST)), np.exp(steps)
@@ -186,10 +186,10 @@ def _read(scores: np.ndarray, mask: np.ndarray, start: np.ndarray, steps: np.nda
     for at in range(scores.shape[1] - 2, -1, -1):
         found = (local[:, at + 1] * backward[:, at + 1] / scale[:, at + 1, None]) @ step.T
         backward[:, at] = np.where(mask[:, at + 1, None], found, 1)
-    return Reading(local, step, forward, backward, scale)
+    return _Reading(local, step, forward, backward, scale)
 
 
-def _probable_spans(read: Reading, tags: np.ndarray, least: float, longest: int) -> list[tuple[int, int, int, float]]:
+def _probable_spans(read: _Reading, tags: np.ndarray, least: float, longest: int) -> list[tuple[int, int, int, float]]:
     """What `Chain.spans` gives, of one sequence: a span's probability is that of its tags and of an end behind them."""
     local, forward, backward, scale = read.local[0], read.forward[0], read.backward[0], read.scale[0]
     begin = np.flatnonzero(tags % 2 == 1)

@@ -45,7 +45,7 @@ class SpanConfig(BaseModel, frozen=True, extra="forbid"):
     seed: int = Field(0, ge=0, description="of the order in which texts are read")
     seen_in: int = Field(2, ge=1, description="tokens that must have a feature before it counts")
     in_category: int = Field(5, ge=1, description="examples that a category needs; with fewer they count for the level above")
-    least: float = Field(0.35, gt=0, lt=1, description="probability below which a value is not answered")
+    least: float = Field(0.3, gt=0, lt=1, description="probability below which a value is not answered")
     tokens: int = Field(256, ge=1, description="read of each text; the rest is cut off")
     longest: int = Field(16, ge=1, description="tokens of a value, at most, when answering")
 

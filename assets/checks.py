@@ -10,8 +10,8 @@ from expectations.suites import expectation_names, validate
 from recsys_core.schema import FEATURE_TABLES
 
 BY_DAY = ("raw_events", "clean_events")
-WHOLE = ("raw_items", "raw_shelves", "raw_promotions", "clean_items", *FEATURE_TABLES)
-MAY_BE_EMPTY = ("raw_shelves", "raw_promotions", "exposures", "segment_events")  # what a shop may lack
+WHOLE = ("raw_items", "raw_shelves", "raw_promotions", "raw_judgments", "clean_items", *FEATURE_TABLES)
+MAY_BE_EMPTY = ("raw_shelves", "raw_promotions", "raw_judgments", "exposures", "segment_events")  # what a shop may lack
 
 
 def table_checks(table: str, partitions: dg.PartitionsDefinition | None = None) -> dg.AssetChecksDefinition:

@@ -13,6 +13,7 @@ from assets.io import data_versions
 from assets.partitions import Home, shop_config
 from recsys_core.answering import shop_rules
 from recsys_core.artefacts import read_json
+from recsys_core.base_model import BaseModelArtefact
 from recsys_core.collection import read_unwanted
 from recsys_core.deployment import (
     BundleGateConfig,
@@ -20,24 +21,36 @@ from recsys_core.deployment import (
     build_bundle,
     judge_bundle,
     load_champion,
+    read_search,
     write_daily_lists,
+    write_search,
 )
 from recsys_core.evaluation import EvaluationConfig, Results
 from recsys_core.text_encoder import TextEncoderArtefact
+
+
+@dg.asset(group_name="deployment", io_manager_key="folders", kinds={"numpy"})
+def search_model(context: dg.AssetExecutionContext, home: Home, base_model, student, clean_events: dict[str, pl.LazyFrame],
+                 raw_judgments: pl.LazyFrame):
+    """How much meaning, words and popularity count in a search: learned from judgments, clicks or the catalogue's own queries."""
+    folder = home.staging("search_model")
+    learned = write_search(folder, BaseModelArtefact(base_model), student, clean_events, raw_judgments.collect())
+    context.add_output_metadata({**learned.config.model_dump(), **learned.about})
+    return folder
 
 
 @dg.asset(group_name="deployment", io_manager_key="folders", kinds={"onnx", "safetensors"})
 def bundle(context: dg.AssetExecutionContext, home: Home, base_model, text_encoder, student,
            segment_adapter: dict[str, Path], task_adapter: Path, evaluation_report, interactions: pl.LazyFrame,
            segment_events: pl.LazyFrame, raw_users: pl.LazyFrame, raw_shelves: pl.LazyFrame,
-           raw_promotions: pl.LazyFrame):
+           raw_promotions: pl.LazyFrame, search_model: Path):
     """Everything serving needs, verified, self-tested and signed: refitted through the newest day, promoted families in."""
     folder, users = home.staging("bundle") / "bundle", raw_users.collect()
     manifest = build_bundle(
         folder, study=make_study(base_model, interactions, segment_events, raw_users), student=student,
         adapters=segment_adapter, results=Results.model_validate(read_json(evaluation_report / "metrics.json")), shop=shop_config,
         users=users if users.width > 1 else None, shelves=raw_shelves.collect(), promotions=raw_promotions.collect(),
-        tasks=task_adapter, signing_key=home.key(),
+        search=read_search(search_model), tasks=task_adapter, signing_key=home.key(),
         lineage={"encoder": TextEncoderArtefact(text_encoder).about["model"],
                  "cycle": context.run.tags.get("recsys/cycle", context.run_id), "run": context.run_id,
                  "data_versions": data_versions(context)})

@@ -74,6 +74,13 @@ def raw_shelves(home: Home) -> pl.DataFrame:
     return pl.DataFrame(schema=schema.RAW_SHELVES) if shelves is None else shelves
 
 
+@dg.asset(group_name="ingestion", io_manager_key="raw_tables", kinds={"polars"})
+def raw_judgments(home: Home) -> pl.DataFrame:
+    """How well items answer queries, where somebody judged it; without a judgments table, an empty one."""
+    judgments = home.open_shop().judgments()
+    return pl.DataFrame(schema=schema.JUDGMENTS) if judgments is None else judgments
+
+
 class PromotionsConfig(dg.Config):
     """How far back promotions are read."""
 

@@ -128,6 +128,9 @@ SUITES: dict[str, list[Expectation]] = {
     ],
     "raw_shelves": [_rows(), _present("shelf"), _present("item_id"), _days_in_order()],
     "raw_promotions": [_rows(), _present("item_id"), _present("placement"), _days_in_order(), _context()],
+    "raw_judgments": [
+        _rows(), *(_present(name, MOSTLY_RAW) for name in ("query", "item_id", "gain")), _finite("gain", MOSTLY_RAW),
+    ],
     "clean_events": [
         _rows(),
         *map(_present, ("event_id", "user_id", "timestamp", "event_type", "session_id", "day")), _subject(),

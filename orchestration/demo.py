@@ -14,7 +14,8 @@ import polars as pl
 
 from recsys_core.artefacts import read_json
 from recsys_core.evaluation import AUDIENCES, METHOD_NAMES, SLICE_NAMES, Results, SegmentResult, name_audiences
-from recsys_core.serving import NEW_ARRIVALS, Bundle, Recommendation
+from recsys_core.promotions import NEW_ARRIVALS
+from recsys_core.serving import Bundle, Recommendation
 
 SHOWN = 5  # items of a list
 METRICS = ("ndcg@10", "recall@10", "hr@10", "mrr@10")

@@ -45,17 +45,18 @@ class Stage:
 
 STAGES = {
     DAYS: Stage((), ("reading", "ingestion", "collection", "cleaning"),
-                ("raw/raw_items.parquet", "raw/raw_users.parquet", "raw/raw_shelves.parquet",
-                 "raw/raw_promotions.parquet", "raw/raw_labels.parquet", "clean/clean_items.parquet")),
+                ("raw/raw_items.parquet", "raw/raw_users.parquet", "raw/raw_shelves.parquet", "raw/raw_promotions.parquet",
+                 "raw/raw_judgments.parquet", "raw/raw_labels.parquet", "clean/clean_items.parquet")),
     BASE: Stage(("clean/clean_events", "clean/clean_items.parquet", "raw/raw_users.parquet", "raw/raw_promotions.parquet"),
                 ("features", "base_model", "distillation", "student"),
                 ("text_encoder", "base_model", "student", "features/interactions.parquet")),
     SEGMENTS: Stage((), ("adaptation", "evaluation"), ()),
     PUBLISH: Stage(("base_model", "student", "segment_adapter", "segment_evaluation", "raw/raw_users.parquet",
-                    "raw/raw_shelves.parquet", "raw/raw_promotions.parquet", "raw/raw_labels.parquet", "rules.yaml"),
+                    "raw/raw_shelves.parquet", "raw/raw_promotions.parquet", "raw/raw_judgments.parquet",
+                    "raw/raw_labels.parquet", "rules.yaml"),
                    ("evaluation", "distillation", "deployment", "monitoring", "serving", "answering", "retrieval", "shoppers",
                     "student", "spans", "tasks"),
-                   ("report", "task_adapter", "bundle", "daily_recommendations")),
+                   ("report", "search_model", "task_adapter", "bundle", "daily_recommendations")),
 }
 # Fields of shop.yaml that do not change what a stage makes of the same inputs.
 _DAY_LIMITS = {"first_day", "last_day"}

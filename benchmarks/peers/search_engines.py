@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 K, FOUND = 10, 100
-TEXT, WORDS = 20.0, 15.0  # recsys_core.retrieval.SearchConfig
+TEXT, WORDS = 20.0, 45.0  # recsys_core.retrieval.SearchConfig
 
 
 def naive(texts: list[str], vectors: np.ndarray, standing: np.ndarray, model: str) -> Callable[[dict], np.ndarray]:

@@ -75,7 +75,7 @@ def search(options: argparse.Namespace) -> None:
 
 def inspect(options: argparse.Namespace) -> None:
     """Print the manifest, the segments with their reasons, the metrics and the self-test."""
-    from recsys_core.serving import self_test
+    from recsys_core.monitoring import self_test
 
     bundle = load_bundle(options)
     manifest = bundle.manifest

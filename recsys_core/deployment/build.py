@@ -15,6 +15,7 @@ from recsys_core.deployment.bundle import BundleConfig, write_bundle
 from recsys_core.deployment.card import make_licences, model_card
 from recsys_core.deployment.golden import Trained, make_golden, report_requests, trust_promoted
 from recsys_core.deployment.manifest import code_commit
+from recsys_core.deployment.searching import LearnedSearch
 from recsys_core.deployment.shelves import make_shelves
 from recsys_core.distillation import ASKED
 from recsys_core.errors import BundleError
@@ -22,7 +23,7 @@ from recsys_core.evaluation import PROMOTIONS, Results, SegmentResult, read_judg
 from recsys_core.ingestion import FamilySpec, SegmentSpec, ShopConfig, split_condition
 from recsys_core.interactions import BASE
 from recsys_core.promotions import PromotionWeights, make_promotions
-from recsys_core.retrieval import SearchConfig
+from recsys_core.retrieval import build_lexical
 from recsys_core.schema import POSITIVE_EVENTS
 from recsys_core.serving import STUDENT
 from recsys_core.student import STUDENT_SETTINGS
@@ -30,7 +31,7 @@ from recsys_core.student import STUDENT_SETTINGS
 
 def build_bundle(folder: Path, *, study: Study, student: Path, adapters: Mapping[str, Path], results: Results,
                  shop: ShopConfig, users: pl.DataFrame | None, lineage: Mapping[str, Any],
-                 shelves: pl.DataFrame | None = None, promotions: pl.DataFrame | None = None,
+                 search: LearnedSearch, shelves: pl.DataFrame | None = None, promotions: pl.DataFrame | None = None,
                  tasks: Path | None = None, signing_key: Path | None = None) -> dict:
     """Write the bundle of what is refitted through the newest day, with the promoted segments and families.
 
@@ -43,6 +44,7 @@ def build_bundle(folder: Path, *, study: Study, student: Path, adapters: Mapping
         shop: the shop's settings.
         users: the shop's shoppers with their columns; None where it has no such table.
         lineage: what the caller knows of where this comes from: encoder, cycle, run, data versions of the inputs.
+        search: the weights of a search, and what they were learned from.
         shelves: `schema.RAW_SHELVES`.
         promotions: `schema.RAW_PROMOTIONS`; they ship where they serve anybody.
         tasks: what `adapt_tasks` made of the shop's labels.
@@ -59,24 +61,24 @@ def build_bundle(folder: Path, *, study: Study, student: Path, adapters: Mapping
     specs: list[SegmentSpec | FamilySpec] = [*shop.segments, *shop.families]
     routes = [_route(spec, decided[spec.name], study, spec.name in shipped) for spec in specs if spec.name in decided]
     click = base.folder / "click" / SERVING
+    words = build_lexical(base.catalogue.items, base.catalogue.text_of_item)
     origin = {"shop": shop.name, "first_day": results.shop.first_day, "last_day": results.shop.last_day,
-              "commit": code_commit(), **lineage}
+              "commit": code_commit(), "search": search.about, **lineage}
     licences = make_licences(origin.get("encoder", "unknown"), shop)
-    search = SearchConfig() if base.reads_texts else SearchConfig(text=0.0)
     weighted, event_type = _weighted(base, promotions), _usual_event(study)
     shelved = make_shelves(shelves, study.events, base.catalogue, shop.time_zone)
     audiences = {route["name"]: route["audiences"] for route in routes if route["audiences"]}
     trained = Trained(base.catalogue, study.serving[0],
                       {name: trust_promoted(Family.load(shipped[name], base.lock), whom) for name, whom in audiences.items()},
-                      weighted, shelved, read_json(student / ASKED), search, shop.time_zone, event_type)
+                      weighted, shelved, read_json(student / ASKED), words, search.config, shop.time_zone, event_type)
     return write_bundle(
         folder, catalogue=base.catalogue, ranker_folder=base.folder / "rankers" / SERVING,
         student_folder=student / STUDENT, families=shipped, routing=routes, lock=base.lock, metrics=_headline(results),
         lineage=origin, licences=licences, card=model_card(results, licences, origin),
         golden=make_golden(study, trained, shop, audiences), requests=report_requests(study, shop, list(audiences)),
         windows={"judged": window.to_dict(), "shipped_through": base.summary["through"]},
-        config=BundleConfig(search=search, time_zone=shop.time_zone, segment_order=shop.segment_order, context=shop.context,
-                            default_event_type=event_type),
+        config=BundleConfig(search=search.config, time_zone=shop.time_zone, segment_order=shop.segment_order,
+                            context=shop.context, default_event_type=event_type),
         click_folder=click if click.is_dir() else None, users=users, promotions=weighted, shelves=shelved,
         histories=study.events, tasks=tasks, signing_key=signing_key)
 

@@ -24,7 +24,7 @@ from recsys_core.deployment.manifest import write_manifest
 from recsys_core.deployment.tables import write_histories, write_shelves, write_tables, write_users
 from recsys_core.errors import BundleError
 from recsys_core.interactions import Catalogue, Interactions
-from recsys_core.monitoring import make_reference
+from recsys_core.monitoring import make_reference, self_test
 from recsys_core.promotions import PromotionWeights
 from recsys_core.retrieval import INDEX_ABOVE, SearchConfig
 from recsys_core.schema import POSITIVE_EVENTS
@@ -40,7 +40,6 @@ from recsys_core.serving import (
     Route,
     family_folder,
     open_parts,
-    self_test,
 )
 from recsys_core.signatures import sign_folder
 
@@ -87,7 +86,7 @@ def write_bundle(folder: Path, *, catalogue: Catalogue, ranker_folder: Path, stu
         golden: requests with the training side's answers, as `golden.Trained` gives them; the files must agree.
         requests: arguments of `Bundle.recommend`, such as will be sent: what the monitors compare with.
         users: user_id and attributes; only those a promoted segment asks for are kept.
-        shelves: `serving.shelves.SHELF_COLUMNS`; only items of the catalogue are kept.
+        shelves: `promotions.SHELF_COLUMNS`; only items of the catalogue are kept.
         promotions: what is promoted and what it counts; None: nothing, or it was not worth keeping.
         tasks: as `adapt_tasks` wrote them; only proven ones are kept. None: the shop has no labels.
         signing_key: PEM file of the private key that signs it; None leaves it unsigned.

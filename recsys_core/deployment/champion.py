@@ -14,7 +14,8 @@ from recsys_core.errors import RecsysError
 from recsys_core.evaluation import EvaluationConfig, Rivals, run_contest
 from recsys_core.interactions import BASE, Catalogue, make_queries
 from recsys_core.metrics import Interval, paired_bootstrap
-from recsys_core.serving import MANIFEST, Bundle, self_test
+from recsys_core.monitoring import self_test
+from recsys_core.serving import MANIFEST, Bundle
 
 log = logging.getLogger(__name__)
 

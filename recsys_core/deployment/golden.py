@@ -34,10 +34,10 @@ from recsys_core.interactions import (
     make_queries,
 )
 from recsys_core.metrics import tie_ranks, top_rows
+from recsys_core.monitoring import GOLDEN_K
 from recsys_core.promotions import PromotionWeights
-from recsys_core.retrieval import LexicalIndex, SearchConfig, build_lexical
+from recsys_core.retrieval import LexicalIndex, SearchConfig, log_shares
 from recsys_core.schema import PAD_SCORE, POSITIVE_EVENTS
-from recsys_core.serving import GOLDEN_K
 
 EACH = 3  # requests of every audience, and of every audience a segment was promoted for
 DRAWN = 400  # questions looked at for them, and asked for the reference
@@ -57,8 +57,9 @@ class Trained:
         ranker: the base that ships.
         families: promoted segment or family → its adapters, trusted with the audiences they were promoted for.
         promotions: what is promoted and what it counts.
-        shelves: `serving.SHELF_COLUMNS`.
+        shelves: `promotions.SHELF_COLUMNS`.
         queries: text → the trained student's own vector of it, d floats.
+        words: of the catalogue.
         search: weights of a search's parts.
         time_zone: the shop's.
         event_type: of a history's bare ids.
@@ -70,6 +71,7 @@ class Trained:
     promotions: PromotionWeights | None
     shelves: pl.DataFrame | None
     queries: Mapping[str, Sequence[float]]
+    words: LexicalIndex
     search: SearchConfig
     time_zone: str
     event_type: str
@@ -141,13 +143,12 @@ class Trained:
     def _searched(self, request: Mapping[str, Any], day: date) -> np.ndarray:
         """A query's parts and promotions, without a shopper: float32 [N]."""
         query = request["query"]
-        logs = np.log(self.ranker.counts.popularity.astype(np.float64) + 0.5)
-        scores = np.asarray(self.search.popularity * (logs - logs.min()), np.float32)
-        documents = self._words.documents
+        scores = np.asarray(self.search.popularity * log_shares(self.ranker.counts.popularity), np.float32)
+        documents = self.words.documents
         found = np.zeros(len(documents.texts), np.float32)
         if self.search.text:  # else the vectors are not the encoder's, and of another width
             found += self.search.text * (self.catalogue.vectors @ np.asarray(self.queries[query], np.float32))[documents.texts]
-        words = self._words.scores(self._words.read(query).terms)
+        words = self.words.scores(self.words.read(query).terms)
         if words is not None:
             found += self.search.words * words
         return scores + found[documents.of_item] + self._promoted(request, day, 0)
@@ -155,11 +156,7 @@ class Trained:
     @property
     def as_spelt(self) -> list[str]:
         """The queries that search reads as they are: of a corrected one training has no vector."""
-        return [text for text in self.queries if self._words.read(text).text == text]
-
-    @cached_property
-    def _words(self) -> LexicalIndex:
-        return build_lexical(self.catalogue.items, self.catalogue.text_of_item)
+        return [text for text in self.queries if self.words.read(text).text == text]
 
 
 def make_golden(study: Study, trained: Trained, shop: ShopConfig,

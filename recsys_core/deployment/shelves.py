@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from recsys_core.interactions import Catalogue, Interactions
-from recsys_core.serving import NEW_ARRIVALS, SHELF_COLUMNS
+from recsys_core.promotions import NEW_ARRIVALS, SHELF_COLUMNS
 
 NEW_DAYS = 28  # local days, the first sale's included, that an item is a new arrival
 

@@ -10,9 +10,10 @@ import numpy as np
 import polars as pl
 
 from recsys_core.interactions import MAX_HISTORY, Catalogue, Interactions
+from recsys_core.promotions import SHELF_COLUMNS
 from recsys_core.retrieval import TextIndex, build_lexical
 from recsys_core.schema import PSEUDO_DAY
-from recsys_core.serving import HISTORIES, INDEX, ITEMS, SHELF_COLUMNS, SHELVES, USERS, VECTORS, Route
+from recsys_core.serving import HISTORIES, INDEX, ITEMS, SHELVES, USERS, VECTORS, Route
 from recsys_core.shoppers import DIGEST, digest_users
 
 

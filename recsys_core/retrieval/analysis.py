@@ -80,6 +80,17 @@ def stem(word: str) -> str:
     return IRREGULAR.get(cut, cut)
 
 
+def fold(text: str) -> str:
+    """A text without case, accents of Latin letters, and more than one space between words.
+
+    >>> fold("  Crème  BRÛLÉE ")
+    'creme brulee'
+    """
+    folded = unicodedata.normalize("NFKC", text).casefold()
+    bare = "".join(c for c in unicodedata.normalize("NFKD", folded) if not unicodedata.combining(c))
+    return " ".join((bare if bare.isascii() else folded).split())
+
+
 def joins(tokens: Sequence[str], known: Container[str]) -> Iterator[tuple[str, str]]:
     """Neighbours that are one word elsewhere: "t shirt" where somebody writes "tshirt"."""
     for first, second in pairwise(tokens):

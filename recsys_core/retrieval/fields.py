@@ -36,16 +36,25 @@ class Documents:
     texts: np.ndarray
 
     @cached_property
+    def _one_each(self) -> bool:
+        """Whether documents are texts, in the same order: then nothing is looked up."""
+        return bool((self.texts == np.arange(len(self.texts))).all())
+
+    @cached_property
     def _grouped(self) -> Grouping:
         return Grouping(self.texts, int(self.texts.max(initial=-1)) + 1)
 
+    def spread(self, values: np.ndarray) -> np.ndarray:
+        """The values [M] of texts as those of documents: [D]."""
+        return values if self._one_each else values[self.texts]
+
     def of_texts(self, texts: np.ndarray) -> np.ndarray:
-        """int32: the documents that have some texts, int [m]."""
-        return self._grouped.of(texts)
+        """int, ascending: the documents that have some texts, int [m] ascending."""
+        return texts if self._one_each else np.sort(self._grouped.of(texts))
 
     def most_of_texts(self, values: np.ndarray) -> np.ndarray:
         """The largest of the values [D] of each text's documents: float32 [M]."""
-        return self._grouped.most(values)
+        return values if self._one_each else self._grouped.most(values)
 
     def grown(self, rows: Sequence[int], texts: Sequence[int], size: int) -> Documents:
         """The same with one more document for each of some items, int [n], that have these texts; `size` items then."""

@@ -1,8 +1,9 @@
 """Lexical search: BM25F over the documents of a catalogue, as posting lists that a query only adds up.
 
 Scoring: Robertson & Zaragoza, "The Probabilistic Relevance Framework: BM25 and Beyond" (2009), section 3.6: a word's counts in
-all fields are weighed and shortened by each field's length, then saturate once; with the non-negative idf of Lucene. Each score
-is divided by the best this query could reach, so that it lies in [0, 1) and is comparable between queries.
+all fields are weighed and shortened by each field's length, then saturate once; with the non-negative idf of Lucene. Title and
+brand count once more, each on its own: what an item is and who makes it is not made up for by a long description. Each score is
+divided by the best this query could reach, so that it lies in [0, 1) and is comparable between queries.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from recsys_core.retrieval.spelling import MOST_LETTERS, Reading, Term, read_ter
 
 K1, B = 1.2, 0.75
 WEIGHTS = {"title": 5.0, "brand": 3.0}  # how often a word there counts; any other column: once
+ALONE = ("title", "brand")  # columns that count once more, each on its own
 SEARCHED = "lexical.json"
 POSTINGS = "lexical.safetensors"
 VOCABULARY = "vocabulary.parquet"
@@ -78,9 +80,6 @@ class LexicalIndex:
         if not any(term.tokens for term in terms):
             return None
         total = np.zeros(len(self.documents.texts), np.float32)
-        # A word no document has still counts in what could be reached, as the rarest word would: a match of one word in five
-        # is a weak match.
-        reachable = np.float32(sum(term.missing for term in terms)) * self.rarest
         tokens = sorted((token for term in terms for token in term.tokens), key=lambda token: -self.frequency(token[0]))
         for place, (row, share) in enumerate(tokens):
             at = self.postings(row)
@@ -89,9 +88,13 @@ class LexicalIndex:
                 total[self.places[at]] = weights
             else:
                 total[self.places[at]] += weights
-            reachable += np.float32(share) * self.bound[row]
-        total /= reachable
+        total /= np.float32(self.reachable(terms))
         return total
+
+    def reachable(self, terms: Sequence[Term]) -> float:
+        """The most that terms add up to; a word no document has counts as the rarest: a match of one word in five is weak."""
+        known = sum(share * float(self.bound[row]) for term in terms for row, share in term.tokens)
+        return known + sum(term.missing for term in terms) * float(self.rarest)
 
     def with_items(self, rows: Mapping[int, tuple[int, Mapping[str, object]]], before: pl.DataFrame, size: int) -> LexicalIndex:
         """The same with the words of new items and of items whose words changed; another price changes none.
@@ -118,11 +121,11 @@ class LexicalIndex:
         """
         token_row, bound, found = dict(self.token_row), list(self.bound), []
         for place, row in enumerate(values, len(documents.texts) - len(values)):
-            for token, count in self.counts(row, {text: with_joins(analyse(text), token_row) for text in row if text}).items():
+            for token, share in self.shares(row, {text: with_joins(analyse(text), token_row) for text in row if text}).items():
                 at = token_row.setdefault(token, len(token_row))
                 if at == len(bound):
                     bound.append(self.rarest)
-                found.append((at, place, bound[at] * count / (count + K1)))
+                found.append((at, place, bound[at] * share))
         found.sort()  # every word's postings stay together, documents ascending
         rows, places, weights = (np.array([one[part] for one in found]) for part in range(3)) if found else [np.zeros(0)] * 3
         starts = np.concatenate([self.starts, np.full(len(bound) - len(self.bound), self.starts[-1])])
@@ -133,15 +136,20 @@ class LexicalIndex:
                             np.insert(self.weights, ends, weights.astype(np.float32)), np.array(bound, np.float32), documents,
                             self.lengths)
 
-    def counts(self, values: Values, analysed: Mapping[str, list[str]]) -> dict[str, float]:
-        """Weighed count of each token in a document, given the tokens of its values."""
-        total: dict[str, float] = {}
+    def shares(self, values: Values, analysed: Mapping[str, list[str]]) -> dict[str, float]:
+        """Share of its bound that each token of a document reaches, in (0, 1), given the tokens of its values."""
+        counts: tuple[dict[str, float], ...] = ({}, *({} for _ in ALONE))
         for name, text, mean in zip(self.documents.columns, values, self.lengths.tolist(), strict=True):
             tokens = analysed[text] if text else ()
-            each = WEIGHTS.get(name, 1.0) / (1 - B + B * len(tokens) / mean if mean else 1.0)
-            for token in tokens:
-                total[token] = total.get(token, 0.0) + each
-        return total
+            each = 1 / (1 - B + B * len(tokens) / mean if mean else 1.0)
+            fields = [(counts[0], each * WEIGHTS.get(name, 1.0))]
+            if name in ALONE:
+                fields.append((counts[1 + ALONE.index(name)], each))
+            for field, weight in fields:
+                for token in tokens:
+                    field[token] = field.get(token, 0.0) + weight
+        return {token: sum(count / (count + K1) for field in counts if (count := field.get(token, 0.0))) / len(counts)
+                for token in counts[0]}
 
     def save(self, folder: Path) -> None:
         """Write lexical.safetensors, lexical.json and vocabulary.parquet."""
@@ -180,15 +188,15 @@ def build_lexical(items: pl.DataFrame, text_of_item: np.ndarray) -> LexicalIndex
     sizes = [[len(analysed[row[at] or ""]) for row in values if row[at]] for at in range(len(documents.columns))]
     empty = LexicalIndex({}, np.zeros(1, np.int64), np.zeros(0, np.int32), np.zeros(0, np.float32), np.zeros(0, np.float32),
                          documents, np.array([np.mean(lengths) if lengths else 0.0 for lengths in sizes], np.float64))
-    counted = [empty.counts(row, analysed) for row in values]
+    counted = [empty.shares(row, analysed) for row in values]
     vocabulary = {token: at for at, token in enumerate(sorted(plain))}
-    rows = np.array([vocabulary[token] for counts in counted for token in counts], np.int64)
-    places = np.repeat(np.arange(len(counted)), [len(counts) for counts in counted])
+    rows = np.array([vocabulary[token] for found in counted for token in found], np.int64)
+    places = np.repeat(np.arange(len(counted)), [len(found) for found in counted])
     order = np.lexsort((places, rows))
-    counts = np.array([count for counts in counted for count in counts.values()], np.float64)[order]
+    shares = np.array([share for found in counted for share in found.values()], np.float64)[order]
     rows, places = rows[order], places[order]
     frequency = np.bincount(rows, minlength=len(vocabulary))
     bound = np.log1p((len(values) - frequency + 0.5) / (frequency + 0.5)) * (K1 + 1)
     return replace(empty, token_row=vocabulary, starts=np.r_[0, np.cumsum(frequency)].astype(np.int64),
-                   places=places.astype(np.int32), weights=(bound[rows] * counts / (counts + K1)).astype(np.float32),
+                   places=places.astype(np.int32), weights=(bound[rows] * shares).astype(np.float32),
                    bound=bound.astype(np.float32))

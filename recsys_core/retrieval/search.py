@@ -18,6 +18,10 @@ from recsys_core.retrieval.lexical import LexicalIndex
 from recsys_core.retrieval.spelling import Reading
 
 MAX_QUERY = 512
+UNLIKE = "nothing in the catalogue is like the query"
+STRINGS, LENGTHS, ALPHABET = 400, (4, 13), 26  # random strings, their letters from … to below …, of the most frequent letters
+STRANGERS_HEARD = 0.01  # share of them that may pass for a query
+MOST_TEXTS = 50_000
 TASTE_LIMIT = 5.0  # standard deviations; one favourite must not drown the query
 
 
@@ -25,7 +29,9 @@ class SearchConfig(BaseModel, frozen=True, extra="forbid"):
     """Weights of the parts, in logits."""
 
     text: float = Field(20.0, ge=0, description="per unit of cosine between query and item; 0 leaves meaning out")
-    words: float = Field(15.0, ge=0, description="for the best lexical match any text could be")
+    words: float = Field(45.0, ge=0, description="for the best lexical match any text could be")
+    least_meaning: float = Field(0.0, description="cosine with the nearest text below which a query without a known word is said "
+                                                  "to be like nothing")
     popularity: float = Field(0.2, ge=0, description="per unit of log popularity share")
     taste: float = Field(0.5, ge=0, description="per standard deviation of the shopper's ranking score")
 
@@ -103,7 +109,7 @@ def query_parts(query: str, vectors: np.ndarray, encoder: EncodesQueries | None,
     """
     reading, documents = lexical.read(query), lexical.documents
     words, meaning, places = lexical.scores(reading.terms), None, None
-    parts = {}
+    parts: dict[str, np.ndarray] = {}
     if words is not None:
         words *= np.float32(config.words)
     if encoder is not None:
@@ -111,23 +117,50 @@ def query_parts(query: str, vectors: np.ndarray, encoder: EncodesQueries | None,
     if narrowing is not None and meaning is not None:
         known = narrowing.standing if words is None else words + narrowing.standing
         texts = narrowing.index.shortlist(meaning, documents.most_of_texts(known), narrowing.k)
-        places = np.sort(documents.of_texts(texts))
+        places = documents.of_texts(texts)
         parts["text"] = (vectors.take(texts, 0) @ meaning)[np.searchsorted(texts, documents.texts[places])]
     elif meaning is not None:
-        parts["text"] = (vectors @ meaning)[documents.texts]
+        parts["text"] = documents.spread(vectors @ meaning)
     if words is not None:
         parts["words"] = words if places is None else words[places]
     scores = np.zeros(len(documents.texts) if places is None else len(places), np.float32)
     for part in parts.values():
         scores += part
-    return QueryParts(parts, places, scores, _note(reading, words is not None, encoder is not None))
+    return QueryParts(parts, places, scores, _note(reading, parts.get("text"), config))
 
 
-def _note(reading: Reading, known: bool, read: bool) -> str | None:
-    if not known:
-        return f"no word of the query is in the catalogue: ranked {'by meaning' if read else 'without it'}"
+def _note(reading: Reading, meaning: np.ndarray | None, config: SearchConfig) -> str | None:
+    """What the answer is told: that nothing fits, that only meaning does, or how mistyped words were read."""
+    if not reading.vouched and meaning is not None and meaning.max(initial=0) < config.text * config.least_meaning:
+        return f"{UNLIKE}: ranked by what is least unlike it"
+    if not any(term.tokens for term in reading.terms):
+        return f"no word of the query is in the catalogue: ranked {'by meaning' if meaning is not None else 'without it'}"
     meant = [f"{word!r} as {other!r}" for word, other in reading.corrected.items()]
     return f"searched {', '.join(meant)}" if meant else None
+
+
+def nonsense_floor(vectors: np.ndarray, encoder: EncodesQueries, lexical: LexicalIndex, rng: np.random.Generator) -> float:
+    """`SearchConfig.least_meaning`: the cosine that few random strings of letters reach with their nearest text.
+
+    Args:
+        vectors: float32 [M, d], of the texts; so many are looked at that it takes seconds.
+        encoder: of the queries.
+        lexical: whose letters they are made of.
+        rng: draws them.
+    """
+    letters = list(lexical.letters[:ALPHABET])
+    if not letters or not len(vectors):
+        return 0.0
+    strings = ["".join(rng.choice(letters, rng.integers(*LENGTHS))) for _ in range(STRINGS)]
+    looked_at = vectors if len(vectors) <= MOST_TEXTS else vectors[rng.choice(len(vectors), MOST_TEXTS, replace=False)]
+    nearest = [float((looked_at @ encoder.encode([text])[0]).max()) for text in strings]
+    return float(np.quantile(nearest, 1 - STRANGERS_HEARD))
+
+
+def log_shares(popularity: np.ndarray) -> np.ndarray:
+    """float32 [N]: log share of all events, smoothed by half an event each, least popular at 0."""
+    logs = np.log(popularity.astype(np.float64) + 0.5)
+    return (logs - logs.min()).astype(np.float32)
 
 
 def taste_part(scores: np.ndarray, config: SearchConfig) -> np.ndarray:

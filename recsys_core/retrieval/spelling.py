@@ -22,6 +22,7 @@ CANDIDATES = 3
 STRANGER = 0.01  # what a document without the query's other words counts, beside the squared score of one with them
 MADE_UP = {3: 0.3, 4: 0.2, 5: 0.1}  # how likely a strange word of so many letters is a word of its own, though one edit away
 MADE_UP_LONGER = 0.03
+CHANCE = 4  # letters up to which a random string often is one edit from some word
 RARE, SURE = 2, 50.0  # documents of a word that may be a typo itself, and how many times likelier it is not
 PART = 0.5  # what the parts of a compound count beside the compound
 
@@ -35,12 +36,14 @@ class Term:
         tokens: rows of the vocabulary with the share that each has of the word.
         missing: share that no known word has.
         meant: the known words it was taken for, where it was corrected; "" elsewhere.
+        sure: it is known, or what it was taken for is hardly chance.
     """
 
     word: str
     tokens: tuple[tuple[int, float], ...]
     missing: float = 0.0
     meant: str = ""
+    sure: bool = False
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,11 @@ class Reading:
 
     terms: tuple[Term, ...]
     text: str
+
+    @property
+    def vouched(self) -> bool:
+        """Whether a word of the query is known; one that was corrected only counts where few others are as near."""
+        return any(term.sure for term in self.terms)
 
     @property
     def corrected(self) -> dict[str, str]:
@@ -83,7 +91,7 @@ def read_terms(query: str, index: Words) -> Reading:
         parts |= {first, second}
         tokens.append(first + second)
     tokens = [token for token in dict.fromkeys(tokens) if token in index.token_row or not _is_joined(token, spoken)]
-    terms = [Term(token, ((row, PART if token in parts else 1.0),)) if (row := index.token_row.get(token)) is not None
+    terms = [Term(token, ((row, PART if token in parts else 1.0),), sure=True) if (row := index.token_row.get(token)) is not None
              else Term(token, (), 1.0) for token in tokens]
     doubtful = [at for at, term in enumerate(terms) if _may_be_mistyped(term, index)][:MOST_CORRECTED]
     if doubtful:
@@ -117,14 +125,15 @@ def _corrected(term: Term, index: Words, others: np.ndarray | None) -> Term:
     best = sorted(heard, key=lambda row: (-heard[row], row))[:CANDIDATES]
     split = None if term.tokens else _split(word, index)
     if split and split[0] >= (heard[best[0]] if best else 0):
-        return Term(word, tuple((row, 1.0) for row in split[1]), meant=split[2])
+        return Term(word, tuple((row, 1.0) for row in split[1]), meant=split[2], sure=True)
     if not best:
         return term
     unknown = 0.0 if term.tokens else MADE_UP.get(len(word), MADE_UP_LONGER)
     shares = np.array([heard[row] for row in best])
     shares *= (1 - unknown) / shares.sum()
     name = _name(word, best[0], index)
-    return Term(word, tuple(zip(best, shares.tolist(), strict=True)), unknown, "" if name == word else name)
+    sure = bool(term.tokens) or (len(word) > CHANCE and index.frequency(best[0]) > RARE)
+    return Term(word, tuple(zip(best, shares.tolist(), strict=True)), unknown, "" if name == word else name, sure)
 
 
 def _mass(row: int, index: Words, others: np.ndarray | None) -> float:
@@ -156,7 +165,7 @@ def edits(word: str, letters: str) -> Iterator[str]:
     """Every word one edit away: swaps, deletions, replacements, insertions; the first letter may change too.
 
     >>> sorted(edits("ab", "c"))
-    ['a', 'ac', 'acb', 'abc', 'b', 'ba', 'cab', 'cb']
+    ['a', 'abc', 'ac', 'acb', 'b', 'ba', 'cab', 'cb']
     """
     halves = [(word[:at], word[at:]) for at in range(len(word) + 1)]
     for head, tail in halves:

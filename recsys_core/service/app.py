@@ -37,6 +37,7 @@ from recsys_core.service.bodies import (
     ShopAnswer,
     SimilarBody,
 )
+from recsys_core.service.finding import add_finding_endpoints
 from recsys_core.service.gate import INTERNAL, TICKET, Gate, Refusal, Ticket, error_body
 from recsys_core.service.limits import TokenBuckets
 from recsys_core.service.logs import pseudonym
@@ -138,6 +139,8 @@ def _asking(answering: Answering, scopes: dict[str, Scope | None]) -> APIRouter:
         """A shopper in a few figures; no event and no id is in it."""
         found, fallback = answering.profile(body)
         return _json(request, {"fallback": fallback, "profile": found})
+
+    add_finding_endpoints(post, _json, answering.bundle)
 
     def _items(answers: Recommendations, fields: list[str]) -> list[dict[str, Any]]:
         return [{"item_id": one.item_id, "score": one.score, "reasons": one.reasons, "segment": one.segment,

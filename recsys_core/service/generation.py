@@ -101,7 +101,8 @@ def _load_bundle(folder: Path, collect: Path) -> Bundle:
         RecsysError: it does not verify, load or answer as it should.
     """
     from recsys_core.collection import PostedItems
-    from recsys_core.serving import MANIFEST, Bundle, read_items, self_test
+    from recsys_core.monitoring import self_test
+    from recsys_core.serving import MANIFEST, Bundle, read_items
 
     bundle = Bundle.load(folder)
     bundle.parts.encoder  # noqa: B018  read now: when the first search comes, another bundle may lie in the folder

@@ -190,7 +190,7 @@ class Bundle(LabelledTasks, Words):
             rows, scores = best_items(found.said.scores, found.said.documents, found.standing, self.parts.items_of, k,
                                       self.parts.ties, request.allowed)
         else:  # a rule may ask for an item that no shortlist holds
-            every = found.said.scores[self.parts.documents.of_item] + found.standing.items
+            every = found.items(self.parts.documents)
             rows, placed = self._best(every, request, k, rules)
             scores = every[rows]
         reasons = found.reasons(rows, self.parts.documents.of_item[rows])
@@ -223,7 +223,7 @@ class Bundle(LabelledTasks, Words):
             scores = history_scores(self.parts, [request])[0]
         else:
             found = match(self.parts, query, request)
-            scores = found.said.scores[self.parts.documents.of_item] + found.standing.items
+            scores = found.items(self.parts.documents)
         shares = np.exp((scores - scores.max()).astype(np.float64))
         shares /= shares.sum()
         return np.where(rows >= 0, shares[rows], 1.0 / len(shares)).tolist()

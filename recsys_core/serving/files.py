@@ -27,10 +27,22 @@ from recsys_core.artefacts import map_arrays, read_json
 from recsys_core.errors import BundleError
 from recsys_core.interactions import KNOTS, Catalogue
 from recsys_core.metrics import tie_ranks
-from recsys_core.retrieval import Documents, EncodesQueries, Grouping, LexicalIndex, Offsets, SearchConfig, TextIndex, scaled
+from recsys_core.promotions import Shelves
+from recsys_core.retrieval import (
+    Documents,
+    EncodesQueries,
+    Grouping,
+    LexicalIndex,
+    Offsets,
+    Phrases,
+    SearchConfig,
+    TextIndex,
+    gather_phrases,
+    log_shares,
+    scaled,
+)
 from recsys_core.serving.filters import ItemColumns
 from recsys_core.serving.routing import Route, Router
-from recsys_core.serving.shelves import Shelves
 from recsys_core.serving.verification import REMAKE, TRUSTED_KEY, verify_bundle
 from recsys_core.shoppers import KnownAttributes, KnownHistories
 
@@ -95,9 +107,8 @@ class BundleParts:
 
     @cached_property
     def log_share(self) -> np.ndarray:
-        """float32 [N]: log share of all events, smoothed by half an event each, least popular at 0."""
-        logs = np.log(self.popularity.astype(np.float64) + 0.5)
-        return (logs - logs.min()).astype(np.float32)
+        """float32 [N], see `log_shares`."""
+        return log_shares(self.popularity)
 
     @cached_property
     def columns(self) -> ItemColumns:
@@ -137,6 +148,12 @@ class BundleParts:
     def documents(self) -> Documents:
         """What words are searched in."""
         return self.lexical.documents
+
+    @cached_property
+    def phrases(self) -> Phrases:
+        """What completions are taken from; gathered for the first."""
+        items, taken = self.catalogue.items, self.popularity.tolist()
+        return gather_phrases({name: items[name].to_list() for name in ("title", "category", "brand")}, taken)
 
     @cached_property
     def items_of(self) -> Grouping:

@@ -12,6 +12,7 @@ import polars as pl
 
 from recsys_core.arguments import plain, read_list, read_number, show
 from recsys_core.errors import RequestError
+from recsys_core.retrieval import Facet, count_bands, count_values
 from recsys_core.schema import CATEGORY_SEPARATOR, as_text
 
 BOUNDS: dict[str, Callable[[Any, Any], Any]] = {"min": operator.ge, "max": operator.le}
@@ -67,6 +68,18 @@ class ItemColumns:
         """
         self._check(column)
         return self._codes(column).codes
+
+    def facet(self, column: str, rows: np.ndarray) -> list[Facet]:
+        """How many of some items, int [n], have which values, or lie in which range of numbers.
+
+        Raises:
+            RequestError: a column that the items do not have.
+        """
+        self._check(column)
+        if self._items.schema[column].is_numeric():
+            return count_bands(self._array(column).astype(np.float64), rows)
+        coded = self._codes(column)
+        return count_values(coded.codes, coded.code_of, rows, path=column == "category")
 
     def _check(self, column: str) -> None:
         if column not in self._items.columns:

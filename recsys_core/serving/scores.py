@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recsys_core.retrieval import Narrowing, QueryParts, Standing, clean_query, query_parts, taste_part
+from recsys_core.metrics import top_rows
+from recsys_core.retrieval import Documents, Narrowing, QueryParts, Standing, clean_query, query_parts, taste_part
 from recsys_core.schema import PAD_SCORE
 from recsys_core.serving.files import BundleParts
 from recsys_core.serving.history import join_histories
 from recsys_core.serving.request import Request
+
+FOUND = 200  # items that a query finds by meaning alone, where facets are counted
 
 
 def history_scores(parts: BundleParts, requests: Sequence[Request]) -> np.ndarray:
@@ -35,6 +38,10 @@ class Matched:
     said: QueryParts
     by_item: dict[str, np.ndarray]
     standing: Standing
+
+    def items(self, documents: Documents) -> np.ndarray:
+        """The score of every item, where every document was scored: float32 [N]."""
+        return self.said.scores[documents.of_item] + self.standing.items
 
     def reasons(self, rows: np.ndarray, documents: np.ndarray) -> dict[str, np.ndarray]:
         """Every named part of some items, which have these documents."""
@@ -67,6 +74,17 @@ def match(parts: BundleParts, query: str, request: Request, k: int | None = None
     encoder = parts.encoder if parts.search.text else None
     said = query_parts(query, parts.catalogue.vectors, encoder, parts.lexical, parts.search, narrowing)
     return Matched(said, by_item, standing)
+
+
+def found_rows(parts: BundleParts, found: Matched, request: Request) -> np.ndarray:
+    """int: the items a query, scored over every document, is said to find; see `Bundle.facets`."""
+    words = found.said.parts.get("words")
+    if words is not None:
+        inside = (words >= words.max() / 2)[parts.documents.of_item]
+        return np.flatnonzero(inside if request.allowed is None else inside & request.allowed)
+    scores = found.items(parts.documents)
+    exclude(scores, request, False)
+    return top_rows(scores, FOUND, parts.ties)
 
 
 def add_offsets(scores: np.ndarray, request: Request) -> np.ndarray:

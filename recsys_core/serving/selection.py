@@ -42,6 +42,14 @@ def allowed_rows(columns: ItemColumns, row_of: Mapping[str, int], candidates: An
     if named:
         kept = columns.matching(named)
         if not kept.any():
-            notes.append(f"no item matches the filters on {', '.join(map(str, named))}")
+            notes.append(f"no item matches the filters on {', '.join(map(str, named))}{_without(columns, named)}")
         mask = kept if mask is None else mask & kept
     return mask, notes
+
+
+def _without(columns: ItemColumns, filters: Mapping[str, Any]) -> str:
+    """How many items would be left without each of several filters, where any would."""
+    left = {name: int(columns.matching({other: filters[other] for other in filters if other != name}).sum())
+            for name in filters} if len(filters) > 1 else {}
+    told = [f"{count} without {name}" for name, count in left.items() if count]
+    return f" ({', '.join(told)})" if told else ""

@@ -1,4 +1,4 @@
-"""What a bundle tells besides lists: items like one item, a shopper's profile, business rules looked up in its catalogue."""
+"""What a bundle tells besides lists: items like one item, facets, completions, a shopper's profile, rules looked up."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from typing import Any, Self
 import numpy as np
 
 from recsys_core.answering import BoundRules, Profile, Rules, bind_rules, make_profile, one_per_text, read_rules, score_similar
-from recsys_core.arguments import read_id, read_k, show
+from recsys_core.arguments import read_id, read_k, read_list, show
 from recsys_core.errors import RequestError
 from recsys_core.interactions import Catalogue
 from recsys_core.metrics import top_rows
+from recsys_core.retrieval import Facet, clean_query
 from recsys_core.serving.answers import Recommendation, Recommendations
 from recsys_core.serving.files import BundleParts
 from recsys_core.serving.history import parse_history, to_seconds
-from recsys_core.serving.request import Event, read_history, read_user_id
+from recsys_core.serving.request import Event, read_history, read_user_id, understand
+from recsys_core.serving.scores import found_rows, match
 from recsys_core.serving.upserts import with_items
 
 
@@ -96,6 +98,44 @@ class Views:
         ids = self.parts.catalogue.item_ids
         return Recommendations([Recommendation(ids[at], float(scores[at]), {name: float(part[at]) for name, part in parts.items()
                                                                             if part[at]}, None, None) for at in rows.tolist()])
+
+    def suggest(self, prefix: str, k: int = 8) -> list[str]:
+        """Titles, categories and brands that begin with a prefix, or have a word that does; the most taken first.
+
+        Args:
+            prefix: what a shopper has typed so far; one letter of it may be wrong.
+            k: the most phrases that are answered, ≥ 1.
+
+        Raises:
+            RequestError: no text, or a very long one; a k that makes no sense.
+
+        Examples:
+            >>> bundle.suggest("tea"), bundle.suggest("woodn t")
+            (['Teapot', 'Glass teapot'], ['Wooden train'])
+        """
+        return self.parts.phrases.complete(clean_query(prefix), read_k(k))
+
+    def facets(self, query: str, columns: Sequence[str], candidates: Sequence[Any] | None = None,
+               filters: Mapping[str, Any] | None = None, at: Any = None, shelf: str | None = None) -> dict[str, list[Facet]]:
+        """How many of the items that a query finds have which value: what narrows a search, to be passed on as its filters.
+
+        Found are the items whose words say at least half as much as the best one's; without a known word, the 200 nearest.
+
+        Args:
+            query: as that of `search`, like what follows `columns`.
+            columns: of the items; numbers are told in ranges.
+
+        Raises:
+            RequestError: a column that the items do not have; else as `search`.
+
+        Examples:
+            >>> bundle.facets("glass teapot", ["department"])
+            {'department': [{'value': 'Kitchen', 'count': 2}]}
+        """
+        request = understand(self.parts, [], at=at, candidates=candidates, filters=filters, shelf=shelf)
+        names = [str(name) for name in read_list(columns, "columns", "names of columns", ordered=False)]
+        rows = found_rows(self.parts, match(self.parts, query, request), request)
+        return {name: self.parts.columns.facet(name, rows) for name in names}
 
     def known_history(self, user_id: str) -> list[dict[str, Any]]:
         """The events the bundle knows of a shopper, oldest first, as `recommend` reads them; none where it knows nobody.

@@ -17,6 +17,7 @@ from recsys_core.adaptation.study import Study
 from recsys_core.base_model.model import BaseConfig, BaseModelArtefact, build_base, plan_shop
 from recsys_core.cleaning.events import CleaningConfig, clean_events
 from recsys_core.cleaning.items import clean_items
+from recsys_core.deployment.searching import LearnedSearch, write_search
 from recsys_core.distillation.build import StudentConfig, build_student
 from recsys_core.evaluation.results import Results
 from recsys_core.evaluation.segments import EvaluationConfig, judge_segments
@@ -25,6 +26,7 @@ from recsys_core.features.store import FeatureConfig, build_features
 from recsys_core.ingestion.config import FamilySpec
 from recsys_core.ingestion.opening import open_shop
 from recsys_core.interactions.windows import Window, WindowConfig
+from recsys_core.schema import JUDGMENTS
 from recsys_core.text_encoder.encoder import EncoderConfig
 from recsys_core.text_encoder.finetune import FinetuneConfig
 from recsys_core.text_encoder.lora import LoraSettings
@@ -58,6 +60,12 @@ class Built:
         """Every segment's evaluation; written when first asked for."""
         return judge_segments({name: folder(self.root / "evaluations" / name) for name in SEGMENTS}, self.study,
                               self.adapters(), self.root / "champion", EVALUATION, order_only=False)
+
+    @functools.cached_property
+    def search(self) -> LearnedSearch:
+        """Learned from the catalogue's own queries; the student is written with the results."""
+        assert self.results
+        return learn_of(self.base, self.root, self.root / "search_model")
 
     @functools.cached_property
     def results(self) -> Results:
@@ -103,6 +111,11 @@ def based(place: Path, root: Path, shop: Built | SimpleNamespace, encoder: TextE
                exposures=tables["exposures"], item_features=tables["item_features"], plan=shop.plan,
                cache=VectorCache(root / "cache"), config=BaseConfig())
     return BaseModelArtefact(place)
+
+
+def learn_of(base: BaseModelArtefact, root: Path, place: Path) -> LearnedSearch:
+    """The search of a base, with the student below `root`, without judgments and searches."""
+    return write_search(folder(place), base, root / "student", {}, pl.DataFrame(schema=JUDGMENTS))
 
 
 @functools.cache

@@ -65,9 +65,10 @@ def test_a_shop_without_users_has_an_empty_table(home) -> None:
     assert pl.read_parquet(home.path / "raw" / "raw_users.parquet").schema == {"user_id": pl.String}
 
 
-def test_without_shelves_and_promotions_there_are_empty_tables(made_home) -> None:
+def test_without_shelves_promotions_and_judgments_there_are_empty_tables(made_home) -> None:
     home, _, _ = made_home
-    for table, contract in (("raw_shelves", schema.RAW_SHELVES), ("raw_promotions", schema.RAW_PROMOTIONS)):
+    for table, contract in (("raw_shelves", schema.RAW_SHELVES), ("raw_promotions", schema.RAW_PROMOTIONS),
+                            ("raw_judgments", schema.JUDGMENTS)):
         frame = pl.read_parquet(home.path / "raw" / f"{table}.parquet")
         assert frame.schema == contract and frame.is_empty()
 

@@ -16,16 +16,16 @@ from recsys_core.deployment.build import build_bundle
 from recsys_core.deployment.champion import judge_bundle
 from recsys_core.deployment.gates import BundleGateConfig
 from recsys_core.deployment.manifest import write_manifest
+from recsys_core.deployment.searching import read_search
 from recsys_core.errors import BundleError
 from recsys_core.evaluation.summary import Evidence, make_results
 from recsys_core.interactions.knots import KNOTS
+from recsys_core.monitoring.golden import self_test
 from recsys_core.promotions.table import make_promotions
 from recsys_core.promotions.weights import PromotionWeights
-from recsys_core.retrieval.search import SearchConfig
 from recsys_core.schema import RAW_PROMOTIONS, RAW_SHELVES
 from recsys_core.serving import Bundle
-from recsys_core.serving.golden import self_test
-from tests.adaptation.built import EVALUATION, based, built_shop
+from tests.adaptation.built import EVALUATION, based, built_shop, learn_of
 from tests.shops import DEPARTMENTS
 
 CHINESE = [
@@ -39,6 +39,12 @@ WORDS = [word for _, materials, products in DEPARTMENTS.values() for word in (*m
 @pytest.fixture(scope="module")
 def built():
     return built_shop()
+
+
+def test_what_a_search_was_learned_from_is_read_again(built, tmp_path):
+    assert built.search.about["queries"] > 0 and 0 < built.search.config.least_meaning < 1
+    write_json(tmp_path / "search.json", {"config": built.search.config.model_dump(), "about": built.search.about})
+    assert read_search(tmp_path) == built.search
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +62,7 @@ def chinese(built, tmp_path_factory):
     evidence = Evidence(built.encoder.folder, built.root / "student", {}, tables["exposures"], {})
     results = make_results(study, evidence, config, "full", EVALUATION)
     build_bundle(root / "bundle", study=study, student=built.root / "student", adapters={}, results=results,
-                 shop=config, users=None, lineage={})
+                 shop=config, users=None, lineage={}, search=learn_of(base, built.root, root / "search_model"))
     return SimpleNamespace(base=base, results=results, bundle=Bundle.load(root / "bundle"))
 
 
@@ -96,13 +102,14 @@ def bundle(built, tmp_path_factory):
 
 def build(built, folder, results, **given) -> Bundle:
     build_bundle(folder, study=built.study, student=built.root / "student", results=results, shop=built.shop.config,
-                 users=built.shop.users, lineage={}, **{"adapters": built.adapters(), **given})
+                 users=built.shop.users, lineage={}, search=built.search, **{"adapters": built.adapters(), **given})
     return Bundle.load(folder)
 
 
 def test_a_shop_in_the_encoders_own_words_is_untouched(built, bundle):
     assert built.base.summary["unknown_share"] < 0.1 and built.base.reads_texts
-    assert bundle.manifest["search"] == SearchConfig().model_dump()
+    assert bundle.manifest["search"] == built.search.config.model_dump()
+    assert bundle.manifest["lineage"]["search"] == built.search.about
     assert "text" in bundle.search("wooden train")[0].reasons
 
 
@@ -200,7 +207,7 @@ def test_a_shop_without_times_gets_golden_requests_without_times(built, tmp_path
     segments = [one.model_copy(update=refused) if one.kind == "scene" else one for one in built.results.segments]
     build_bundle(tmp_path / "bundle", study=built.study, student=built.root / "student", adapters=built.adapters(),
                  results=built.results.model_copy(update={"segments": segments}), shop=untimed, users=built.shop.users,
-                 lineage={})
+                 lineage={}, search=built.search)
     requests = [one["request"] for one in read_json(tmp_path / "bundle" / "golden.json")]
     assert not any("at" in request or "timestamp" in str(request) for request in requests)
     assert {min(len(request["history"]), 5) for request in requests if "history" in request} >= {0, 2, 5}
@@ -214,5 +221,5 @@ def test_a_student_of_another_encoder_is_refused(built, tmp_path):
     write_json(student / "student" / "student.json", about | {"teacher": about["teacher"] | {"weights": "0" * 64}})
     with pytest.raises(BundleError, match="another encoder"):
         build_bundle(tmp_path / "bundle", study=built.study, student=student, adapters=built.adapters(), results=built.results,
-                     shop=built.shop.config, users=built.shop.users, lineage={})
+                     shop=built.shop.config, users=built.shop.users, lineage={}, search=built.search)
     assert not (tmp_path / "bundle").exists()

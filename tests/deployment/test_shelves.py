@@ -5,8 +5,8 @@ import pytest
 
 from recsys_core.deployment.shelves import make_shelves, new_arrivals
 from recsys_core.interactions.arrays import make_interactions
+from recsys_core.promotions.shelves import Shelves
 from recsys_core.schema import RAW_SHELVES
-from recsys_core.serving.shelves import Shelves
 from tests.serving.tiny import tiny_catalogue
 
 CATALOGUE = tiny_catalogue()

@@ -1,5 +1,6 @@
 """Great Expectations suites: good tables pass, every planted fault fails by name."""
 
+import math
 import re
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from recsys_core.schema import (
     CLEAN_EVENTS,
     CLEAN_ITEMS,
     FEATURE_TABLES,
+    JUDGMENTS,
     RAW_EVENTS,
     RAW_ITEMS,
     RAW_PROMOTIONS,
@@ -21,7 +23,8 @@ from recsys_core.schema import (
 )
 
 SCHEMAS = {"raw_events": RAW_EVENTS, "raw_items": RAW_ITEMS, "raw_shelves": RAW_SHELVES,
-           "raw_promotions": RAW_PROMOTIONS, "clean_events": CLEAN_EVENTS, "clean_items": CLEAN_ITEMS, **FEATURE_TABLES}
+           "raw_promotions": RAW_PROMOTIONS, "raw_judgments": JUDGMENTS, "clean_events": CLEAN_EVENTS,
+           "clean_items": CLEAN_ITEMS, **FEATURE_TABLES}
 NOON = datetime(2024, 6, 10, 12, tzinfo=UTC)
 
 
@@ -107,6 +110,7 @@ def test_columns_that_are_not_finite_fail(name: str, value: float) -> None:
     ("raw_promotions", "item_id", None, "item_id_present"), ("raw_promotions", "placement", None, "placement_present"),
     ("raw_promotions", "first_day", date(2024, 6, 11), "days_in_order"),
     ("raw_promotions", "context", "7", "context_is_an_object"),
+    ("raw_judgments", "query", None, "query_present"), ("raw_judgments", "gain", math.inf, "gain_finite"),
     ("exposures", "label", 2, "label_known"),
     ("exposures", "item_conversions", 2, "conversions_below_impressions"),
     ("exposures", "event_id", "same", "event_id_unique"),

@@ -29,12 +29,14 @@ def test_scores_are_bm25f_by_hand():
     found = scores(index, "mugs")
     idf = np.log1p((4 - 3 + 0.5) / (3 + 0.5))
 
-    def weight(column: str, count: int, length: int, mean: float) -> float:
-        return WEIGHTS[column] * count / (1 - B + B * length / mean)
+    def share(column: str, count: int, length: int, mean: float) -> float:
+        """All columns together, and this one on its own; the word is not in the third."""
+        short = count / (1 - B + B * length / mean)
+        return (WEIGHTS[column] * short / (WEIGHTS[column] * short + K1) + short / (short + K1)) / 3
 
     titles = (2 + 3 + 3 + 4) / 4
-    counts = [weight("title", 1, 2, titles), weight("title", 2, 3, titles), weight("brand", 1, 2, 1.5)]
-    assert found[:3] == pytest.approx([count / (count + K1) for count in counts], rel=1e-5) and found[3] == 0
+    wanted = [share("title", 1, 2, titles), share("title", 2, 3, titles), share("brand", 1, 2, 1.5)]
+    assert found[:3] == pytest.approx(wanted, rel=1e-5) and found[3] == 0
     assert index.bound[index.token_row["mug"]] == pytest.approx(idf * (K1 + 1))
 
 

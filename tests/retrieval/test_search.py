@@ -1,6 +1,7 @@
 import numpy as np
 
-from recsys_core.retrieval.search import SearchConfig, clean_query, taste_part
+from recsys_core.retrieval.search import UNLIKE, SearchConfig, clean_query, nonsense_floor, query_parts, taste_part
+from tests.retrieval.test_lexical import index_of
 
 
 def test_queries_are_normalised_not_rejected():
@@ -14,3 +15,36 @@ def test_taste_is_standardised_clipped_and_flat_without_spread():
     taste = taste_part(scores, SearchConfig(taste=0.5))
     assert taste[-1] == 2.5 and taste.dtype == np.float32 and abs(taste[0]) < 0.1
     assert not taste_part(np.full(4, 3.0, np.float32), SearchConfig()).any()
+
+
+class Letters:
+    """A stand-in encoder: which letters a text has."""
+
+    def encode(self, texts: list[str]) -> np.ndarray:
+        found = np.array([[text.count(chr(code)) for code in range(97, 123)] for text in texts], np.float32) + 1e-3
+        return found / np.linalg.norm(found, axis=1, keepdims=True)
+
+
+def test_a_query_like_nothing_is_told_from_rare_and_mistyped_ones():
+    titles = ["leather sandals", "summer sandals", "garden sandals", "steel teapot", "glass teapot", "clay teapot"]
+    lexical, encoder = index_of(titles), Letters()
+    vectors = encoder.encode(titles)
+    floor = nonsense_floor(vectors, encoder, lexical, np.random.default_rng(0))
+    config = SearchConfig(least_meaning=floor)
+
+    def note(query: str) -> str | None:
+        return query_parts(query, vectors, encoder, lexical, config).note
+
+    assert 0.5 < floor < 1
+    assert note("zzqqkkwwzz").startswith(UNLIKE) and note("steel") is None
+    assert note("xandals") == "searched 'xandal' as 'sandal'" and note("steel zzqqkkwwzz") is None
+    assert note("letaeher sdnaals").startswith("no word")  # no word is known, but its letters are near
+    few = sum((note("".join(np.random.default_rng(seed).choice(list("abcdefghij"), 8))) or "").startswith(UNLIKE)
+              for seed in range(40))
+    assert few >= 38
+
+
+def test_a_query_finds_the_document_of_its_size_among_items_that_share_a_text():
+    lexical = index_of(["milk", "milk", "tea"], size=["1 GAL", "16 OZ", None])
+    found = query_parts("milk 16oz", np.eye(3, dtype=np.float32), None, lexical, SearchConfig())
+    assert found.scores.argmax() == 1 and found.parts.keys() == {"words"} and (found.scores == found.parts["words"]).all()

@@ -125,6 +125,13 @@ def test_similar_items_and_an_unknown_one(client, bundle):
     assert unknown.status_code == 404 and "'gone' is unknown" in unknown.json()["error"]["culprit"]
 
 
+def test_completions_and_facets_are_those_of_the_bundle(client, bundle):
+    assert client.post("/v1/suggest", json={"prefix": "tea", "k": 2}).json()["phrases"] == bundle.suggest("tea", 2)
+    asked = {"query": "glass teapot", "columns": ["department"], "filters": {"price": {"max": 1}}}
+    assert client.post("/v1/facets", json=asked).json()["facets"] == {"department": [{"value": "Kitchen", "count": 1}]}
+    assert client.post("/v1/facets", json={**asked, "columns": ["colour"]}).status_code == 422
+
+
 def test_a_profile_of_a_history_and_of_what_was_just_done(client, bundle):
     answer = client.post("/v1/profile", json={"history": ["k0", "d1"]}).json()
     assert answer["profile"] == bundle.profile(["k0", "d1"])

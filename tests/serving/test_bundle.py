@@ -8,12 +8,12 @@ import pytest
 
 from recsys_core.adaptation.page import PAGE_STRENGTHS
 from recsys_core.errors import AdapterError, RequestError
+from recsys_core.promotions.shelves import Shelves
 from recsys_core.promotions.table import make_promotions
 from recsys_core.promotions.weights import PromotionWeights
 from recsys_core.schema import RAW_PROMOTIONS
 from recsys_core.serving import Bundle, Recommendation
 from recsys_core.serving.history import join_histories, parse_history
-from recsys_core.serving.shelves import Shelves
 from tests.serving.tiny import FAVOURITES, SHELVES, START, TITLES, tiny_adapter
 
 OUT_OF_SEASON = "2024-05-01"

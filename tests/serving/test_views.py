@@ -61,3 +61,26 @@ def test_a_profile_of_a_known_shopper_needs_the_id_only(bundle):
     known = bundle.profile(user_id="u00")
     assert known == bundle.profile(bundle.known_history("u00")) and known["events"] > 0 and known["newest_day"] is not None
     assert bundle.profile([], user_id="u00")["events"] == 0 and bundle.profile(user_id="nobody")["events"] == 0
+
+
+def test_facets_count_what_the_words_find_within_the_request(bundle):
+    found = bundle.facets("teapot", ["department", "category", "price"])
+    assert found["department"] == [{"value": "Kitchen", "count": 2}]
+    assert found["category"] == [{"value": "Kitchen", "count": 2}, {"value": "Kitchen > teapot", "count": 2}]
+    assert sum(one["count"] for one in found["price"]) >= 2
+    assert bundle.facets("teapot", ["brand"], filters={"price": {"max": 1}})["brand"] == [{"value": "Alder", "count": 1}]
+    for value in found["price"]:
+        assert len(bundle.search("teapot", k=50, filters={"price": value["value"]})) >= value["count"]
+    with pytest.raises(RequestError, match="colour"):
+        bundle.facets("teapot", ["colour"])
+
+
+def test_facets_of_a_query_without_a_known_word_count_the_nearest(bundle):
+    assert sum(one["count"] for one in bundle.facets("qwertyuiop", ["department"])["department"]) == 20
+
+
+def test_completions_are_the_catalogue_s_own_words(bundle):
+    assert bundle.suggest("glass", 3) == ["Glass teapot"] and bundle.suggest("kit")[0] == "Kitchen"
+    assert bundle.suggest("plsh") == ["Plush dinosaur"] and bundle.suggest("木製") == ["木製おもちゃ"]
+    with pytest.raises(RequestError):
+        bundle.suggest("")

@@ -26,6 +26,7 @@ from recsys_core.base_model.ranker import RankerConfig
 from recsys_core.deployment.bundle import BundleConfig
 from recsys_core.deployment.golden import Trained, trust_promoted
 from recsys_core.interactions.arrays import Catalogue, Interactions, make_interactions, make_queries
+from recsys_core.retrieval.lexical import build_lexical
 from recsys_core.retrieval.search import SearchConfig
 from recsys_core.spans.spans import fit_spans
 from recsys_core.tasks.classes import fit_classes
@@ -144,7 +145,8 @@ def tiny_golden(catalogue: Catalogue, events: Interactions, blend: np.ndarray) -
     families = {name: trust_promoted(tiny_family(name, FAVOURITES[name]), audiences) for name, audiences in whom.items()}
     texts = ["steel mug", "clay pot"]
     trained = Trained(catalogue, fit_ranker(events, catalogue, RankerConfig(), weights=blend), families, None, SHELVES,
-                      dict(zip(texts, WordEncoder().encode(texts).tolist(), strict=True)), SearchConfig(),
+                      dict(zip(texts, WordEncoder().encode(texts).tolist(), strict=True)),
+                      build_lexical(catalogue.items, catalogue.text_of_item), SearchConfig(),
                       "America/New_York", "purchase")
     on_a_day = {"at": "2024-03-29T12:00:00", "history": [{"item_id": "k0", "event_type": "purchase", "timestamp": "2024-03-02"}]}
     requests = [{"history": []}, {"history": ["k0", "g0"]}, on_a_day, {**on_a_day, "shelf": "campaign"},

@@ -11,9 +11,7 @@ from typing import Any
 import numpy as np
 
 from recsys_core.artefacts import read_json
-from recsys_core.serving.answers import Recommendation
-from recsys_core.serving.bundle import Bundle
-from recsys_core.serving.files import GOLDEN
+from recsys_core.serving import GOLDEN, Bundle, Recommendation
 
 GOLDEN_K = 10
 TOLERANCE = {"recommend": 0.01, "search": 0.5}  # logits

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from recsys_core.artefacts import read_json, write_json
+from recsys_core.monitoring.golden import self_test
 from recsys_core.serving import Bundle
-from recsys_core.serving.golden import self_test
 from tests.serving.tiny import FAVOURITES
 
 

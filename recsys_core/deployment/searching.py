@@ -1,0 +1,203 @@
+"""The weights that a bundle searches with: learned from judgments, else from clicks, else from queries made of the catalogue.
+
+A made query is a few words of a title, and the titles are hidden: brand, category, description and the other columns must find
+the items. Else words alone would always find what they were cut from.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from recsys_core.artefacts import read_json, write_json
+from recsys_core.base_model import SERVING, BaseModelArtefact, Ranker
+from recsys_core.distillation import make_queries
+from recsys_core.errors import RequestError
+from recsys_core.interactions import Catalogue
+from recsys_core.retrieval import (
+    EncodesQueries,
+    Grouping,
+    LexicalIndex,
+    Lists,
+    SearchConfig,
+    Searched,
+    as_strong,
+    build_lexical,
+    clean_query,
+    fit_weights,
+    likelihood,
+    log_shares,
+    make_lists,
+    nonsense_floor,
+    some_lists,
+)
+from recsys_core.schema import JUDGMENTS, POSITIVE_EVENTS, SEARCH
+from recsys_core.serving import STUDENT
+from recsys_core.student import ONNX, OnnxEncoder, load_student
+
+log = logging.getLogger(__name__)
+
+MADE = 400  # queries made of the catalogue
+POOL = 1_000  # distinct texts that they are made of and answered from
+BODY = 300  # characters of what the other columns say that are read
+FEWEST, FEWEST_CLICKED = 20, 100  # queries with an answer below which the next source is taken
+MADE_OF = "queries made of the catalogue"
+SEARCH_MODEL = "search.json"
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class LearnedSearch:
+    """What a bundle searches with.
+
+    Args:
+        config: the weights.
+        about: where they come from: source, how many queries, and how much likelier they make held-out queries' answers.
+    """
+
+    config: SearchConfig
+    about: dict[str, Any]
+
+
+def learn_search(catalogue: Catalogue, log_share: np.ndarray, encoder: EncodesQueries | None, reader: EncodesQueries | None,
+                 lexical: LexicalIndex, judgments: pl.DataFrame, clicks: pl.DataFrame) -> LearnedSearch:
+    """Learn the weights of a search, and below which cosine nothing is like a query.
+
+    Args:
+        catalogue: what is searched.
+        log_share: float32 [N], log share of each item.
+        encoder: of the queries; None where it cannot read the shop's texts.
+        reader: of texts, into the same space; None with it.
+        lexical: of the catalogue.
+        judgments: `schema.JUDGMENTS`.
+        clicks: `schema.JUDGMENTS`, see `clicked_queries`.
+    """
+    rng, start = np.random.default_rng(31), SearchConfig() if encoder is not None else SearchConfig(text=0.0)
+    documents = lexical.documents
+    standing = Grouping(documents.of_item, len(documents.texts)).most(log_share.astype(np.float32))
+    searched = Searched(catalogue.vectors, encoder, lexical, np.where(np.isfinite(standing), standing, 0))
+    source, lists = MADE_OF, None
+    for name, table, fewest in (("judgments", judgments, FEWEST), ("clicks after searches", clicks, FEWEST_CLICKED)):
+        asked = judged_queries(table, catalogue, documents.of_item)
+        if lists is None and len(asked) >= fewest:
+            source, lists = name, make_lists(asked, searched, rng)
+    if lists is None:
+        lists = made_lists(catalogue, encoder, reader, rng)
+    config, gained = fit_weights(lists, start), held_out_gain(lists, start, rng)
+    if gained <= 0:
+        config = start
+    elif source == MADE_OF:  # without their titles items are told apart less surely: only proportions are learned
+        config = as_strong(config, start, lists)
+    if encoder is not None:
+        config = config.model_copy(update={"least_meaning": nonsense_floor(catalogue.vectors, encoder, lexical, rng)})
+    about = {"source": source if gained > 0 else f"default ({source} taught nothing that held-out queries confirm)",
+             "queries": len(lists.starts) - 1, "gained_log_likelihood": gained}
+    log.info("search: %s; %s", about, config)
+    return LearnedSearch(config, about)
+
+
+def write_search(folder: Path, base: BaseModelArtefact, student: Path, events: Mapping[str, pl.LazyFrame],
+                 judgments: pl.DataFrame) -> LearnedSearch:
+    """Learn the weights of a shop's search and write them.
+
+    Args:
+        folder: of the artefact.
+        base: whose catalogue is searched.
+        student: the student's folder.
+        events: day → `schema.CLEAN_EVENTS`.
+        judgments: `schema.JUDGMENTS`.
+    """
+    catalogue = base.catalogue
+    popularity = Ranker.load(base.folder / "rankers" / SERVING, catalogue).counts.popularity
+    encoder, reader = (load_student(student / STUDENT), OnnxEncoder.load(student / STUDENT / ONNX)) if base.reads_texts \
+        else (None, None)
+    learned = learn_search(catalogue, log_shares(popularity), encoder, reader,
+                           build_lexical(catalogue.items, catalogue.text_of_item), judgments, clicked_queries(events))
+    write_json(folder / SEARCH_MODEL, {"config": learned.config.model_dump(), "about": learned.about})
+    return learned
+
+
+def read_search(folder: Path) -> LearnedSearch:
+    """Read what `write_search` wrote."""
+    found = read_json(folder / SEARCH_MODEL)
+    return LearnedSearch(SearchConfig(**found["config"]), found["about"])
+
+
+def clicked_queries(events: Mapping[str, pl.LazyFrame]) -> pl.DataFrame:
+    """`schema.JUDGMENTS`: how often each item was taken after a search, in its session and before the next search.
+
+    Args:
+        events: day → `schema.CLEAN_EVENTS`.
+    """
+    taken = [day.select("session_id", "timestamp", "event_type", "query", "item_id")
+             .filter((pl.col("event_type") == SEARCH).any().over("session_id"))
+             .sort("session_id", "timestamp", pl.col("event_type") != SEARCH)
+             .with_columns(pl.when(pl.col("event_type") == SEARCH).then("query").forward_fill().over("session_id").alias("query"))
+             .filter(pl.col("event_type").is_in(POSITIVE_EVENTS)).drop_nulls(["query", "item_id"]).select("query", "item_id")
+             for day in events.values()]
+    if not taken:
+        return pl.DataFrame(schema=JUDGMENTS)
+    counted = pl.concat(taken).group_by("query", "item_id").agg(pl.len().cast(pl.Float64).alias("gain"))
+    return counted.sort("query", "item_id").collect()
+
+
+def judged_queries(judgments: pl.DataFrame, catalogue: Catalogue, document_of_item: np.ndarray) -> dict[str, dict[int, float]]:
+    """Clean query → {document: gain}, of queries with an answer in the catalogue; of a document's items the best counts.
+
+    Rows without a readable query, a known item or a finite gain are left out.
+    """
+    asked: dict[str, dict[int, float]] = {}
+    for text, item, gain in judgments.select("query", "item_id", "gain").iter_rows():
+        row = catalogue.row_of.get(item)
+        if row is None or gain is None or not math.isfinite(gain):
+            continue
+        try:
+            graded = asked.setdefault(clean_query(text), {})
+        except RequestError:
+            continue
+        document = int(document_of_item[row])
+        graded[document] = max(graded.get(document, 0.0), float(gain))
+    return {query: graded for query, graded in asked.items() if any(gain > 0 for gain in graded.values())}
+
+
+def made_lists(catalogue: Catalogue, encoder: EncodesQueries | None, reader: EncodesQueries | None,
+               rng: np.random.Generator) -> Lists:
+    """Lists of words of titles, to be answered by what the other columns say of the same items.
+
+    Args:
+        catalogue: at most `POOL` of its texts are searched.
+        encoder: of the queries. reader: of the other columns. Both None: meaning is left out.
+        rng: draws texts, queries and words.
+    """
+    first = np.unique(catalogue.text_of_item, return_index=True)[1]
+    rows = np.sort(rng.choice(first, min(POOL, len(first)), replace=False))
+    pool = catalogue.items[rows].with_columns(pl.lit(None, pl.String).alias("title"))
+    lexical = build_lexical(pool, np.arange(len(rows), dtype=np.int32))
+    bodies = [" ".join(value for value in row if value)[:BODY] for row in pool.select(lexical.documents.columns).iter_rows()]
+    vectors = np.zeros((len(rows), 1), np.float32) if reader is None else reader.encode([body or " " for body in bodies])
+    titles = catalogue.items["title"].gather(rows)
+    same: dict[str, dict[int, float]] = {}
+    for place, title in enumerate(titles.to_list()):
+        same.setdefault(title, {})[int(lexical.documents.of_item[place])] = 1.0
+    asked = pl.DataFrame({"text": titles, "title": titles, "brand": None, "category": None},
+                         schema_overrides={"brand": pl.String, "category": pl.String})
+    made = make_queries(asked, list(same), [], MADE, rng)
+    graded = {clean_query(query): same[title] for query, title in
+              zip(made.texts, [list(same)[at] for at in made.document.tolist()], strict=True)}
+    searched = Searched(vectors, encoder, lexical, np.zeros(len(lexical.documents.texts), np.float32))
+    return make_lists(graded, searched, rng)
+
+
+def held_out_gain(lists: Lists, config: SearchConfig, rng: np.random.Generator) -> float:
+    """How much likelier learned weights make the answers of queries that they were not learned from: log-likelihood a query."""
+    fold = rng.permutation(len(lists.starts) - 1) % FOLDS
+    gained = [likelihood(own, fit_weights(some_lists(lists, np.flatnonzero(fold != held)), config)) - likelihood(own, config)
+              for held in range(FOLDS) for own in [some_lists(lists, np.flatnonzero(fold == held))] if len(own.gains)]
+    return float(np.concatenate(gained).mean()) if gained else 0.0

@@ -183,9 +183,9 @@ def _labels(items: list[dict]) -> list[dict]:
     rows = []
     for n, item in enumerate(items):
         split, title, intent = ("test" if n % 5 == 0 else "train"), item["title"], list(asks)[n % 3]
-        word, at = asks[intent], 2 + n % 6
+        word, at, letter = asks[intent], 2 + (n + n // 26) % 6, chr(97 + 7 * n % 26)  # no two are misspelt alike
         new = [{"task": "department", "item_id": item["item_id"], "label": item["department"]},
-               {"task": "intent", "text": f"{word[:at]}{'qxzjkvw'[n // 3 % 7]}{word[at:]} {title.lower()}", "label": intent},
+               {"task": "intent", "text": f"{word[:at]}{letter}{word[at:]} number {n}", "label": intent},
                {"task": "attribute", "text": title, "label": "material", "span": item["material"].title()}]
         rows += [{**row, "split": split} for row in new]
     return [{"task": "", "text": "", "item_id": "", "label": "", "split": "", "span": "", **r} for r in rows]

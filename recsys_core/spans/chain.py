@@ -26,8 +26,10 @@ class Chain:
     """What was learned, T tags.
 
     Args:
-        sparse: float32 [F, T], of a feature that a token has or has not. dense: float32 [d, T], of a token's vector.
-        steps: float32 [T, T], from the tag before. start: float32 [T].
+        sparse: float32 [F, T], of a feature that a token has or has not.
+        dense: float32 [d, T], of a token's vector.
+        steps: float32 [T, T], from the tag before.
+        start: float32 [T].
     """
 
     sparse: np.ndarray
@@ -40,8 +42,11 @@ class Chain:
         """Every span that is at least so probable: attribute, first token, token after the last, probability.
 
         Args:
-            features: of each of L ≥ 1 tokens, rows of `sparse`. further: float32 [L, T], scores from elsewhere.
-            tags: int64 [t], ascending, those that the text may have. least: > 0. longest: tokens of a span, at most.
+            features: of each of L ≥ 1 tokens, rows of `sparse`.
+            further: float32 [L, T], scores from elsewhere.
+            tags: int64 [t], ascending, those that the text may have.
+            least: > 0.
+            longest: tokens of a span, at most.
         """
         lengths = np.array([len(one) for one in features])
         scores = np.zeros((len(features), len(self.start)), np.float32)
@@ -58,7 +63,10 @@ class _Reading(NamedTuple):
     """Forward and backward passes over n sequences, padded to L tokens; scaled so that forward · backward is a probability.
 
     Args:
-        local: [n, L, t], exp of scores less their maximum. step: [t, t], exp of the steps. forward, backward: [n, L, t].
+        local: [n, L, t], exp of scores less their maximum.
+        step: [t, t], exp of the steps.
+        forward: [n, L, t].
+        backward: [n, L, t].
         scale: [n, L].
     """
 
@@ -74,8 +82,11 @@ class Sequences:
     """Tagged texts to learn from: n of them with N tokens, one text after another.
 
     Args:
-        rows: int64 [R], features of the tokens, one token after another. ends: int64 [N + 1], where each token's begin and end.
-        vectors: float32 [N, d]. tags: int64 [N]. lengths: int64 [n], tokens of each text, ≥ 1.
+        rows: int64 [R], features of the tokens, one token after another.
+        ends: int64 [N + 1], where each token's begin and end.
+        vectors: float32 [N, d].
+        tags: int64 [N].
+        lengths: int64 [n], tokens of each text, ≥ 1.
         group: int64 [n], which tags a text may have.
     """
 
@@ -93,8 +104,11 @@ def fit_chain(texts: Sequences, groups: Sequence[np.ndarray], shared: np.ndarray
 
     Args:
         groups: the tags of each group, ascending, 0 among them; the first group has all tags.
-        shared: bool [F], features that do not depend on the group. rng: orders the texts.
-        strength: of the ridge. epochs: passes over the texts. rate: of the first step.
+        shared: bool [F], features that do not depend on the group.
+        rng: orders the texts.
+        strength: of the ridge.
+        epochs: passes over the texts.
+        rate: of the first step.
         hidden: share of the readings in which a text's group is unknown: features that are not shared are not seen, and
             all tags may follow.
     """

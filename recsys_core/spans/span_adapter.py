@@ -55,8 +55,12 @@ class SpanAdapter:
     """What marked texts teach about attributes.
 
     Args:
-        task: its name. attributes: the A attributes, sorted. lock: the encoder it was made with, and these features.
-        features: the F features, sorted. gazetteer: values of the examples. chain: over 2A + 1 tags.
+        task: its name.
+        attributes: the A attributes, sorted.
+        lock: the encoder it was made with, and these features.
+        features: the F features, sorted.
+        gazetteer: values of the examples.
+        chain: over 2A + 1 tags.
         categories: category with enough examples → places in `attributes` of those that its texts may have.
         settings: how it was made; JSON.
     """
@@ -74,7 +78,9 @@ class SpanAdapter:
         """The attributes of each text with their values, exactly as they stand in it; attributes it does not show are left out.
 
         Args:
-            encoder: the one it was made with. texts: n texts, any. categories: of each, None where unknown; one without
+            encoder: the one it was made with.
+            texts: n texts, any.
+            categories: of each, None where unknown; one without
                 examples is read as the level above it, or as unknown.
 
         Raises:

@@ -52,7 +52,8 @@ class Gazetteer:
         """Of every token the attributes of the longest known values over it, and where in the value it stands.
 
         Args:
-            folded: the text's tokens. own: the text's own pairs while learning: seen there alone, they count as unseen.
+            folded: the text's tokens.
+            own: the text's own pairs while learning: seen there alone, they count as unseen.
         """
         best: dict[tuple[int, str], tuple[int, int, int]] = {}
         for begin in range(len(folded)):
@@ -83,8 +84,10 @@ def token_features(tokens: Sequence[str], glued: Sequence[bool], seen: Sequence[
     """The features of every token of a text.
 
     Args:
-        tokens: as written. glued: whether a token follows the one before without a space.
-        seen: of every token, from `Gazetteer.features`. category: the text's, None where unknown.
+        tokens: as written.
+        glued: whether a token follows the one before without a space.
+        seen: of every token, from `Gazetteer.features`.
+        category: the text's, None where unknown.
     """
     folded, forms, places = [token.casefold() for token in tokens], [_forms(token) for token in tokens], _places(tokens)
     found = []

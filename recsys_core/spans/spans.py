@@ -36,7 +36,10 @@ class _Marked:
     """A text whose values were found in it.
 
     Args:
-        tokens: as written. glued: as `glue` says. tags: of each token. pairs: of attribute and value's key.
+        tokens: as written.
+        glued: as `glue` says.
+        tags: of each token.
+        pairs: of attribute and value's key.
     """
 
     tokens: list[str]
@@ -55,8 +58,12 @@ def fit_spans(encoder: Any, texts: Sequence[str], spans: Sequence[Sequence[tuple
     or only within another, is dropped. `settings` counts these. A text without values teaches that it has none.
 
     Args:
-        encoder: reads words where `config.meaning` is set. texts: n texts. spans: of each its (attribute, value) pairs.
-        categories: of each, None where unknown. config: the defaults if None. task: its name.
+        encoder: reads words where `config.meaning` is set.
+        texts: n texts.
+        spans: of each its (attribute, value) pairs.
+        categories: of each, None where unknown.
+        config: the defaults if None.
+        task: its name.
 
     Raises:
         AdapterError: lists of different length, a name or value that is no text, or no value that occurs in its text.

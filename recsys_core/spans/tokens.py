@@ -20,7 +20,8 @@ def token_bounds(text: str, limit: int) -> list[tuple[int, int]]:
     written without spaces, or any other character that is no space. "500ml" has two tokens.
 
     Args:
-        text: any text. limit: tokens to find, at most; the rest of the text is not read.
+        text: any text.
+        limit: tokens to find, at most; the rest of the text is not read.
 
     >>> [("Women's 1,000ml, 1/2 in.")[b:e] for b, e in token_bounds("Women's 1,000ml, 1/2 in.", 99)]
     ["Women's", '1,000', 'ml', ',', '1', '/', '2', 'in', '.']

@@ -33,7 +33,7 @@ SHOWN = (
     (Facts("", "Watering Can", "", ("Garden", "Tools"), 12.5, others={"color": "Green"}),
      "Watering Can in Green is an item of the Garden category and is listed under Tools. It costs 12.50."),
     (Facts("", "Hand Cream Skin Care", "Linden", ("Drug", "Skin Care")),
-     "Hand Cream Skin Care is a product by Linden. It belongs to the Skin Care section of the Drug department."),
+     "Hand Cream Skin Care by Linden is a product of the Skin Care section. You find it in the Drug department."),
     (Facts("", "Wall Paint", "Birch", ("Home", "Paint"), sizes=("2 L",), others={"color": "White"}),
      "Wall Paint by Birch comes in White and is sold in the size 2 L. It is listed in the Paint category under Home."),
 )
@@ -99,8 +99,13 @@ def reads_well(text: str, facts: Facts) -> bool:
     return (text.endswith(".") and 0 < len(sentences) <= MOST_SENTENCES and len(set(sentences)) == len(sentences)
             and all(one[0].isupper() or one[0].isdigit() for one in sentences) and all(VERBS.search(one) for one in sentences)
             and not any(_stammers(one) for one in words) and not DANGLING.search(text)
-            and not (facts.brand and re.search(rf"\bthe {re.escape(facts.brand)}[.,]", text))
+            and not (facts.brand and any(_overuses(facts.brand, one) for one in sentences))
             and sum(word in told for word in title) >= NAMED * len(title))
+
+
+def _overuses(brand: str, sentence: str) -> bool:
+    """Whether a sentence names the brand as its maker twice, or as if it were a thing: "a product of the National."."""
+    return len(re.findall(rf"\bby {re.escape(brand)}\b", sentence)) > 1 or bool(re.search(rf"\bthe {re.escape(brand)}[.,]", sentence))
 
 
 def _stammers(words: Sequence[str]) -> bool:

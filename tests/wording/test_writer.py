@@ -125,7 +125,8 @@ def test_a_phrasebook_allows_whole_phrases_marks_and_the_end():
 @pytest.mark.parametrize(("text", "well"), [
     ("Steel mug is grey.", True), ("Steel mug is grey", False), ("steel mug is grey.", False), ("It is grey.", False),
     ("Steel mug is of.", False), ("Steel mug. It is grey.", False), ("Steel mug is grey. Steel mug is grey.", False),
-    ("Steel mug is is grey.", False), ("", False)])
+    ("Steel mug is is grey.", False), ("Steel mug by Alder is a product by Alder.", False),
+    ("Steel mug is a product of the Alder.", False), ("Steel mug is grey and is a steel mug is grey.", False), ("", False)])
 def test_what_reads_well(text, well):
     assert reads_well(text, facts_of("m1")) == well
     assert find_faults(text, facts_of("m1")) == []

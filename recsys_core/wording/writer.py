@@ -105,7 +105,8 @@ def reads_well(text: str, facts: Facts) -> bool:
 
 def _overuses(brand: str, sentence: str) -> bool:
     """Whether a sentence names the brand as its maker twice, or as if it were a thing: "a product of the National."."""
-    return len(re.findall(rf"\bby {re.escape(brand)}\b", sentence)) > 1 or bool(re.search(rf"\bthe {re.escape(brand)}[.,]", sentence))
+    name = re.escape(brand)
+    return len(re.findall(rf"\bby {name}\b", sentence)) > 1 or bool(re.search(rf"\bthe {name}[.,]", sentence))
 
 
 def _stammers(words: Sequence[str]) -> bool:

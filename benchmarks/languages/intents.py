@@ -186,8 +186,8 @@ def _full(encoder: KeptVectors, intents: Intents) -> tuple[list[Bar], Tables]:
 
 
 def _unknown(encoder: KeptVectors, intents: Intents) -> tuple[list[Bar], Tables]:
-    rows = [{"shots": shots or "all", "draw": draw, **_refused(encoder, intents, shots, draw)}
-            for shots, draws in UNKNOWN_DRAWS.items() for draw in range(draws)]
+    rows: list[dict[str, Any]] = [{"shots": shots or "all", "draw": draw, **_refused(encoder, intents, shots, draw)}
+                                  for shots, draws in UNKNOWN_DRAWS.items() for draw in range(draws)]
     bars = []
     for shots in UNKNOWN_DRAWS:
         own = [row for row in rows if row["shots"] == (shots or "all")]

@@ -29,7 +29,7 @@ from recsys_core.tasks.unknown import PLAIN, evidence, learn_unknown, left_out_e
 FORMAT = 1
 META, ARRAYS = "task.json", "task.safetensors"
 FEATURES = [SIZES, BUCKETS]  # how n-grams are made
-PARTS = ("theta", "columns", "idf", "weights", "bias", "shots", "known_by")
+PARTS = ("theta", "columns", "idf", "weights", "bias", "shots", "usual", "known_by")
 
 
 class ReadsTexts(Protocol):
@@ -68,6 +68,7 @@ class ClassAdapter:
         weights: float32 [m, C].
         bias: float32 [C].
         shots: float16 [n, d], the shots' vectors.
+        usual: float32 [m], the shots' mean n-grams.
         known_by: float64 [6], weights of the `evidence` that a text is of some class.
         settings: how it was made (shots, lexical share, temperature) and when it names no class; JSON.
     """
@@ -81,6 +82,7 @@ class ClassAdapter:
     weights: np.ndarray
     bias: np.ndarray
     shots: np.ndarray
+    usual: np.ndarray
     known_by: np.ndarray
     settings: dict[str, Any]
 
@@ -100,9 +102,9 @@ class ClassAdapter:
             encoder: the one it was made with.
             texts: n texts.
         """
-        vectors, logits = self._read(encoder, texts)
+        vectors, logits, usual = self._read(encoder, texts)
         several, found = self.settings["several"], to_probabilities(logits, self.settings["several"])
-        named = (found >= self.settings["unsure_below"]) & ~self._unknown(vectors, logits)[:, None]
+        named = (found >= self.settings["unsure_below"]) & ~self._unknown(vectors, logits, usual)[:, None]
         return [[(self.labels[at], float(row[at])) for at in np.argsort(-row, kind="stable")[:None if several else 1].tolist()
                  if sure[at]] for row, sure in zip(found, named, strict=True)]
 
@@ -115,14 +117,14 @@ class ClassAdapter:
         """
         return self._unknown(*self._read(encoder, texts))
 
-    def _read(self, encoder: ReadsTexts, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Vectors float32 [n, d] and logits float32 [n, C]."""
+    def _read(self, encoder: ReadsTexts, texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Vectors float32 [n, d], logits float32 [n, C], and how usual the n-grams are, float32 [n]."""
         vectors = encoder.encode(list(texts))
-        lexical = count_ngrams(texts).weigh(self.columns, self.idf).times(self.weights)
-        return vectors, vectors @ self.theta + lexical + self.bias
+        lexical = count_ngrams(texts).weigh(self.columns, self.idf).times(np.column_stack([self.weights, self.usual]))
+        return vectors, vectors @ self.theta + lexical[:, :-1] + self.bias, lexical[:, -1]
 
-    def _unknown(self, vectors: np.ndarray, logits: np.ndarray) -> np.ndarray:
-        known = evidence(logits, vectors, self.shots.astype(np.float32)) @ self.known_by
+    def _unknown(self, vectors: np.ndarray, logits: np.ndarray, usual: np.ndarray) -> np.ndarray:
+        known = evidence(logits, vectors, self.shots.astype(np.float32), usual) @ self.known_by
         return np.asarray(known < self.settings["unknown_below"])
 
     def save(self, folder: Path) -> None:
@@ -160,8 +162,8 @@ class ClassAdapter:
     def _check(self) -> None:
         classes, ngrams = len(self.labels), len(self.columns)
         shapes = [self.theta.shape[1:], self.idf.shape, self.weights.shape, self.bias.shape, self.shots.shape[1:],
-                  self.known_by.shape]
-        if shapes != [(classes,), (ngrams,), (ngrams, classes), (classes,), self.theta.shape[:1], PLAIN.shape]:
+                  self.usual.shape, self.known_by.shape]
+        if shapes != [(classes,), (ngrams,), (ngrams, classes), (classes,), self.theta.shape[:1], (ngrams,), PLAIN.shape]:
             raise ValueError(f"shapes {shapes} do not fit {classes} classes and {ngrams} n-grams")
         if not all(np.isfinite(getattr(self, name)).all() for name in PARTS):
             raise ValueError("some of its values are not finite")
@@ -197,14 +199,15 @@ def fit_classes(encoder: ReadsTexts, texts: Sequence[str], labels: Sequence[str]
     share, gram = best.reading.share, mixed_gram(semantic, likeness, best.reading.share)
     dual = best.temperature * learn(gram, shots, best.reading, config.strength)
     weights = np.concatenate([block.T @ dual for block in lexical.blocks(len(columns))])
-    kept = vectors[:shots.count].astype(np.float16)
-    seen = left_out_evidence(best.left_out, kept.astype(np.float32))
+    kept, own = vectors[:shots.count].astype(np.float16), likeness[:shots.count, :shots.count]
+    usual = np.concatenate([block[:shots.count].mean(axis=0) for block in lexical.blocks(len(columns))])
+    seen = left_out_evidence(best.left_out, kept.astype(np.float32), own)
     solve = solve_without(gram, shots, best.reading, config.strength)
-    known_by = learn_unknown(seen, shots.target[:shots.count] > 0, kept.astype(np.float32),
+    known_by = learn_unknown(seen, shots.target[:shots.count] > 0, kept.astype(np.float32), own,
                              lambda rows, classes: best.temperature * solve(rows, classes))
     return ClassAdapter(
         task, shots.labels, encoder_lock(encoder, FEATURES), ((1 - share) * vectors.T @ dual).astype(np.float32), columns, idf,
-        (share / 2 * weights).astype(np.float32), dual.sum(axis=0).astype(np.float32), kept, known_by,
+        (share / 2 * weights).astype(np.float32), dual.sum(axis=0).astype(np.float32), kept, usual, known_by,
         {"shots": shots.count, "several": shots.several, "lexical_share": share, "names": best.reading.names,
          "shorten": best.reading.shorten, "temperature": best.temperature,
          "unsure_below": unsure_below(best, shots, config.precision),

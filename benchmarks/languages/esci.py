@@ -25,7 +25,7 @@ from benchmarks.record import ROOT, Bar
 from benchmarks.servings import hybrid
 from benchmarks.servings.student import graded_ndcg
 from recsys_core.cleaning import clean_items
-from recsys_core.deployment import LearnedSearch, learn_search
+from recsys_core.deployment import LearnedSearch, learn_search, learn_weights
 from recsys_core.distillation import StudentConfig, build_student
 from recsys_core.interactions import Catalogue
 from recsys_core.metrics import Interval, paired_bootstrap
@@ -36,7 +36,6 @@ from recsys_core.retrieval import (
     Searched,
     build_lexical,
     clean_query,
-    fit_weights,
     make_lists,
     query_parts,
 )
@@ -178,7 +177,7 @@ def adapted(here: World, pairs: int) -> np.ndarray:
                 query, row, gain = every[at]
                 asked.setdefault(clean_query(query), {})[int(here.lexical.documents.of_item[row])] = gain
             asked = {query: graded for query, graded in asked.items() if any(graded.values())}
-            config = fit_weights(make_lists(asked, searched, rng), here.learned.config)
+            config, _ = learn_weights(make_lists(asked, searched, rng), here.learned.config, rng, True)
             inside = np.flatnonzero(fold == held)
             own = [here.queries[at] for at in inside]
             found[draw, inside] = ndcg([here.scores(query, config) for query in own], [here.gains[query] for query in own])

@@ -15,7 +15,7 @@ import bm25s
 import numpy as np
 import Stemmer
 
-K1, B = (0.6, 0.9, 1.2, 1.5, 2.0), (0.25, 0.4, 0.5, 0.75, 0.9)
+K1, B = (0.9, 1.2, 1.5, 2.0), (0.4, 0.5, 0.75, 0.9)
 
 
 def main(folder: Path) -> None:

@@ -5,9 +5,9 @@ from .evaluate import evaluate_bundle
 from .gates import BundleGateConfig
 from .labelled import add_task
 from .registry import save_model
-from .searching import LearnedSearch, learn_search, read_search, write_search
+from .searching import LearnedSearch, learn_search, learn_weights, read_search, write_search
 
 __all__ = [
     "BundleGateConfig", "DailyConfig", "LearnedSearch", "add_task", "build_bundle", "evaluate_bundle", "judge_bundle",
-    "learn_search", "load_champion", "read_search", "save_model", "write_daily_lists", "write_search",
+    "learn_search", "learn_weights", "load_champion", "read_search", "save_model", "write_daily_lists", "write_search",
 ]

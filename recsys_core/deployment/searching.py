@@ -32,7 +32,7 @@ from recsys_core.retrieval import (
     build_lexical,
     clean_query,
     fit_weights,
-    likelihood,
+    list_ndcg,
     log_shares,
     make_lists,
     nonsense_floor,
@@ -59,7 +59,7 @@ class LearnedSearch:
 
     Args:
         config: the weights.
-        about: where they come from: source, how many queries, and how much likelier they make held-out queries' answers.
+        about: where they come from: source, how many queries, and what NDCG@10 they gain on held-out ones.
     """
 
     config: SearchConfig
@@ -90,15 +90,14 @@ def learn_search(catalogue: Catalogue, log_share: np.ndarray, encoder: EncodesQu
             source, lists = name, make_lists(asked, searched, rng)
     if lists is None:
         lists = made_lists(catalogue, encoder, reader, rng)
-    config, gained = fit_weights(lists, start), held_out_gain(lists, start, rng)
-    if gained <= 0:
-        config = start
-    elif source == MADE_OF:  # without their titles items are told apart less surely: only proportions are learned
+    config, gained = learn_weights(lists, start, rng, source != MADE_OF)
+    taught = config is not start
+    if taught and source == MADE_OF:  # without their titles items are told apart less surely: only proportions are learned
         config = as_strong(config, start, lists)
     if encoder is not None:
         config = config.model_copy(update={"least_meaning": nonsense_floor(catalogue.vectors, encoder, lexical, rng)})
-    about = {"source": source if gained > 0 else f"default ({source} taught nothing that held-out queries confirm)",
-             "queries": len(lists.starts) - 1, "gained_log_likelihood": gained}
+    about = {"source": source if taught else f"default ({source} taught nothing that others of them confirm)",
+             "queries": len(lists.starts) - 1, "gained_ndcg": gained}
     log.info("search: %s; %s", about, config)
     return LearnedSearch(config, about)
 
@@ -195,9 +194,22 @@ def made_lists(catalogue: Catalogue, encoder: EncodesQueries | None, reader: Enc
     return make_lists(graded, searched, rng)
 
 
-def held_out_gain(lists: Lists, config: SearchConfig, rng: np.random.Generator) -> float:
-    """How much likelier learned weights make the answers of queries that they were not learned from: log-likelihood a query."""
-    fold = rng.permutation(len(lists.starts) - 1) % FOLDS
-    gained = [likelihood(own, fit_weights(some_lists(lists, np.flatnonzero(fold != held)), config)) - likelihood(own, config)
-              for held in range(FOLDS) for own in [some_lists(lists, np.flatnonzero(fold == held))] if len(own.gains)]
-    return float(np.concatenate(gained).mean()) if gained else 0.0
+def learn_weights(lists: Lists, start: SearchConfig, rng: np.random.Generator, asked: bool) -> tuple[SearchConfig, float]:
+    """The weights that lists teach and how much they gain in NDCG@10 on lists that they were not learned from.
+
+    What is likelier need not rank better. Few real queries must gain more than a standard error, else the given weights stay;
+    many made ones must not lose more than one.
+
+    Args:
+        lists: of queries.
+        start: the given weights.
+        rng: draws which lists are held out together.
+        asked: the queries are real.
+    """
+    fold, gained = rng.permutation(len(lists.starts) - 1) % FOLDS, np.zeros(len(lists.starts) - 1)
+    for held in range(FOLDS):
+        others, own = np.flatnonzero(fold != held), np.flatnonzero(fold == held)
+        learned = fit_weights(some_lists(lists, others), start)
+        gained[own] = list_ndcg(some_lists(lists, own), learned) - list_ndcg(some_lists(lists, own), start)
+    mean, error = float(gained.mean()), float(gained.std() / max(len(gained), 1) ** 0.5)
+    return (fit_weights(lists, start) if mean > (error if asked else -error) else start), mean

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from recsys_core.retrieval.search import EncodesQueries, SearchConfig
 
 PARTS = ("text", "words", "popularity")
 STEPS, SHORTEST_STEP = 50, 1e-4  # of Newton's method, and how little of one is taken
+DEPTH = 10  # places that the NDCG of a list looks at
 SPREAD = 0.5  # standard deviation of a weight around what it was, as a share of it
 RIVALS = 100  # documents drawn from all that nobody graded, in each list as answers of no gain
 
@@ -159,9 +161,17 @@ def _log_softmax(scores: np.ndarray, starts: np.ndarray) -> np.ndarray:
     return above - np.repeat(np.log(np.add.reduceat(np.exp(above), starts[:-1])), sizes)
 
 
-def likelihood(lists: Lists, config: SearchConfig) -> np.ndarray:
-    """float64 [Q]: log-likelihood of each list."""
-    return _sums(lists.shares * _log_softmax(lists.parts @ _weights_of(config), lists.starts), lists.starts)
+def list_ndcg(lists: Lists, config: SearchConfig) -> np.ndarray:
+    """float64 [Q]: NDCG@10 within each list, with linear gains; ties lie in their worst order, a list without gains has 0."""
+    scores, found = lists.parts @ _weights_of(config), np.zeros(len(lists.starts) - 1)
+    discounts = 1 / np.log2(np.arange(DEPTH) + 2)
+    for at, (low, high) in enumerate(pairwise(lists.starts.tolist())):
+        gains = lists.gains[low:high]
+        placed = gains[np.lexsort((gains, -scores[low:high]))][:DEPTH]
+        best = np.sort(gains)[::-1][:DEPTH]
+        if best.any():
+            found[at] = placed @ discounts[:len(placed)] / (best @ discounts[:len(best)])
+    return found
 
 
 def some_lists(lists: Lists, queries: np.ndarray) -> Lists:

@@ -48,7 +48,7 @@ def test_judgments_come_first_and_an_encoder_that_misleads_counts_less(catalogue
     named = list(zip(catalogue.items["title"].to_list(), catalogue.item_ids, strict=True))
     table = judged([(query, item, 1.0) for title, item in named for query in (title, f"{title} alder")])
     found = learn(catalogue, table, Deaf())
-    assert found.about["source"] == "judgments" and found.about["gained_log_likelihood"] > 0
+    assert found.about["source"] == "judgments" and found.about["gained_ndcg"] > 0
     assert found.config.text < SearchConfig().text
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from recsys_core.retrieval.fusion import Lists, Searched, fit_weights, likelihood, make_lists, some_lists
+from recsys_core.retrieval.fusion import Lists, Searched, fit_weights, list_ndcg, make_lists, some_lists
 from recsys_core.retrieval.search import SearchConfig
 from tests.retrieval.test_lexical import index_of
 
@@ -29,7 +29,7 @@ def test_few_lists_move_little_and_none_moves_nothing():
     nothing = fit_weights(some_lists(lists, np.arange(0)), start)
     assert nothing == start
     silent = Lists(lists.parts, lists.starts, np.zeros_like(lists.gains))
-    assert fit_weights(silent, start).words == pytest.approx(2) and not likelihood(silent, start).any()
+    assert fit_weights(silent, start).words == pytest.approx(2) and not list_ndcg(silent, start).any()
 
 
 def test_a_part_that_misleads_falls_to_nothing_and_never_below():
@@ -42,3 +42,12 @@ def test_lists_hold_the_graded_documents_and_others():
     searched = Searched(np.zeros((4, 2), np.float32), None, index, np.zeros(4, np.float32))
     lists = make_lists({"red mug": {3: 1.0}}, searched, np.random.default_rng(0))
     assert lists.gains.tolist() == [1, 0, 0, 0] and lists.parts[0, 1] == 0 and lists.parts[1:, 1].max() > 0
+
+
+def test_ndcg_of_a_list_by_hand():
+    parts = np.zeros((3, 3))
+    parts[:, 1] = [0.1, 0.9, 0.5]
+    lists = Lists(parts, np.array([0, 3]), np.array([1.0, 0.1, 0.0]))
+    assert list_ndcg(lists, SearchConfig()) == pytest.approx((0.1 + 1 / np.log2(4)) / (1 + 0.1 / np.log2(3)))
+    tied = Lists(np.zeros((2, 3)), np.array([0, 2]), np.array([1.0, 0]))
+    assert list_ndcg(tied, SearchConfig()) == pytest.approx(1 / np.log2(3))

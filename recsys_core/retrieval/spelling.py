@@ -13,7 +13,7 @@ from typing import Protocol
 
 import numpy as np
 
-from recsys_core.retrieval.analysis import analyse, joins, stem
+from recsys_core.retrieval.analysis import analyse, fold, joins, stem
 
 MOST_LETTERS = 40
 SHORTEST, LONGEST = 3, 24  # letters of a word that is corrected
@@ -96,8 +96,9 @@ def read_terms(query: str, index: Words) -> Reading:
     doubtful = [at for at, term in enumerate(terms) if _may_be_mistyped(term, index)][:MOST_CORRECTED]
     if doubtful:
         others = index.scores([term for at, term in enumerate(terms) if at not in doubtful])
+        spelt = {read[0]: fold(word) for word in query.split() if len(read := analyse(word)) == 1}
         for at in doubtful:
-            terms[at] = _corrected(terms[at], index, others)
+            terms[at] = _corrected(terms[at], spelt.get(terms[at].word, ""), index, others)
     meant = {term.word: term.meant for term in terms if term.meant}
     return Reading(tuple(terms), _rewritten(query, meant) if meant else query)
 
@@ -114,11 +115,15 @@ def _may_be_mistyped(term: Term, index: Words) -> bool:
     return not term.tokens or (len(term.word) > SHORTEST + 1 and index.frequency(term.tokens[0][0]) <= RARE)
 
 
-def _corrected(term: Term, index: Words, others: np.ndarray | None) -> Term:
-    """A doubtful word shared out among the words it may be."""
+def _corrected(term: Term, spelt: str, index: Words, others: np.ndarray | None) -> Term:
+    """A doubtful word shared out among the words it may be; what was lost may have been no plural ("chees")."""
     word = term.word
-    heard = {row: _mass(row, index, others) for other in edits(word, index.letters)
+    near = list(edits(word, index.letters))
+    if spelt != word and spelt.isalpha():
+        near += map(stem, edits(spelt, index.letters))
+    named = {row: other for other in near
              if (row := index.token_row.get(other)) is not None and len(other) >= SHORTEST and other.isalpha()}
+    heard = {row: _mass(row, index, others) for row in named}
     if term.tokens:  # known, but rare
         own = term.tokens[0][0]
         heard[own] = SURE * _mass(own, index, others)
@@ -131,7 +136,7 @@ def _corrected(term: Term, index: Words, others: np.ndarray | None) -> Term:
     unknown = 0.0 if term.tokens else MADE_UP.get(len(word), MADE_UP_LONGER)
     shares = np.array([heard[row] for row in best])
     shares *= (1 - unknown) / shares.sum()
-    name = _name(word, best[0], index)
+    name = named.get(best[0], word)
     sure = bool(term.tokens) or (len(word) > CHANCE and index.frequency(best[0]) > RARE)
     return Term(word, tuple(zip(best, shares.tolist(), strict=True)), unknown, "" if name == word else name, sure)
 
@@ -142,10 +147,6 @@ def _mass(row: int, index: Words, others: np.ndarray | None) -> float:
         return STRANGER * index.frequency(row)
     beside = others[index.places[index.postings(row)]]
     return STRANGER * len(beside) + float(beside @ beside)
-
-
-def _name(word: str, row: int, index: Words) -> str:
-    return next(other for other in (word, *edits(word, index.letters)) if index.token_row.get(other) == row)
 
 
 def _split(word: str, index: Words) -> tuple[float, tuple[int, int], str] | None:

@@ -40,3 +40,8 @@ def test_words_written_together_are_taken_apart():
 
 def test_a_very_long_word_costs_nothing():
     assert index_of(TITLES).read("a" * 500).terms[0].missing == 1
+
+
+def test_an_s_that_was_no_plural_is_read_with_its_word():
+    index = index_of([*TITLES, "cheddar cheese", "goat cheese", "blue cheese", "rawhide chew"])
+    assert index.read("chees").text == "cheese" and index.read("chees board").corrected == {"chee": "cheese"}

@@ -119,7 +119,7 @@ def _load_bundle(folder: Path, collect: Path) -> Bundle:
     if posted:
         bundle = bundle.with_items(posted)
     parts = bundle.parts
-    parts.columns, parts.prices, parts.prior, parts.items_of  # noqa: B018  made here, once, and not in every worker
+    parts.columns, parts.prices, parts.prior, parts.items_of, parts.phrases, parts.lexical.letters  # noqa: B018  made here, once
     return bundle
 
 

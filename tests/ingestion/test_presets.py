@@ -19,7 +19,7 @@ needs_data = pytest.mark.skipif(not DATA.is_dir(), reason=f"no public developmen
 def shop_of(folder: Path, preset: str, files: dict[str, str], extra: str = ""):
     for name, text in files.items():
         data = text.encode()
-        (folder / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+        (folder / name).write_bytes(gzip.compress(data, mtime=0) if name.endswith(".gz") else data)
     (folder / "shop.yaml").write_text(f"preset: {preset}\n{extra}")
     return open_shop(folder)
 

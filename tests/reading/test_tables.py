@@ -70,7 +70,7 @@ def test_rejected_text_is_cut(tmp_path):
 
 
 def test_gzip_and_typed_headers(tmp_path):
-    frame, _ = read(tmp_path, "x.csv.gz", gzip.compress(b"a,b\n1,2\n"))
+    frame, _ = read(tmp_path, "x.csv.gz", gzip.compress(b"a,b\n1,2\n", mtime=0))
     assert frame.rows() == [("1", "2")] and columns_of(tmp_path / "x.csv.gz") == ["a", "b"]
     frame, _ = read(tmp_path, "ml.item", b'item_id:token\tmovie_title:token_seq\n1\t"Toy" Story\n')
     assert frame.to_dicts() == [{"item_id": "1", "movie_title": '"Toy" Story'}]
@@ -79,8 +79,8 @@ def test_gzip_and_typed_headers(tmp_path):
 @pytest.mark.parametrize(("name", "data", "words"), [
     ("x.csv", b"", "no readable header"),
     ("x.csv", b"a,b,a\n1,2,3\n", "'a' appears twice"),
-    ("x.csv.gz", gzip.compress(b"a,b\n1,2\n")[:15], "cannot be read"),
-    ("x.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 999)[:-20], "cannot be read"),
+    ("x.csv.gz", gzip.compress(b"a,b\n1,2\n", mtime=0)[:15], "cannot be read"),
+    ("x.jsonl.gz", gzip.compress(b'{"a": 1}\n' * 999, mtime=0)[:-20], "cannot be read"),
     ("x.parquet", b"PAR1 nonsense", "not a readable parquet"),
 ])
 def test_unreadable_files(tmp_path, name, data, words):

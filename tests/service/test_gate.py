@@ -13,7 +13,10 @@ from recsys_core.service.limits import TokenBuckets
 
 READS = [("/v1/recommend", {"k": 1}), ("/v1/search", {"query": "mug"}), ("/v1/click-probability", {"items": ["k0"]}),
          ("/v1/adapt", {"support": []}), ("/v1/similar", {"item_id": "k0"}), ("/v1/profile", {"history": ["k0"]}),
-         ("/v1/suggest", {"prefix": "m"}), ("/v1/facets", {"query": "mug", "columns": ["brand"]})]
+         ("/v1/suggest", {"prefix": "m"}), ("/v1/facets", {"query": "mug", "columns": ["brand"]}),
+         ("/v1/classify", {"task": "intent", "texts": ["a"]}), ("/v1/intent", {"text": "a"}),
+         ("/v1/attributes", {"texts": ["a"]}), ("/v1/match", {"query": "mug", "texts": ["a"]}),
+         ("/v1/describe", {"item_id": "k0"}), ("/v1/assist", {"message": "mug"})]
 WRITES = [("/v1/events", {"events": [{"user_id": "a", "event_type": "click", "item_id": "k0"}]}),
           ("/v1/feedback", {"request_id": "r", "user_id": "a", "item_id": "k0", "value": "up"}),
           ("/v1/items", {"items": [{"item_id": "k9", "title": "Ceramic sieve"}]})]

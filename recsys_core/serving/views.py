@@ -111,7 +111,7 @@ class Views:
 
         Examples:
             >>> bundle.suggest("tea"), bundle.suggest("woodn t")
-            (['Teapot', 'Glass teapot'], ['Wooden train'])
+            (['Glass teapot', 'teapot'], ['Wooden train'])
         """
         return self.parts.phrases.complete(clean_query(prefix), read_k(k))
 

@@ -65,12 +65,17 @@ def test_a_shop_without_users_has_an_empty_table(home) -> None:
     assert pl.read_parquet(home.path / "raw" / "raw_users.parquet").schema == {"user_id": pl.String}
 
 
-def test_without_shelves_promotions_and_judgments_there_are_empty_tables(made_home) -> None:
+def test_without_shelves_and_promotions_there_are_empty_tables(made_home) -> None:
     home, _, _ = made_home
-    for table, contract in (("raw_shelves", schema.RAW_SHELVES), ("raw_promotions", schema.RAW_PROMOTIONS),
-                            ("raw_judgments", schema.JUDGMENTS)):
+    for table, contract in (("raw_shelves", schema.RAW_SHELVES), ("raw_promotions", schema.RAW_PROMOTIONS)):
         frame = pl.read_parquet(home.path / "raw" / f"{table}.parquet")
         assert frame.schema == contract and frame.is_empty()
+
+
+def test_judgments_are_those_of_the_shop(made_home) -> None:
+    home, _, _ = made_home
+    frame = pl.read_parquet(home.path / "raw" / "raw_judgments.parquet")
+    assert frame.schema == schema.JUDGMENTS and len(frame) and frame["gain"].max() > 0
 
 
 def test_promotions_are_those_of_the_newest_days(home) -> None:

@@ -41,10 +41,10 @@ print(json.dumps({
 
 
 def arguments_with_student(folder: Path) -> dict:
-    """The tiny bundle's arguments with a real static student; golden searches, which `WordEncoder` answered, are left out."""
+    """The tiny bundle's arguments with a real static student; what `WordEncoder` answered is left out: golden searches, tasks."""
     arguments = tiny_arguments(folder)
     word_student(arguments["student_folder"])
-    return {**arguments, "golden": [one for one in arguments["golden"] if "query" not in one["request"]]}
+    return {**arguments, "tasks": None, "golden": [one for one in arguments["golden"] if "query" not in one["request"]]}
 
 
 def word_student(folder: Path) -> None:

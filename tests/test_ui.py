@@ -22,7 +22,7 @@ from tests.text_encoder.tiny_encoder import write_tiny_bert
 pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on the PATH")]
 ROOT = Path(__file__).parent.parent
 STAGES = {  # group → an asset of it
-    "ingestion": "raw_events", "cleaning": "clean_events", "features": "interactions", "base_model": "base_model",
+    "ingestion": "raw_items", "cleaning": "clean_events", "features": "interactions", "base_model": "base_model",
     "adaptation": "segment_adapter", "evaluation": "evaluation_report", "distillation": "student",
     "deployment": "champion"}
 # What the graph draws; the texts around it (a list of groups, the title) are not in it.

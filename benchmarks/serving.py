@@ -7,33 +7,8 @@ for in RECSYS_DATA (default ../shared/data); what search is compared with comes 
 
 from __future__ import annotations
 
-import logging
-import os
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-
-from benchmarks.record import ROOT, Bar, Parts, show, versions, write_results
+from benchmarks.parts import Part, run_parts
 from benchmarks.servings import experiment, explain, feedback, http, hybrid, memory, recommend, student, swap, tamper
-from recsys_core.errors import RecsysError
-
-NAME = "serving"
-BUNDLE = ROOT / "var" / "bench" / "chain" / "full" / "bundle"
-Measured = tuple[list[Bar], dict[str, list[dict[str, Any]]]]
-
-
-@dataclass(frozen=True)
-class Part:
-    """One part of the benchmark.
-
-    Args:
-        measure: from the bundle's folder to bars and tables. goals: bar → comparison and goal, where it is not measured.
-    """
-
-    measure: Callable[[Path], Measured]
-    goals: dict[str, tuple[str, float]]
-
 
 PARTS = {
     "student": Part(student.measure, {
@@ -56,33 +31,5 @@ PARTS = {
 }
 
 
-def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
-    folder = Path(os.environ.get("BUNDLE") or BUNDLE)
-    if not (folder / "manifest.json").is_file():
-        raise RecsysError("BUNDLE", f"there is no bundle at {folder}", "name one, or run make bench-chain")
-    wanted = [name for name in os.environ.get("PARTS", "").split(",") if name]
-    unknown = set(wanted) - set(PARTS)
-    if unknown:
-        raise RecsysError("PARTS", f"{sorted(unknown)[0]!r} is no part", f"use some of {', '.join(PARTS)}")
-    kept = Parts(ROOT / "var" / "bench" / NAME, [ROOT / "recsys_core", ROOT / "benchmarks"])
-    bars: list[Bar] = []
-    tables: dict[str, list[dict[str, Any]]] = {}
-    for name, part in PARTS.items():
-        if wanted and name not in wanted:
-            bars += [Bar(bar, None, *goal, note="not measured: PARTS left it out") for bar, goal in part.goals.items()]
-            continue
-        found = kept.get(name, lambda part=part: _measured(part, folder))
-        bars += [Bar(**one) for one in found["bars"]]
-        tables |= found["tables"]
-    print(show(write_results(NAME, bars, seed=0, settings={"threads": 1, "parts": wanted or list(PARTS)}, tables=tables,
-                             peers=versions(["numpy", "onnxruntime", "tokenizers", "fastapi", "uvicorn", "model-signing"]))))
-
-
-def _measured(part: Part, folder: Path) -> dict[str, Any]:
-    bars, tables = part.measure(folder)
-    return {"bars": [{name: value for name, value in bar.to_json().items() if name != "holds"} for bar in bars], "tables": tables}
-
-
 if __name__ == "__main__":
-    main()
+    run_parts("serving", PARTS, ["numpy", "onnxruntime", "tokenizers", "fastapi", "uvicorn", "model-signing"])

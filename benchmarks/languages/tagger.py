@@ -1,8 +1,8 @@
 """What few-shot attributes are compared with: the same encoder with a linear head over its tokens, fine-tuned end to end.
 
 The usual recipe for named entities (Devlin et al. 2019): begin/inside/outside tags on the first piece of every word, AdamW
-with warm-up and linear decay, all weights trained. The category stands before the title. Epochs, learning rate and the
-category were chosen on titles held out of the training file. An attribute's answer is its surest span.
+with warm-up and linear decay, all weights trained. The category stands before the title. Epochs and learning rate are usual
+ones; they were not compared. An attribute's answer is its surest span.
 """
 
 from __future__ import annotations

@@ -51,7 +51,7 @@ class ClassConfig(BaseModel, frozen=True, extra="forbid"):
     read_names: bool = Field(True, description="let the name of a class count as a shot, where that pays")
     precision: float = Field(0.95, gt=0, le=1, description="share of right answers among the sure ones")
     refused: float = Field(0.05, ge=0, lt=1, description="share of shots that may be taken for none of the classes")
-    most_shots: int = Field(2048, ge=2, description="texts that are learned from; of more, as many of each class are left out")
+    most_shots: int = Field(1024, ge=2, description="texts that are learned from; of more, as many of each class are left out")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recsys_core.base_model import PART_NAMES, Ranker
+from recsys_core.base_model import PART_NAMES, Ranker, add_weighted
 from recsys_core.interactions import Catalogue, Histories
 
 EVIDENCE = ("transitions", "text_transitions", "companions", "text_last", "brand", "category")
@@ -29,8 +29,8 @@ def score_similar(ranker: Ranker, row: int) -> tuple[np.ndarray, dict[str, np.nd
     for at, name in enumerate(PART_NAMES):
         weight = max(float(weighed.weights[0, at]), LEAST_TEXT if name == "text_last" else 0.0)
         if name in EVIDENCE and weight:
-            parts[name] = np.zeros(weighed.size, np.float32)
-            weighed.pieces[at].add(parts[name], 0, np.float32(weight))
+            parts[name] = np.zeros(len(ranker.catalogue), np.float32)
+            add_weighted(weighed.pieces[at:at + 1], 0, np.array([weight], np.float32), parts[name])
     return np.add.reduce(list(parts.values())), parts
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from recsys_core.base_model.sparse import Sparse
+from recsys_core.base_model.sparse import Sparse, starts
 from recsys_core.interactions import SECONDS_PER_DAY, Catalogue, Histories
 
 if TYPE_CHECKING:  # the ranker is made of these parts
@@ -76,9 +76,6 @@ class Counts:
 class Piece(Protocol):
     """One part of n histories in its cheapest form."""
 
-    def add(self, total: np.ndarray, row: int, weight: np.float32) -> None:
-        """Add the weighted part of one history to its scores, float32 [N]."""
-
     def at(self, row: int, columns: np.ndarray) -> np.ndarray:
         """The part of one history at some items, unweighted: float32 [len(columns)]."""
 
@@ -88,9 +85,6 @@ class Static:
     """The same value per item for every history: float32 [N]."""
 
     values: np.ndarray
-
-    def add(self, total: np.ndarray, row: int, weight: np.float32) -> None:
-        total += weight * self.values
 
     def at(self, row: int, columns: np.ndarray) -> np.ndarray:
         return self.values[columns]
@@ -104,24 +98,38 @@ class Grouped:
     values: np.ndarray
     group: np.ndarray
 
-    def add(self, total: np.ndarray, row: int, weight: np.float32) -> None:
-        total += (weight * self.values[row])[self.group]
-
     def at(self, row: int, columns: np.ndarray) -> np.ndarray:
         return self.values[row, self.group[columns]]
 
 
 def add_weighted(pieces: Sequence[Piece], row: int, weights: np.ndarray, total: np.ndarray) -> None:
-    """Add all weighted parts of one history to its scores, float32 [N]; groups that several parts share are looked up once."""
-    shared: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    """Add all weighted parts of one history but the static ones to its scores, float32 [N].
+
+    Groups and items that several parts share are looked up once.
+    """
+    grouped: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    single: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for piece, weight in zip(pieces, weights, strict=True):
         if isinstance(piece, Grouped):
-            _, before = shared.get(id(piece.group), (piece.group, np.float32(0)))
-            shared[id(piece.group)] = piece.group, before + weight * piece.values[row]
-        elif weight:
-            piece.add(total, row, weight)
-    for group, values in shared.values():
+            _, before = grouped.get(id(piece.group), (piece.group, np.float32(0)))
+            grouped[id(piece.group)] = piece.group, before + weight * piece.values[row]
+        elif isinstance(piece, Sparse) and weight:
+            low, high = piece.indptr[row], piece.indptr[row + 1]
+            _, before = single.get(id(piece.indices), (piece.indices[low:high], np.float32(0)))
+            single[id(piece.indices)] = piece.indices[low:high], before + weight * piece.data[low:high]
+    for group, values in grouped.values():
         total += values[group]
+    for items, values in single.values():
+        total[items] += values
+
+
+def static_score(pieces: Sequence[Piece], weights: np.ndarray, size: int) -> np.ndarray:
+    """What the parts that are the same for every history add up to: float32 [N]."""
+    total = np.zeros(size, np.float32)
+    for piece, weight in zip(pieces, weights, strict=True):
+        if isinstance(piece, Static) and weight:
+            total += weight * piece.values
+    return total
 
 
 def group_codes(catalogue: Catalogue, column: str) -> np.ndarray:
@@ -153,7 +161,7 @@ class Evidence:
     def pieces(self, histories: Histories,
                now: int | None) -> Iterator[tuple[str, Piece]]:
         """Every part by name, in the order of `PART_NAMES`, in its cheapest form."""
-        rows = np.repeat(np.arange(len(histories)), np.diff(histories.indptr))
+        rows = np.repeat(np.arange(len(histories)), histories.indptr[1:] - histories.indptr[:-1])
         yield "popularity", Static(self.log_popularity)
         yield "bestseller", Static(self.log_bestseller)
         yield "trend", Static(self._trend(now))
@@ -192,7 +200,7 @@ class Evidence:
         config, size = self.config, len(self.catalogue)
         key, inverse, times = np.unique(rows * size + histories.items, return_inverse=True, return_counts=True)
         distinct = np.bincount(key // size, minlength=len(histories))
-        indptr, items = np.r_[0, np.cumsum(distinct)], key % size
+        indptr, items = starts(distinct), key % size
 
         def like(data: np.ndarray) -> Sparse:
             return Sparse(indptr, items, data.astype(np.float32), size)
@@ -201,7 +209,7 @@ class Evidence:
             return np.bincount(inverse, weight, len(key))
 
         by_days = gather(np.exp2(-histories.days_ago / config.repeat_half_life_days))
-        events = np.maximum(np.diff(histories.indptr), 1)
+        events = np.maximum(histories.indptr[1:] - histories.indptr[:-1], 1)
         yield "repeat", like(np.ones(len(key)))
         yield "repeat_times", like(np.log(times))
         yield "repeat_popularity", like(self.log_popularity[items])
@@ -226,14 +234,16 @@ class Evidence:
         return Grouped(np.log1p(between / np.float32(self.config.text_follow_epsilon)), self.text_group)
 
     def _texts(self, histories: Histories, rows: np.ndarray) -> Iterator[tuple[str, Grouped]]:
-        for name, weight in (("text_profile", np.float32(self.config.profile_decay) ** histories.steps_ago),
-                             ("text_last", (histories.steps_ago == 0).astype(np.float32))):
+        size, profiles = (len(histories), len(self.catalogue.vectors)), []
+        for weight in (np.float32(self.config.profile_decay) ** histories.steps_ago,
+                       (histories.steps_ago == 0).astype(np.float32)):
             kept = weight > 1e-3
             texts = self.catalogue.text_of_item[histories.items[kept]]
-            mixture = Sparse.summed(rows[kept], texts, weight[kept], (len(histories), len(self.catalogue.vectors)))
-            profile = mixture.onto(self.catalogue.vectors)
-            profile /= np.maximum(np.linalg.norm(profile, axis=1, keepdims=True), np.float32(1e-9))
-            yield name, Grouped(profile @ self.catalogue.vectors.T, self.text_group)
+            profile = Sparse.summed(rows[kept], texts, weight[kept], size).onto(self.catalogue.vectors)
+            profiles.append(profile / np.maximum(np.linalg.norm(profile, axis=1, keepdims=True), np.float32(1e-9)))
+        cosines = np.concatenate(profiles) @ self.catalogue.vectors.T  # at once: reading the vectors takes the time
+        yield "text_profile", Grouped(cosines[:size[0]], self.text_group)
+        yield "text_last", Grouped(cosines[size[0]:], self.text_group)
 
     def _preference(self, histories: Histories, rows: np.ndarray, name: str) -> np.ndarray:
         """log((count + κ·share) / ((total + κ)·share)) per group: 0 for an empty history."""

@@ -24,7 +24,7 @@ from recsys_core.base_model.blend import (
     Situation,
     sample_candidates,
 )
-from recsys_core.base_model.parts import PART_NAMES, Counts, Evidence, Piece, add_weighted
+from recsys_core.base_model.parts import PART_NAMES, Counts, Evidence, Piece, add_weighted, static_score
 from recsys_core.base_model.sparse import Sparse
 from recsys_core.errors import ModelError
 from recsys_core.interactions import (
@@ -40,6 +40,7 @@ from recsys_core.interactions import (
 log = logging.getLogger(__name__)
 FORMAT = 3
 BLOCK = 32  # histories whose parts are held at once while choices are collected
+STATIC_KEPT = 1_000_000  # floats of `static_score` that stay in memory: eleven numbers of known steps at 92,331 items
 MATRICES = ("transitions", "text_transitions", "companions")  # of Counts, as they are saved
 
 
@@ -89,16 +90,16 @@ class Weighed:
     Args:
         pieces: one per part.
         weights: float32 [n, P].
-        size: N, how many items are scored.
+        static: float32 [n] [N], what the parts that no history changes add up to.
     """
 
     pieces: Sequence[Piece]
     weights: np.ndarray
-    size: int
+    static: Sequence[np.ndarray]
 
     def score(self) -> np.ndarray:
         """Logits of every item: float32 [n, N]."""
-        total = np.zeros((len(self.weights), self.size), np.float32)
+        total = np.array(self.static)
         for row, weights in enumerate(self.weights):
             add_weighted(self.pieces, row, weights, total[row])
         return total
@@ -109,11 +110,16 @@ class Weighed:
         Args:
             rows: int [n, k], catalogue rows to explain for each history.
         """
-        out = np.empty((*np.shape(rows), len(self.pieces)), np.float32)
-        for at, piece in enumerate(self.pieces):
-            for line, columns in enumerate(rows):
-                out[line, :, at] = self.weights[line, at] * piece.at(line, columns)
-        return out
+        out = np.empty((len(self.pieces), *np.shape(rows)), np.float32)
+        for line, columns in enumerate(rows):
+            places: dict[int, tuple[np.ndarray, np.ndarray]] = {}  # several parts lie at the same items
+            for at, piece in enumerate(self.pieces):
+                if isinstance(piece, Sparse):
+                    found = places.get(id(piece.indices)) or places.setdefault(id(piece.indices), piece.find(line, columns))
+                    out[at, line] = piece.read(*found)
+                else:
+                    out[at, line] = piece.at(line, columns)
+        return np.moveaxis(out, 0, -1) * self.weights[:, None]
 
 
 class Ranker:
@@ -134,6 +140,7 @@ class Ranker:
         self.config, self.catalogue, self.counts, self.settings = config, catalogue, counts, settings
         self.weights = np.asarray(weights, np.float32)
         self._evidence = Evidence(counts, catalogue, config)
+        self._kept: tuple[int | None, dict[int, np.ndarray]] = None, {}
 
     def score(self, histories: Histories, now: int | None = None) -> np.ndarray:
         """Logits of every item: float32 [n, N].
@@ -148,7 +155,22 @@ class Ranker:
     def weigh(self, histories: Histories, now: int | None = None) -> Weighed:
         """The parts of n histories and what they weigh, worked out once for both scores and reasons; `now` as in `score`."""
         pieces = [piece for _, piece in self._evidence.pieces(histories, now)]
-        return Weighed(pieces, self.weights_for(known_steps(histories)), len(self.catalogue))
+        steps = np.minimum(known_steps(histories), KNOTS[-1])
+        weights = self.weights_for(steps)
+        return Weighed(pieces, weights, [self._static(now, known, pieces, row) for known, row in zip(steps.tolist(), weights,
+                                                                                                   strict=True)])
+
+    def _static(self, now: int | None, steps: int, pieces: Sequence[Piece], weights: np.ndarray) -> np.ndarray:
+        """`static_score`, those asked for last kept; nobody writes to it."""
+        last, kept = self._kept
+        if last != now:  # one assignment: threads see an old pair or a new one
+            self._kept = last, kept = now, {}
+        found = kept.get(steps)
+        if found is None:
+            found = static_score(pieces, weights, len(self.catalogue))
+            if len(kept) * len(self.catalogue) < STATIC_KEPT:
+                kept[steps] = found
+        return found
 
     def attribute(self, history: Histories, rows: np.ndarray, weighed: Weighed) -> Attribution:
         """Which past items bring what of the scores of some items.
@@ -165,14 +187,6 @@ class Ranker:
         """The weight of every part at so many known steps: float32 [n, P]."""
         return knot_shares(steps) @ self.weights
 
-    def parts(self, histories: Histories, now: int | None = None) -> np.ndarray:
-        """Every part by itself, unweighted: float32 [P, n, N]. Large; ask for few histories at a time."""
-        values = np.zeros((len(PART_NAMES), len(histories), len(self.catalogue)), np.float32)
-        for row, (_, piece) in enumerate(self._evidence.pieces(histories, now)):
-            for line in range(len(histories)):
-                piece.add(values[row, line], line, np.float32(1))
-        return values
-
     def situations(self, queries: Queries, rng: np.random.Generator) -> list[Situation]:
         """The questions as choices between their likely items and a sample of the others, for `blend`."""
         found: list[Situation] = []
@@ -182,7 +196,7 @@ class Ranker:
             steps, now = known_steps(block.histories), int(np.median(block.timestamp))
             pieces, weights = [p for _, p in self._evidence.pieces(block.histories, now)], self.weights_for(steps)
             for row, known in enumerate(steps.tolist()):
-                pilot = np.zeros(len(self.catalogue), np.float32)
+                pilot = static_score(pieces, weights[row], len(self.catalogue))
                 add_weighted(pieces, row, weights[row], pilot)
                 targets = block.targets[block.target_indptr[row]:block.target_indptr[row + 1]]
                 items, log_weight = sample_candidates(

@@ -6,6 +6,7 @@ installs but Polars. Counting, which happens once a night, uses SciPy.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,7 +48,7 @@ class Sparse:
             shape: rows and columns of the matrix.
         """
         key, inverse = np.unique(rows.astype(np.int64) * shape[1] + columns, return_inverse=True)
-        indptr = np.r_[0, np.cumsum(np.bincount(key // shape[1], minlength=shape[0]))]
+        indptr = starts(np.bincount(key // shape[1], minlength=shape[0]))
         return cls(indptr, (key % shape[1]).astype(np.int32), np.bincount(inverse, weight, len(key)).astype(np.float32), shape[1])
 
     def grown(self, rows: int, size: int) -> Sparse:
@@ -64,7 +65,7 @@ class Sparse:
 
     def rows(self) -> np.ndarray:
         """int64 [entries]: the row of every entry."""
-        return np.repeat(np.arange(len(self)), np.diff(self.indptr))
+        return np.repeat(np.arange(len(self)), self.indptr[1:] - self.indptr[:-1])
 
     def dense(self) -> np.ndarray:
         """float32 [n, size]."""
@@ -78,7 +79,7 @@ class Sparse:
                  for low, high in zip(self.indptr[:-1], self.indptr[1:], strict=True)]
         columns = np.concatenate([np.zeros(0, np.int32), *(one for one, _ in found)])
         values = np.concatenate([np.zeros(0, np.float32), *(one for _, one in found)])
-        return Sparse(np.r_[0, np.cumsum([len(one) for one, _ in found])].astype(np.int64), columns, values, right.size)
+        return Sparse(starts([len(one) for one, _ in found]), columns, values, right.size)
 
     def onto(self, matrix: np.ndarray) -> np.ndarray:
         """The matrix product with a dense float32 [size, d]: float32 [n, d]."""
@@ -92,28 +93,41 @@ class Sparse:
         _, mine, theirs = np.intersect1d(self.rows() * self.size + self.indices, other.rows() * self.size + other.indices,
                                          assume_unique=True, return_indices=True)
         kept = np.bincount(self.rows()[mine], minlength=len(self))
-        return Sparse(np.r_[0, np.cumsum(kept)], self.indices[mine], self.data[mine] * other.data[theirs], self.size)
-
-    def add(self, total: np.ndarray, row: int, weight: np.float32) -> None:
-        """Add one weighted row to `total`, float32 [size]."""
-        low, high = self.indptr[row], self.indptr[row + 1]
-        total[self.indices[low:high]] += weight * self.data[low:high]
+        return Sparse(starts(kept), self.indices[mine], self.data[mine] * other.data[theirs], self.size)
 
     def at(self, row: int, columns: np.ndarray) -> np.ndarray:
         """One row's values at some columns: float32 [len(columns)]."""
+        return self.read(*self.find(row, columns))
+
+    def find(self, row: int, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Which of some columns have an entry in a row, bool [len(columns)], and where those entries are."""
         low, high = self.indptr[row], self.indptr[row + 1]
         if low == high:
-            return np.zeros(len(columns), np.float32)
+            return np.zeros(len(columns), bool), np.zeros(0, np.int64)
         mine = self.indices[low:high]
         place = np.minimum(np.searchsorted(mine, columns), len(mine) - 1)
-        return np.where(mine[place] == columns, self.data[low:high][place], np.float32(0))
+        there = mine[place] == columns
+        return there, place[there] + low
+
+    def read(self, there: np.ndarray, entries: np.ndarray) -> np.ndarray:
+        """The values at columns that were found: float32, 0 where there is no entry."""
+        out = np.zeros(len(there), np.float32)
+        out[there] = self.data[entries]
+        return out
+
+
+def starts(lengths: Sequence[int] | np.ndarray) -> np.ndarray:
+    """Where each of n rows of these lengths begins, and the end: int64 [n + 1]."""
+    found = np.zeros(len(lengths) + 1, np.int64)
+    np.cumsum(lengths, out=found[1:])
+    return found
 
 
 def _combine(matrix: Sparse, rows: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The weighted sum of some rows: its columns, ascending, and its values float32."""
-    starts = matrix.indptr[rows]
-    lengths = matrix.indptr[rows + 1] - starts
-    at = np.repeat(starts - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
+    first = matrix.indptr[rows]
+    lengths = matrix.indptr[rows + 1] - first
+    at = np.repeat(first - np.cumsum(lengths) + lengths, lengths) + np.arange(lengths.sum())
     columns, values = matrix.indices[at], np.repeat(weight, lengths) * matrix.data[at]
     if len(columns) * DENSE_SHARE > matrix.size:
         total = np.bincount(columns, values, matrix.size)

@@ -14,6 +14,7 @@ import numpy as np
 from recsys_core.interactions.arrays import Histories, Queries
 
 KNOTS = (0, 1, 2, 4, 8, 16, 64)  # known steps; from the last one on nothing changes
+_PLACES = np.log2(1.0 + np.array(KNOTS))
 
 Audience = Literal["none", "little", "full"]
 LITTLE = (1, 2, 4)  # known steps dealt to the questions of the audience "little", in turns
@@ -49,10 +50,10 @@ def knot_shares(steps: np.ndarray) -> np.ndarray:
     >>> [round(share, 2) for share in knot_shares(np.array([0, 3]))[1].tolist()]
     [0.0, 0.0, 0.44, 0.56, 0.0, 0.0, 0.0]
     """
-    place, knots = np.log2(1.0 + np.minimum(steps, KNOTS[-1])), np.log2(1.0 + np.array(KNOTS))
-    left = np.clip(np.searchsorted(knots, place, side="right") - 1, 0, len(knots) - 2)
-    share = (place - knots[left]) / (knots[left + 1] - knots[left])
-    shares, rows = np.zeros((len(place), len(knots)), np.float32), np.arange(len(place))
+    place = np.log2(1.0 + np.minimum(steps, KNOTS[-1]))
+    left = np.minimum(np.searchsorted(_PLACES, place, side="right") - 1, len(KNOTS) - 2)
+    share = (place - _PLACES[left]) / (_PLACES[left + 1] - _PLACES[left])
+    shares, rows = np.zeros((len(place), len(KNOTS)), np.float32), np.arange(len(place))
     shares[rows, left], shares[rows, left + 1] = 1 - share, share
     return shares
 

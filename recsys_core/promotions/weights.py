@@ -59,10 +59,12 @@ class PromotionWeights:
             day: as in `Promotions.features`.
             steps: how many steps of the shopper are known.
         """
-        weights = knot_shares(np.array([steps]))[0] @ self.weights
         values = self.promotions.features(context, day)
-        return {name: np.float32(weight) * values[name]
-                for name, weight in zip(self.promotions.names, weights, strict=True)}
+        return {name: np.float32(weight) * values[name] for name, weight in self.weighing(steps).items()}
+
+    def weighing(self, steps: int) -> dict[str, float]:
+        """What each of the promotions' named values weighs where so many steps of the shopper are known."""
+        return dict(zip(self.promotions.names, (knot_shares(np.array([steps]))[0] @ self.weights).tolist(), strict=True))
 
     def masked(self, knots: np.ndarray) -> PromotionWeights:
         """The same, 0 at all other knots than these: bool [knots]."""

@@ -33,9 +33,8 @@ def click_odds(click: ClickModel, parts: BundleParts, request: Request, items: S
     taken = past.items[past.event_type == TYPE_CODE[click.outcome]]
     ids = parts.catalogue.item_ids
     p = click.predict(click.click_features(items, [ids[row] for row in taken]))
-    offsets = np.zeros(len(ids))
-    for part in request.offsets.values():
-        offsets += part
+    total = request.offsets.total
+    offsets = np.zeros(len(ids)) if total is None else total.astype(np.float64)
     counts = parts.popularity.astype(np.float64) + 0.5
     level = np.log(np.average(np.exp(offsets - offsets.max()), weights=counts)) + offsets.max()
     shift = np.where(rows >= 0, offsets[rows] - level, 0.0)

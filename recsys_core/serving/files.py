@@ -35,6 +35,7 @@ from recsys_core.retrieval import (
     LexicalIndex,
     Offsets,
     Phrases,
+    Scaled,
     SearchConfig,
     TextIndex,
     gather_phrases,
@@ -181,17 +182,26 @@ class BundleParts:
 
     @cached_property
     def offsets(self) -> Callable[[str | None, str, int, tuple[tuple[str, str], ...], date], Offsets]:
-        """(segment or None, member, known steps, context, day) → what is added to the base; those asked for last are kept."""
+        """(segment or None, member, known steps, context, day) → what is added to the base; those asked for last are kept.
+
+        One that is kept holds two sums of its own, for lists and for searches, at most.
+        """
         def add_up(segment: str | None, member: str, steps: int, context: tuple[tuple[str, str], ...], day: date) -> Offsets:
             named = {}
             if segment is not None:
                 adapter, logits = self.member(segment, member)
                 named = scaled(logits, adapter.weight(steps))
             if self.promotions is not None:
-                named |= self.promotions.offsets(dict(context), day, steps)
+                values = promoted(context, day)
+                named |= {name: Scaled(values[name], weight) for name, weight in self.promotions.weighing(steps).items()}
             return Offsets(named)
 
-        kept = lru_cache(max(4, LOGITS_KEPT // max(8 * len(self.catalogue), 1)))(add_up)
+        @lru_cache(4)
+        def promoted(context: tuple[tuple[str, str], ...], day: date) -> dict[str, np.ndarray]:
+            assert self.promotions is not None
+            return self.promotions.promotions.features(dict(context), day)
+
+        kept = lru_cache(max(4, LOGITS_KEPT // max(2 * len(self.catalogue), 1)))(add_up)
         if self.promotions is None:  # then neither context nor day changes anything
             return lambda segment, member, steps, context, day: kept(segment, member, min(steps, KNOTS[-1]), (), date.min)
         return lambda segment, member, steps, context, day: kept(segment, member, min(steps, KNOTS[-1]), context, day)

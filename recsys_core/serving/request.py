@@ -14,7 +14,7 @@ from recsys_core.adaptation import Adapter, check_lock
 from recsys_core.answering import BoundRules
 from recsys_core.arguments import is_missing, read_id, read_list, read_mapping, read_scalar, show
 from recsys_core.errors import RequestError
-from recsys_core.retrieval import Offsets, scaled
+from recsys_core.retrieval import Offsets, Scaled, scaled
 from recsys_core.schema import as_text
 from recsys_core.serving.files import BundleParts
 from recsys_core.serving.history import History, arrange, parse_history, to_seconds
@@ -74,7 +74,7 @@ def understand(parts: BundleParts, history: Any, *, user_id: Any = None, user: A
     attributes = {key: read_scalar(value, f"user, {key!r}") for key, value in read_mapping(user, "user").items()}
     if adapter is not None:
         chosen, logits = _given_adapter(parts, adapter, past.steps, notes)
-        offsets = Offsets({**logits, **parts.offsets(None, "", past.steps, place, today)})
+        offsets = Offsets(logits | parts.offsets(None, "", past.steps, place, today))
     else:
         asks = segment is not None and parts.router.reads_users(segment)
         attributes, unknown = _attributes(parts.users if asks else None, name, attributes)
@@ -100,7 +100,7 @@ def under_rules(request: Request, rules: Any) -> Request:
     allowed = request.allowed
     if rules.banned is not None:
         allowed = ~rules.banned if allowed is None else allowed & ~rules.banned
-    offsets = Offsets({**request.offsets, **rules.boosts}) if rules.boosts else request.offsets
+    offsets = Offsets(request.offsets | scaled(rules.boosts)) if rules.boosts else request.offsets
     return replace(request, allowed=allowed, offsets=offsets)
 
 
@@ -124,13 +124,13 @@ def read_history(history: Any) -> list[Any]:
     return [] if is_missing(history) else read_list(history, "history")
 
 
-def _given_adapter(parts: BundleParts, adapter: Any, steps: int, notes: list[str | None]) -> tuple[str, dict[str, np.ndarray]]:
+def _given_adapter(parts: BundleParts, adapter: Any, steps: int, notes: list[str | None]) -> tuple[str, dict[str, Scaled]]:
     """An adapter's segment and logits; notes that it changes nothing."""
     if not isinstance(adapter, Adapter):
         raise RequestError("adapter", f"{show(adapter)} is none", "pass what Bundle.adapt returned")
     check_lock(f"adapter {adapter.segment}", adapter.lock, parts.manifest["lock"])
     offsets = scaled(adapter.parts(parts.catalogue), adapter.weight(steps))
-    if not any(part.any() for part in offsets.values()):
+    if not any(part.weight and part.values.any() for part in offsets.values()):
         notes.append(f"the adapter changes nothing ({adapter.settings.get('reason', 'it is zero')})")
     return adapter.segment, offsets
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from recsys_core.metrics import top_rows
-from recsys_core.retrieval import Documents, Narrowing, QueryParts, Standing, clean_query, query_parts, taste_part
+from recsys_core.retrieval import Documents, Narrowing, QueryParts, Scaled, Standing, clean_query, query_parts, taste_part
 from recsys_core.schema import PAD_SCORE
 from recsys_core.serving.files import BundleParts
 from recsys_core.serving.history import join_histories
@@ -31,12 +31,12 @@ class Matched:
 
     Args:
         said: what it says of the documents that were scored.
-        by_item: all other named parts, float32 [N].
+        by_item: all other named parts, of N items each.
         standing: the sum of `by_item`; −inf where an item may not be answered and a shortlist was made.
     """
 
     said: QueryParts
-    by_item: dict[str, np.ndarray]
+    by_item: Mapping[str, np.ndarray | Scaled]
     standing: Standing
 
     def items(self, documents: Documents) -> np.ndarray:
@@ -60,7 +60,7 @@ def match(parts: BundleParts, query: str, request: Request, k: int | None = None
         k: how many items will be answered; None: every document is scored, however many there are.
     """
     query = clean_query(query)
-    by_item = {"popularity": parts.search_popularity, **request.offsets}
+    by_item: dict[str, np.ndarray | Scaled] = {"popularity": parts.search_popularity, **request.offsets}
     standing = request.offsets.standing(parts.search_popularity, parts.items_of)
     if len(request.history.items):
         taste = taste_part(parts.ranker.score(join_histories([request.history]), request.now)[0], parts.search)
@@ -89,8 +89,9 @@ def found_rows(parts: BundleParts, found: Matched, request: Request) -> np.ndarr
 
 def add_offsets(scores: np.ndarray, request: Request) -> np.ndarray:
     """The scores [N] with what the request adds, in place."""
-    for offsets in request.offsets.values():
-        scores += offsets
+    total = request.offsets.total
+    if total is not None:
+        scores += total
     return scores
 
 

@@ -90,10 +90,14 @@ class Sparse:
 
     def where(self, other: Sparse) -> Sparse:
         """Each entry times that of `other` [n, size] at the same place; what either lacks is left out."""
-        _, mine, theirs = np.intersect1d(self.rows() * self.size + self.indices, other.rows() * self.size + other.indices,
-                                         assume_unique=True, return_indices=True)
-        kept = np.bincount(self.rows()[mine], minlength=len(self))
-        return Sparse(starts(kept), self.indices[mine], self.data[mine] * other.data[theirs], self.size)
+        if not len(other.indices):
+            return Sparse(np.zeros(len(self) + 1, np.int64), self.indices[:0], self.data[:0], self.size)
+        rows = self.rows()
+        mine, theirs = rows * self.size + self.indices, other.rows() * self.size + other.indices  # ascending, none twice
+        place = np.minimum(np.searchsorted(theirs, mine), len(theirs) - 1)
+        kept = theirs[place] == mine
+        return Sparse(starts(np.bincount(rows[kept], minlength=len(self))), self.indices[kept],
+                      self.data[kept] * other.data[place[kept]], self.size)
 
     def at(self, row: int, columns: np.ndarray) -> np.ndarray:
         """One row's values at some columns: float32 [len(columns)]."""

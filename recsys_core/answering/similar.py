@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from recsys_core.base_model import PART_NAMES, Ranker, add_weighted
+from recsys_core.base_model import PART_NAMES, Ranker
 from recsys_core.interactions import Catalogue, Histories
 
 EVIDENCE = ("transitions", "text_transitions", "companions", "text_last", "brand", "category")
@@ -25,12 +27,12 @@ def score_similar(ranker: Ranker, row: int) -> tuple[np.ndarray, dict[str, np.nd
     """
     zero = np.zeros(1, np.float32)
     weighed = ranker.weigh(Histories(np.array([0, 1]), np.array([row], np.int32), zero, zero, np.zeros(1, np.int8)))
-    parts = {}
+    parts, nothing = {}, np.zeros(len(ranker.catalogue), np.float32)
     for at, name in enumerate(PART_NAMES):
         weight = max(float(weighed.weights[0, at]), LEAST_TEXT if name == "text_last" else 0.0)
         if name in EVIDENCE and weight:
-            parts[name] = np.zeros(len(ranker.catalogue), np.float32)
-            add_weighted(weighed.pieces[at:at + 1], 0, np.array([weight], np.float32), parts[name])
+            parts[name] = replace(weighed, pieces=weighed.pieces[at:at + 1], weights=np.array([[weight]], np.float32),
+                                  static=[nothing]).score()[0]
     return np.add.reduce(list(parts.values())), parts
 
 

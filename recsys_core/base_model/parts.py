@@ -6,12 +6,13 @@ recommendation can be explained by the very numbers that made it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from recsys_core.base_model.pieces import Grouped, Kinds, Piece, Projected, Static
 from recsys_core.base_model.sparse import Sparse, starts
 from recsys_core.interactions import SECONDS_PER_DAY, Catalogue, Histories
 
@@ -40,7 +41,6 @@ PARTS = {
     "brand": "log of the history's preference for the brand over its overall share",
     "category": "the same for the category",
 }
-FEW, BLOCK = 4, 1024  # profiles, and vectors at a time; see `cosines`
 LOG_FLOOR = np.float32(np.log(1.05))
 PART_NAMES = tuple(PARTS)
 
@@ -74,81 +74,6 @@ class Counts:
                       self.companions.grown(items, items))
 
 
-class Piece(Protocol):
-    """One part of n histories in its cheapest form."""
-
-    def at(self, row: int, columns: np.ndarray) -> np.ndarray:
-        """The part of one history at some items, unweighted: float32 [len(columns)]."""
-
-
-@dataclass(frozen=True)
-class Static:
-    """The same value per item for every history: float32 [N]."""
-
-    values: np.ndarray
-
-    def at(self, row: int, columns: np.ndarray) -> np.ndarray:
-        return self.values[columns]
-
-
-@dataclass(frozen=True)
-class Grouped:
-    """One value per group of items (a text, a brand, a category): values [n, G], group intp [N]: other integers would be
-    converted at every look."""
-
-    values: np.ndarray
-    group: np.ndarray
-
-    def at(self, row: int, columns: np.ndarray) -> np.ndarray:
-        return self.values[row, self.group[columns]]
-
-
-def add_weighted(pieces: Sequence[Piece], row: int, weights: np.ndarray, total: np.ndarray) -> None:
-    """Add all weighted parts of one history but the static ones to its scores, float32 [N].
-
-    Groups and items that several parts share are looked up once.
-    """
-    grouped: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-    single: dict[int, tuple[np.ndarray, np.ndarray]] = {}
-    for piece, weight in zip(pieces, weights, strict=True):
-        if isinstance(piece, Grouped):
-            _, before = grouped.get(id(piece.group), (piece.group, np.float32(0)))
-            grouped[id(piece.group)] = piece.group, before + weight * piece.values[row]
-        elif isinstance(piece, Sparse) and weight:
-            low, high = piece.indptr[row], piece.indptr[row + 1]
-            _, before = single.get(id(piece.indices), (piece.indices[low:high], np.float32(0)))
-            single[id(piece.indices)] = piece.indices[low:high], before + weight * piece.data[low:high]
-    for group, values in grouped.values():
-        total += values[group]
-    for items, values in single.values():
-        total[items] += values
-
-
-def static_score(pieces: Sequence[Piece], weights: np.ndarray, size: int) -> np.ndarray:
-    """What the parts that are the same for every history add up to: float32 [N]."""
-    total = np.zeros(size, np.float32)
-    for piece, weight in zip(pieces, weights, strict=True):
-        if isinstance(piece, Static) and weight:
-            total += weight * piece.values
-    return total
-
-
-def cosines(profiles: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """profiles @ vectorsᵀ: float32 [n, M].
-
-    The product of matrices first copies the vectors, which takes longer than multiplying a few profiles with them. Those take
-    turns at a block of vectors that stays in the processor's cache.
-    """
-    if len(profiles) > FEW:
-        return profiles @ vectors.T
-    out = np.empty((len(profiles), len(vectors)), np.float32)
-    for start in range(0, len(vectors), BLOCK):
-        block = slice(start, start + BLOCK)
-        for row, profile in zip(out, profiles, strict=True):
-            np.dot(vectors[block], profile, out=row[block])
-    return out
-
-
 def group_codes(catalogue: Catalogue, column: str) -> np.ndarray:
     """intp [N]: the item's group by a column of the items table; 0 is "not known"."""
     if column not in catalogue.items.columns:
@@ -166,6 +91,7 @@ class Evidence:
         self.groups = {name: group_codes(catalogue, name) for name in ("brand", "category")}
         self.group_share = {name: self._shares(codes) for name, codes in self.groups.items()}
         self.text_group = catalogue.text_of_item.astype(np.intp)
+        self.kinds = Kinds.of([self.text_group, *self.groups.values()])
         self._last_trend: tuple[int | None, np.ndarray | None] = None, None
         self.log_popularity = np.log(counts.popularity + np.float32(0.5))
         mean = np.float32(max(counts.popularity.mean(), 1e-6)) if len(catalogue) else np.float32(1)
@@ -192,7 +118,7 @@ class Evidence:
         yield from texts
         yield "repeat_transitions", known.where(following)
         similar = texts[0][1]
-        yield "repeat_text_profile", known.like(similar.values[known.rows(), similar.group[known.indices]])
+        yield "repeat_text_profile", known.like(similar.pairs(known.rows(), known.indices))
         shared = known.times(self.counts.companions)
         companions = shared.like(np.log1p(shared.data / np.float32(self.config.companion_epsilon)))
         yield "companions", companions
@@ -250,7 +176,7 @@ class Evidence:
         between = texts.times(self.counts.text_transitions).dense()
         return Grouped(np.log1p(between / np.float32(self.config.text_follow_epsilon)), self.text_group)
 
-    def _texts(self, histories: Histories, rows: np.ndarray) -> Iterator[tuple[str, Grouped]]:
+    def _texts(self, histories: Histories, rows: np.ndarray) -> Iterator[tuple[str, Projected]]:
         size, profiles = (len(histories), len(self.catalogue.vectors)), []
         for weight in (np.float32(self.config.profile_decay) ** histories.steps_ago,
                        (histories.steps_ago == 0).astype(np.float32)):
@@ -258,9 +184,8 @@ class Evidence:
             texts = self.catalogue.text_of_item[histories.items[kept]]
             profile = Sparse.summed(rows[kept], texts, weight[kept], size).onto(self.catalogue.vectors)
             profiles.append(profile / np.maximum(np.linalg.norm(profile, axis=1, keepdims=True), np.float32(1e-9)))
-        between = cosines(np.concatenate(profiles), self.catalogue.vectors)
-        yield "text_profile", Grouped(between[:size[0]], self.text_group)
-        yield "text_last", Grouped(between[size[0]:], self.text_group)
+        for name, profile in zip(("text_profile", "text_last"), profiles, strict=True):
+            yield name, Projected(profile, self.catalogue.vectors, self.text_group)
 
     def _preference(self, histories: Histories, rows: np.ndarray, name: str) -> np.ndarray:
         """log((count + κ·share) / ((total + κ)·share)) per group: 0 for an empty history."""

@@ -24,7 +24,8 @@ from recsys_core.base_model.blend import (
     Situation,
     sample_candidates,
 )
-from recsys_core.base_model.parts import PART_NAMES, Counts, Evidence, Piece, add_weighted, static_score
+from recsys_core.base_model.parts import PART_NAMES, Counts, Evidence
+from recsys_core.base_model.pieces import Kinds, Piece, add_weighted, static_score
 from recsys_core.base_model.sparse import Sparse
 from recsys_core.errors import ModelError
 from recsys_core.interactions import (
@@ -91,17 +92,18 @@ class Weighed:
         pieces: one per part.
         weights: float32 [n, P].
         static: float32 [n] [N], what the parts that no history changes add up to.
+        kinds: of the catalogue's items.
     """
 
     pieces: Sequence[Piece]
     weights: np.ndarray
     static: Sequence[np.ndarray]
+    kinds: Kinds
 
     def score(self) -> np.ndarray:
         """Logits of every item: float32 [n, N]."""
         total = np.array(self.static)
-        for row, weights in enumerate(self.weights):
-            add_weighted(self.pieces, row, weights, total[row])
+        add_weighted(self.pieces, self.weights, self.kinds, total)
         return total
 
     def explain(self, rows: np.ndarray) -> np.ndarray:
@@ -157,8 +159,8 @@ class Ranker:
         pieces = [piece for _, piece in self._evidence.pieces(histories, now)]
         steps = np.minimum(known_steps(histories), KNOTS[-1])
         weights = self.weights_for(steps)
-        return Weighed(pieces, weights, [self._static(now, known, pieces, row) for known, row in zip(steps.tolist(), weights,
-                                                                                                   strict=True)])
+        static = [self._static(now, known, pieces, row) for known, row in zip(steps.tolist(), weights, strict=True)]
+        return Weighed(pieces, weights, static, self._evidence.kinds)
 
     def _static(self, now: int | None, steps: int, pieces: Sequence[Piece], weights: np.ndarray) -> np.ndarray:
         """`static_score`, those asked for last kept; nobody writes to it."""
@@ -195,12 +197,12 @@ class Ranker:
             block = take_queries(queries, order[low:low + BLOCK])
             steps, now = known_steps(block.histories), int(np.median(block.timestamp))
             pieces, weights = [p for _, p in self._evidence.pieces(block.histories, now)], self.weights_for(steps)
+            pilots = np.array([static_score(pieces, row, len(self.catalogue)) for row in weights])
+            add_weighted(pieces, weights, self._evidence.kinds, pilots)
             for row, known in enumerate(steps.tolist()):
-                pilot = static_score(pieces, weights[row], len(self.catalogue))
-                add_weighted(pieces, row, weights[row], pilot)
                 targets = block.targets[block.target_indptr[row]:block.target_indptr[row + 1]]
                 items, log_weight = sample_candidates(
-                    pilot, np.concatenate([targets, block.histories[row:row + 1].items]), self.config.sure_candidates,
+                    pilots[row], np.concatenate([targets, block.histories[row:row + 1].items]), self.config.sure_candidates,
                     self.config.tail_candidates, rng)
                 chosen = np.isin(items, targets).astype(np.float32) / np.float32(len(targets))
                 found.append((np.array([piece.at(row, items) for piece in pieces]), log_weight, chosen, known))

@@ -47,7 +47,7 @@ def _likely(scores: np.ndarray, k: int) -> np.ndarray | None:
     blocks = len(scores) // BLOCK
     if not 0 < k * BLOCKS_PER_ROW <= blocks:
         return None
-    best = scores[:blocks * BLOCK].reshape(blocks, BLOCK).max(axis=1)
+    best = scores[:blocks * BLOCK].reshape(BLOCK, blocks).max(axis=0)  # a block is a column: rows are compared at once
     least = np.partition(best, blocks - k)[blocks - k]
     return None if least == -np.inf else np.flatnonzero(scores >= least)
 

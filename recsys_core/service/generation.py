@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, Field
 
 from recsys_core.errors import RecsysError
+from recsys_core.service.accepting import Acceptor, shared_counts
 from recsys_core.service.logs import LOGGER, start_logging
 from recsys_core.service.settings import ServiceSettings
 
@@ -43,7 +44,7 @@ class Order(BaseModel, frozen=True, extra="forbid"):
     """What a supervisor tells a generation, as one line on its standard input."""
 
     settings: ServiceSettings
-    sockets: tuple[int, ...] = Field(description="file descriptors that listen, one per worker")
+    socket: int = Field(description="file descriptor that listens")
     ready: int = Field(description="file descriptor on which every worker says READY, or the parent FAILED and why")
 
 
@@ -128,7 +129,8 @@ class _Parent:
 
     def __init__(self, loaded: Loaded) -> None:
         self.loaded = loaded
-        self.workers: dict[int, tuple[int, float]] = {}  # process → its place among the sockets, and when it began
+        self.workers: dict[int, tuple[int, float]] = {}  # process → its place among the workers, and when it began
+        self.counts = shared_counts(loaded.order.settings.workers)
         self.ending: int | None = None  # the signal that was passed on
         self.alive, self._alive_here = os.pipe()  # ends with this process
         self._wake, self._waker = os.pipe()
@@ -193,7 +195,7 @@ class _Parent:
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             for handle in (self._alive_here, self._wake, self._waker):
                 os.close(handle)
-            _work(self.loaded, place, self.alive)
+            _work(self.loaded, place, self.counts, self.alive)
             status = 0
         except BaseException:
             log.exception("worker cannot serve")
@@ -207,8 +209,8 @@ def _forget_gauges(process: int) -> None:
     mark_process_dead(process)  # type: ignore[no-untyped-call]
 
 
-def _work(loaded: Loaded, place: int, alive: int) -> None:
-    """Answer on one socket until told to end."""
+def _work(loaded: Loaded, place: int, counts: memoryview, alive: int) -> None:
+    """Answer until told to end."""
     import uvicorn
 
     from recsys_core.service.app import create_app
@@ -221,6 +223,7 @@ def _work(loaded: Loaded, place: int, alive: int) -> None:
         """
 
         drains_since: float | None = None
+        acceptor: Acceptor
 
         def handle_exit(self, sig: int, frame: object) -> None:
             if sig == signal.SIGINT:
@@ -232,7 +235,10 @@ def _work(loaded: Loaded, place: int, alive: int) -> None:
                 self.drains_since = time.monotonic()
 
         async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-            await super().startup(sockets)
+            await super().startup([])
+            state, http = self.server_state, self.config.http_protocol_class
+            self.acceptor = Acceptor(listening, counts, place, lambda: len(state.connections),
+                                     lambda: http(self.config, state, self.lifespan.state))  # type: ignore[call-arg]
             asyncio.get_running_loop().add_reader(alive, self.drain)  # readable when the parent has ended
             with suppress(BrokenPipeError):  # of a worker that replaces another nobody waits to hear
                 os.write(loaded.order.ready, READY)
@@ -240,21 +246,21 @@ def _work(loaded: Loaded, place: int, alive: int) -> None:
 
         async def on_tick(self, counter: int) -> bool:
             ends = await super().on_tick(counter)
+            self.acceptor.count()
             if self.drains_since is None or ends:
                 return ends
             asyncio.get_running_loop().remove_reader(alive)
-            for server in self.servers:
-                server.close()
+            self.acceptor.close()
             return not self.server_state.connections or time.monotonic() > self.drains_since + settings.drain_s
 
-    settings = loaded.order.settings
+    settings, listening = loaded.order.settings, socket.socket(fileno=loaded.order.socket)
     server: Worker
     app = create_app(settings, loaded.treatments, loaded.buckets, lambda: server.drains_since is not None)
     server = Worker(uvicorn.Config(
         app, lifespan="off", log_config=None, access_log=False, server_header=False, proxy_headers=False, ws="none",
         timeout_keep_alive=75, timeout_graceful_shutdown=int(settings.time_limit_s) + 1, backlog=2048))
     gc.freeze()  # nor look at the app again: a request would wait for it
-    server.run(sockets=[socket.socket(fileno=loaded.order.sockets[place])])
+    server.run(sockets=[listening])
     app.measures.observer.write()
 
 

@@ -1,6 +1,6 @@
-"""The supervisor: holds the sockets, runs one generation of workers, and replaces it when there is a new bundle.
+"""The supervisor: holds the socket, runs one generation of workers, and replaces it when there is a new bundle.
 
-It loads no bundle and no Polars. The sockets stay open across generations, so a connection always finds somebody who
+It loads no bundle and no Polars. The socket stays open across generations, so a connection always finds somebody who
 accepts it: the old generation stops accepting only when the new one already does.
 """
 
@@ -70,9 +70,9 @@ class Supervisor:
     def __init__(self, settings: ServiceSettings, host: str, port: int, find_bundle: Callable[[], Path],
                  announce: Callable[[str], None]) -> None:
         self.settings, self.find_bundle, self.announce = settings, find_bundle, announce
-        self.sockets = open_sockets(host, port, settings.workers)
+        self.socket = open_socket(host, port)
         shown = f"[{host}]" if ":" in host else host
-        self.url = f"http://{shown}:{self.sockets[0].getsockname()[1]}"
+        self.url = f"http://{shown}:{self.socket.getsockname()[1]}"
         self.current: Generation | None = None
         self.coming: Generation | None = None
         self.leaving: list[Generation] = []
@@ -151,13 +151,13 @@ class Supervisor:
         folder = self.find_bundle()
         mark = self._mark(folder)
         ours, theirs = os.pipe()
-        listening = tuple(one.fileno() for one in self.sockets)
+        listening = self.socket.fileno()
         process = subprocess.Popen(
-            [sys.executable, "-m", "recsys_core.service.generation"], stdin=subprocess.PIPE, pass_fds=(*listening, theirs),
+            [sys.executable, "-m", "recsys_core.service.generation"], stdin=subprocess.PIPE, pass_fds=(listening, theirs),
             start_new_session=True,  # Ctrl-C reaches the supervisor alone, which then ends the others in order
             env={**os.environ, "PROMETHEUS_MULTIPROC_DIR": self._counts, SALT: self._salt})
         os.close(theirs)
-        order = Order(settings=self.settings.model_copy(update={"bundle": folder}), sockets=listening, ready=theirs)
+        order = Order(settings=self.settings.model_copy(update={"bundle": folder}), socket=listening, ready=theirs)
         assert process.stdin is not None
         try:
             process.stdin.write(order.model_dump_json().encode() + b"\n")
@@ -192,33 +192,22 @@ class Supervisor:
                 process.wait(max(0.0, until - time.monotonic()))
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
-        for one in self.sockets:
-            one.close()
+        self.socket.close()
         shutil.rmtree(self._counts, ignore_errors=True)
 
 
-def open_sockets(host: str, port: int, count: int) -> list[socket.socket]:
-    """Sockets that listen on one address, among which the kernel shares connections evenly.
+def open_socket(host: str, port: int) -> socket.socket:
+    """A socket that listens.
 
     Raises:
         RecsysError: the address is taken, or none of this machine's.
     """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    found: list[socket.socket] = []
+    found = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     try:
-        with socket.socket(family, socket.SOCK_STREAM) as probe:  # sharing an address hides that somebody else has it
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind((host, port))
-            port = probe.getsockname()[1]
-        for _ in range(count):
-            one = socket.socket(family, socket.SOCK_STREAM)
-            found.append(one)
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-            one.bind((host, port))
-            one.listen(2048)
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind((host, port))
+        found.listen(2048)
     except OSError as error:
-        for one in found:
-            one.close()
+        found.close()
         raise RecsysError(f"{host}:{port}", f"cannot be listened on ({error})", "name another --port or --host") from None
     return found

@@ -62,9 +62,13 @@ def gather_phrases(columns: Mapping[str, Sequence[str | None]], taken: Sequence[
     """
     weights: dict[str, float] = {}
     for values in columns.values():
-        total: dict[str, float] = {}
+        of_value: dict[str, float] = {}
         for value, count in zip(values, taken, strict=True):
-            for name in set(value.split(CATEGORY_SEPARATOR)) if value else ():
+            if value:
+                of_value[value] = of_value.get(value, 0.0) + count
+        total: dict[str, float] = {}
+        for value, count in of_value.items():  # many items share one
+            for name in set(value.split(CATEGORY_SEPARATOR)):
                 total[name] = total.get(name, 0.0) + count
         for name, count in total.items():
             weights[name] = max(weights.get(name, 0.0), count)

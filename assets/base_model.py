@@ -21,7 +21,8 @@ from recsys_core.text_encoder import (
 class TextEncoderConfig(dg.Config):
     """What people change about the encoder; everything else has its default in the core."""
 
-    model: str = Field(EncoderConfig().model, description="packaged default, a Hugging Face id, or a folder")
+    model: str = Field(shop_config.base_model or EncoderConfig().model,
+                       description="the shop's `base_model`, or another: a packaged name, a Hugging Face id, or a folder")
     max_steps: int = Field(15 if profile == "quick" else FinetuneConfig().max_steps,
                            description="fine-tuning steps; 0 keeps the weights")
     seed: int = 0

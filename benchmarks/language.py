@@ -1,12 +1,12 @@
 """Queries, labels and words: `make bench-language`.
 
 BUNDLE, PARTS and RECSYS_DATA as for `make bench-serving`. SetFit and bm25s come from `make bench-peers`; the model that writes
-descriptions needs the extra `words`.
+descriptions needs the extra `words`, Chinese the extra `multilingual`.
 """
 
 from __future__ import annotations
 
-from benchmarks.languages import attributes, esci, intents, words
+from benchmarks.languages import attributes, chinese, esci, intents, words
 from benchmarks.parts import Part, run_parts
 
 PARTS = {
@@ -18,6 +18,7 @@ PARTS = {
         "intents.accuracy_over_setfit@8": (">=", 1), "intents.setfit_time_over_ours": (">=", 100),
         "intents.accuracy_full": (">=", 0.98), "intents.unknown_refused": (">=", 0.7), "labels.active_over_random": (">", 1)}),
     "attributes": Part(attributes.measure, {"attributes.micro_f1_minus_tagger": (">=", -0.02)}),
+    "chinese": Part(chinese.measure, {"chinese.search_hit1": (">=", 0.8)}),
     "words": Part(words.measure, {
         "words.ungrounded": ("==", 0), "words.untemplated_share": (">=", 0.7),
         "words.checker_recall_on_planted_lies": (">=", 0.98)}),

@@ -61,7 +61,7 @@ STAGES = {
 # Fields of shop.yaml that do not change what a stage makes of the same inputs.
 _DAY_LIMITS = {"first_day", "last_day"}
 _ONLY_PUBLISHED = _DAY_LIMITS | {"licence"}
-NOT_READ = {DAYS: _ONLY_PUBLISHED | {"segments", "families", "segment_order"}, BASE: _ONLY_PUBLISHED,
+NOT_READ = {DAYS: _ONLY_PUBLISHED | {"segments", "families", "segment_order", "base_model"}, BASE: _ONLY_PUBLISHED,
             SEGMENTS: _ONLY_PUBLISHED, PUBLISH: _DAY_LIMITS}
 
 

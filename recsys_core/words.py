@@ -10,6 +10,9 @@ WORD = re.compile(r"\w+")
 UNSEGMENTED = re.compile("[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf"
                          "\u4e00-\u9fff\uf900-\ufaff]+")
 
+HAN = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]+")  # most characters are words or parts of words
+HANGUL = re.compile("[\uac00-\ud7a3]")  # syllables, written with spaces
+
 
 def tokenize(text: str) -> list[str]:
     """Words, folded and without a plural s; two-character pieces where a script has no spaces.

@@ -17,9 +17,10 @@ _TAG = r"</?[a-zA-Z][^<>]{0,200}>"
 _ENTITY = r"&(?:[a-zA-Z][a-zA-Z0-9]{1,30}|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});"
 
 _EMAIL = r"[\p{L}\p{N}._%+-]+@[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)+"
-_CARD = r"\b\d(?:[ -]?\d){12,18}\b"
+_EDGE = r"(?:\b|(?-u:\b))"  # Chinese and Thai letters stand beside a number without a space
+_CARD = rf"{_EDGE}\d(?:[ -]?\d){{12,18}}{_EDGE}"
 # At least nine digits, or seven after a plus sign: shorter runs are sizes and part numbers.
-_PHONE = r"(?:\+[ (]?\d(?:[ ().-]{0,2}\d){6,14}|\(?\b\d(?:[ ().-]{0,2}\d){8,14})\b"
+_PHONE = rf"(?:\+[ (]?\d(?:[ ().-]{{0,2}}\d){{6,14}}|\(?{_EDGE}\d(?:[ ().-]{{0,2}}\d){{8,14}}){_EDGE}"
 
 
 def normalise_text(column: str) -> pl.Expr:

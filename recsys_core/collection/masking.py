@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 _EMAIL = re.compile(r"[\w.%+-]+@[\w-]+(?:\.[\w-]+)+")
-_CARD = re.compile(r"\b\d(?:[ -]?\d){12,18}\b")
-_PHONE = re.compile(r"(?:\+[ (]?\d(?:[ ().-]{0,2}\d){6,14}|\(?\b\d(?:[ ().-]{0,2}\d){8,14})\b")
+_EDGE = r"(?:\b|(?a:\b))"
+_CARD = re.compile(rf"{_EDGE}\d(?:[ -]?\d){{12,18}}{_EDGE}")
+_PHONE = re.compile(rf"(?:\+[ (]?\d(?:[ ().-]{{0,2}}\d){{6,14}}|\(?{_EDGE}\d(?:[ ().-]{{0,2}}\d){{8,14}}){_EDGE}")
 
 
 def mask_text(text: str) -> str:

@@ -8,10 +8,12 @@ from typing import Any
 from recsys_core.evaluation import METHOD_NAMES, Results, SegmentResult
 from recsys_core.ingestion import ShopConfig
 from recsys_core.metrics import Interval
-from recsys_core.text_encoder import PACKAGED_MODEL
+from recsys_core.text_encoder import MULTILINGUAL, PACKAGED_MODEL
 
 CARD = "README.md"
-PACKAGED_NAME = "sentence-transformers/all-MiniLM-L6-v2"  # what the packaged encoder is called where it comes from
+# What packaged encoders are called where they come from.
+PACKAGED_NAMES = {PACKAGED_MODEL: "sentence-transformers/all-MiniLM-L6-v2",
+                  MULTILINGUAL: "google/universal-sentence-encoder-multilingual"}
 METRICS = ("ndcg@10", "recall@10", "hr@10", "mrr@10")
 
 TEMPLATE = """\
@@ -99,9 +101,9 @@ def make_licences(encoder: str, shop: ShopConfig) -> dict[str, str]:
         encoder: the pretrained model's name.
         shop: its own statement about its data is repeated, none is made up.
     """
-    known = {PACKAGED_MODEL, PACKAGED_NAME}
+    name = PACKAGED_NAMES.get(encoder, encoder)
     return {"code": "Apache-2.0",
-            "encoder": f"{PACKAGED_NAME}: Apache-2.0" if encoder in known else f"{encoder}: see that model's card",
+            "encoder": f"{name}: Apache-2.0" if name in PACKAGED_NAMES.values() else f"{name}: see that model's card",
             "data": shop.licence or "not stated by the shop (field `licence` of shop.yaml)"}
 
 
@@ -115,7 +117,7 @@ def model_card(results: Results, licences: Mapping[str, str], lineage: Mapping[s
     """
     shop, encoder = results.shop, str(lineage.get("encoder", "unknown"))
     return TEMPLATE.format(
-        base_model=PACKAGED_NAME if encoder == PACKAGED_MODEL else encoder, shop=shop.name, profile=shop.profile,
+        base_model=PACKAGED_NAMES.get(encoder, encoder), shop=shop.name, profile=shop.profile,
         items=shop.items, first_day=shop.first_day, last_day=shop.last_day,
         events=shop.events, users=shop.users, exposures=shop.exposures,
         texts="unknown" if shop.distinct_texts is None else f"{shop.distinct_texts:,}",

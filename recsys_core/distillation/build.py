@@ -37,7 +37,8 @@ class StudentConfig(BaseModel, frozen=True, extra="forbid"):
     held_out: float = Field(0.1, ge=0, lt=1, description="share of the item texts whose queries only measure")
     max_probes: int = Field(500, ge=1, description="held-out queries measured on, at most")
     least_kept: float = Field(0.9, ge=0, le=1, description="the static student serves where it keeps this share of the "
-                                                           "teacher's NDCG@10 on held-out queries, else the transformer")
+                                                           "teacher's NDCG@10 on held-out queries and the network is not light, "
+                                                           "else the network itself")
     static: StaticConfig = StaticConfig()
 
 
@@ -80,7 +81,8 @@ def build_student(folder: Path, teacher: TextEncoder, items: pl.DataFrame, logge
                 "transformer student, float32": OnnxEncoder.load(
                     staging / ONNX, model=STUDENT_FLOAT).encode(probe.queries.texts)}
         comparison = {name: probe.measure(vectors) for name, vectors in ways.items()}
-        serves = STATIC if comparison["static student"]["kept"] >= config.least_kept else ONNX
+        # A table knows the tokens of the shop's own texts best, and a light network is asked about other languages, too.
+        serves = STATIC if comparison["static student"]["kept"] >= config.least_kept and not teacher.light else ONNX
         about = {
             "format": STUDENT_FORMAT, "serves": serves, "teacher": teacher.fingerprint, "comparison": comparison,
             "queries": {"generated": queries.generated, "logged": len(queries.texts) - queries.generated,

@@ -165,9 +165,9 @@ def _notes(study: Study, shop: ShopConfig) -> list[str]:
         notes.append("The shop has an order but no times: windows are positions counted from each shopper's "
                      "newest step, and temporal leakage is not certifiable.")
     if not study.base.reads_texts:
-        notes.append(f"{study.base.summary['unknown_share']:.0%} of the item texts' tokens are unknown to the text "
-                     "encoder: search and text vectors go by words and character pairs instead, not by meaning; a "
-                     "multilingual encoder would read them.")
+        notes.append(f"{study.base.summary['unknown_share']:.0%} of the item texts' words are unknown to the text "
+                     "encoder or spelled letter by letter: search and text vectors go by words and character pairs "
+                     "instead, not by meaning; `base_model: multilingual` in shop.yaml would read them.")
     catalogue = study.base.catalogue
     if len(catalogue.vectors) < 0.9 * len(catalogue):
         notes.append(f"{len(catalogue):,} items share {len(catalogue.vectors):,} distinct texts: text alone cannot "

@@ -111,6 +111,8 @@ class ShopConfig(BaseModel, frozen=True, extra="forbid"):
     families: tuple[FamilySpec, ...] = Field((), description="one segment per value of a column")
     segment_order: tuple[str, ...] = Field((), description="which segment or family `auto` prefers, best first")
     lateness_days: int = Field(2, ge=0, le=366, description="events this many days late still re-make their day")
+    base_model: str | None = Field(None, description="pretrained text encoder: `multilingual`, a Hugging Face id, or a folder; "
+                                   "without it, the packaged English one")
     licence: str = Field("", description="what the data may be used under; the bundle's manifest and card repeat it")
     order_only: bool = Field(False, description="events have an order (`position`) but no timestamps")
 

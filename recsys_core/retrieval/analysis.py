@@ -12,7 +12,7 @@ from functools import lru_cache
 from itertools import pairwise
 
 from recsys_core.units import BARE, MARKS, NUMBER, UNIT, UNIT_OF, plain_number
-from recsys_core.words import tokenize
+from recsys_core.words import HAN, UNSEGMENTED, tokenize
 
 MARK = "['’`´]"
 SCAN = re.compile(rf"(?:\b(?:pack|case|box|set)\sof\s(?P<of>\d{{1,4}})\b"
@@ -30,10 +30,17 @@ def analyse(text: str) -> list[str]:
 
     >>> analyse("Men's T-Shirts, 12pk"), analyse("milk 1/2 gallon")
     (['man', 't', 'shirt', 'tshirt', '12pack', 'pack'], ['milk', '0.5gal', 'gal'])
+
+    A script without spaces gives each two neighbours, and Chinese characters alone; what stands beside it is read on its own.
+
+    >>> analyse("红茶500ml")
+    ['红', '茶', '红茶', '500ml', 'ml']
     """
     found: list[str] = []
     joined: list[str] = []
     folded = MARKS.sub("in ", unicodedata.normalize("NFKC", text).casefold().replace("⁄", "/"))
+    if not folded.isascii():
+        folded = UNSEGMENTED.sub(r" \g<0> ", folded)
     for match in SCAN.finditer(folded):
         pieces = _pieces(match)
         found += pieces
@@ -53,7 +60,7 @@ def _pieces(match: re.Match[str]) -> list[str]:
             word = bare if bare.isascii() else word
         if word.isascii():
             return [BARE.get(word) or stem(re.sub(MARK, "", POSSESSIVE.sub("", word)))]
-        return tokenize(word)
+        return [*dict.fromkeys("".join(HAN.findall(word))), *tokenize(word)] if len(word) > 1 else tokenize(word)
     if number is None:
         return [f"{match['of']}pack", "pack"]
     value = plain_number(number)

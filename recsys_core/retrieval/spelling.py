@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from recsys_core.retrieval.analysis import analyse, fold, joins, stem
+from recsys_core.words import HAN
 
 MOST_LETTERS = 40
 SHORTEST, LONGEST = 3, 24  # letters of a word that is corrected
@@ -84,15 +85,21 @@ class Words(Protocol):
 
 
 def read_terms(query: str, index: Words) -> Reading:
-    """Find a clean query's words in an index."""
+    """Find a clean query's words in an index.
+
+    Where Chinese characters stand together, two neighbours that no document has may be the end of one word and the begin of
+    the next: their characters are asked for, and none of these vouches for the query alone.
+    """
     spoken = analyse(query)
     tokens, parts = list(dict.fromkeys(spoken)), set()
     for first, second in joins(spoken, index.token_row):
         parts |= {first, second}
         tokens.append(first + second)
-    tokens = [token for token in dict.fromkeys(tokens) if token in index.token_row or not _is_joined(token, spoken)]
-    terms = [Term(token, ((row, PART if token in parts else 1.0),), sure=True) if (row := index.token_row.get(token)) is not None
-             else Term(token, (), 1.0) for token in tokens]
+    loose = {character for token in spoken if len(token) > 1 and HAN.fullmatch(token) for character in token}
+    tokens = [token for token in dict.fromkeys(tokens)
+              if token in index.token_row or not (_is_joined(token, spoken) or (len(token) > 1 and loose.issuperset(token)))]
+    terms = [Term(token, ((row, PART if token in parts else 1.0),), sure=token not in loose)
+             if (row := index.token_row.get(token)) is not None else Term(token, (), 1.0) for token in tokens]
     doubtful = [at for at, term in enumerate(terms) if _may_be_mistyped(term, index)][:MOST_CORRECTED]
     if doubtful:
         others = index.scores([term for at, term in enumerate(terms) if at not in doubtful])

@@ -26,6 +26,7 @@ from recsys_core.text_encoder.pretrained import (
     locate,
     read_backbone,
 )
+from recsys_core.text_encoder.scripts import unread_share
 
 if TYPE_CHECKING:
     import torch
@@ -36,13 +37,11 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-UNKNOWN_LIMIT = 0.1  # share of unknown tokens above which the vectors cannot tell a shop's texts apart
-
 
 class EncoderConfig(BaseModel, frozen=True, extra="forbid"):
     """Which pretrained model reads the shop's texts, and how."""
 
-    model: str = Field(PACKAGED_MODEL, description="the packaged default, a Hugging Face hub id, or a folder")
+    model: str = Field(PACKAGED_MODEL, description="the packaged default, `multilingual`, a Hugging Face hub id, or a folder")
     revision: str | None = Field(None, description="hub revision (commit, tag, branch); None is its default")
     max_length: int = Field(64, ge=4, description="tokens read of each text; the rest is cut off")
     pooling: Literal["auto", "mean", "cls", "last"] = Field(
@@ -96,6 +95,11 @@ class TextEncoder:
         return self.model.config.hidden_size
 
     @property
+    def light(self) -> bool:
+        """Whether the network reads a text in about a millisecond, so that a table of its tokens would save nothing."""
+        return self.model.config.model_type == "ngram-network"
+
+    @property
     def pad_id(self) -> int:
         """Token id that fills short rows (masked out); decoders often have none, any id serves."""
         ids = (self.tokenizer.pad_token_id, self.tokenizer.eos_token_id, 0)
@@ -112,13 +116,11 @@ class TextEncoder:
         return [row.ids or [self.pad_id] for row in self._rules.encode_batch_fast(texts)]
 
     def unknown_share(self, texts: list[str]) -> float:
-        """Share of the texts' tokens the vocabulary does not know, 0–1 (another script nears 1).
+        """Share of the texts' words that the vocabulary does not know or only spells, 0–1 (another script nears 1).
 
-        A tokenizer that has no unknown token, or never gives it because it reads bytes, has 0.
+        A tokenizer that reads bytes knows every script that is not spelled letter by letter.
         """
-        unknown = self.tokenizer.unk_token_id
-        rows = [row.ids for row in self._rules.encode_batch_fast(texts, add_special_tokens=False)]
-        return sum(row.count(unknown) for row in rows) / max(sum(map(len, rows)), 1)
+        return unread_share(texts, self._rules.encode_batch(texts, add_special_tokens=False), self.tokenizer.unk_token_id)
 
     def encode(self, texts: list[str], progress: bool = False) -> np.ndarray:
         """Encode texts, each distinct one once, longest first, in batches of `batch_tokens`.
@@ -224,18 +226,6 @@ def load_encoder(config: EncoderConfig) -> TextEncoder:
     log.info("encoder %s: %d-d, %s pooling, %s on %s", config.model, encoder.dim, pooling, encoder.dtype,
              encoder.device)
     return encoder
-
-
-def check_reading(encoder: TextEncoder, texts: list[str]) -> float:
-    """Share of unknown tokens in a shop's distinct texts, 0–1; warns where it is above `UNKNOWN_LIMIT`."""
-    share = encoder.unknown_share(texts)
-    if share > UNKNOWN_LIMIT:
-        example = next(text for text in texts if encoder.unknown_share([text]) > UNKNOWN_LIMIT)
-        log.warning("%.0f%% of the item texts' tokens are unknown to %s (an example: %r): search and text "
-                    "vectors go by words and character pairs instead. Fix: set the text_encoder's `model` to a "
-                    "multilingual one, such as sentence-transformers/paraphrase-multilingual-MiniLM-L12-v2",
-                    100 * share, encoder.source, example[:80])
-    return share
 
 
 def pool(states: torch.Tensor, mask: torch.Tensor, pooling: Pooling) -> torch.Tensor:

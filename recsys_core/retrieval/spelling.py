@@ -88,7 +88,7 @@ def read_terms(query: str, index: Words) -> Reading:
     """Find a clean query's words in an index.
 
     Where Chinese characters stand together, two neighbours that no document has may be the end of one word and the begin of
-    the next: their characters are asked for, and none of these vouches for the query alone.
+    the next: their characters are asked for, as parts of words, and none of these vouches for the query alone.
     """
     spoken = analyse(query)
     tokens, parts = list(dict.fromkeys(spoken)), set()
@@ -98,7 +98,7 @@ def read_terms(query: str, index: Words) -> Reading:
     loose = {character for token in spoken if len(token) > 1 and HAN.fullmatch(token) for character in token}
     tokens = [token for token in dict.fromkeys(tokens)
               if token in index.token_row or not (_is_joined(token, spoken) or (len(token) > 1 and loose.issuperset(token)))]
-    terms = [Term(token, ((row, PART if token in parts else 1.0),), sure=token not in loose)
+    terms = [Term(token, ((row, PART if token in parts or token in loose else 1.0),), sure=token not in loose)
              if (row := index.token_row.get(token)) is not None else Term(token, (), 1.0) for token in tokens]
     doubtful = [at for at, term in enumerate(terms) if _may_be_mistyped(term, index)][:MOST_CORRECTED]
     if doubtful:

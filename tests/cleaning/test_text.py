@@ -29,6 +29,8 @@ def test_trim_id_keeps_the_id_as_supplied_but_for_its_margins() -> None:
     ("card 4111 1111 1111 1111", "card [card]"), ("4111-1111-1111-1111 exp", "[card] exp"),
     ("+1 (555) 010-9999", "[phone]"), ("tel 020 7946 0958.", "tel [phone]."), ("5550109999", "[phone]"),
     ("bolt m8 1.25x40 pack 100", "bolt m8 1.25x40 pack 100"), ("iphone 12 256 gb", "iphone 12 256 gb"),
+    ("电话13800138000谢谢", "电话[phone]谢谢"), ("卡号6222021234567890123号", "卡号[card]号"),
+    ("型号ab1234567890", "型号ab1234567890"),
     ("calendar 2024", "calendar 2024"), ("part 1234567", "part 1234567"),
 ])
 def test_mask_personal_data(given: str, wanted: str) -> None:

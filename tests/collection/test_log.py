@@ -35,6 +35,17 @@ def test_a_row_keeps_what_it_says_and_loses_personal_data(tmp_path):
                    "context": '{"store": "367"}', "timestamp": "2024-03-11T12:00:00.000000+00:00", "source": "service"}
 
 
+@pytest.mark.parametrize(("given", "wanted"), [
+    ("电话13800138000谢谢", "电话[phone]谢谢"), ("卡号6222021234567890123号", "卡号[card]号"),
+    ("โทร0812345678ครับ", "โทร[phone]ครับ"),
+    ("ａｎｎ＠ｘ．ｏｒｇ", "[email]"), ("138\u200b0013\u200b8000", "[phone]"), ("٠٥٥١٢٣٤٥٦٧", "[phone]"),
+    ("型号ab1234567890", "型号ab1234567890"), ("红茶 ５００ｍｌ", "红茶 ５００ｍｌ"), ("👩\u200d🍳", "👩\u200d🍳")])
+def test_personal_data_of_a_search_is_masked_whatever_stands_beside_it(tmp_path, given, wanted):
+    EventLog(tmp_path, ZONE, clock=lambda: NOON).add_events([{"user_id": "a", "event_type": "search", "query": given}])
+    [[row]] = rows_of(tmp_path).values()
+    assert row["query"] == wanted
+
+
 def _append_many(folder, writer):
     log = EventLog(folder, ZONE)
     for n in range(200):

@@ -1,5 +1,7 @@
 import numpy as np
+import pytest
 
+from recsys_core.errors import RequestError
 from recsys_core.retrieval.search import UNLIKE, SearchConfig, clean_query, nonsense_floor, query_parts, taste_part
 from tests.retrieval.test_lexical import index_of
 
@@ -8,6 +10,20 @@ def test_queries_are_normalised_not_rejected():
     assert clean_query("ｍｕｇ\u0000 red") == "mug red"
     assert clean_query("🎁 كوب") == "🎁 كوب"
     assert clean_query("x" * 512) == "x" * 512
+
+
+@pytest.mark.parametrize(("given", "wanted"), [
+    ("m\u200bug\ufeff", "mug"), ("\u202egum\u202c", "gum"), ("a\ud800b", "a b"), ("<b>red</b> mug &amp; pot", "red mug & pot"),
+    ("'; DROP TABLE items; --", "'; DROP TABLE items; --"), ("3 < 4", "3 < 4"),
+    ("👩\u200d🍳", "👩\u200d🍳"), ("红茶　５００ｍｌ", "红茶 500ml")])
+def test_queries_of_any_script_have_one_spelling(given, wanted):
+    assert clean_query(given) == wanted
+
+
+@pytest.mark.parametrize("query", ["", " \t\u200b", "\ud800", "<b></b>", "x" * 10_000_000, None, 7, b"mug"])
+def test_what_is_no_query_is_refused_with_a_fix(query):
+    with pytest.raises(RequestError, match="Fix: send"):
+        clean_query(query)
 
 
 def test_taste_is_standardised_clipped_and_flat_without_spread():

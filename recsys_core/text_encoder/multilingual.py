@@ -62,7 +62,7 @@ def read_multilingual() -> tuple[NgramNetwork, Any]:
         arrays = {name: stored[name] for name in stored.files}
     network = NgramNetwork(NgramNetworkConfig(vocab_size=len(arrays["scale"]) * len(arrays["q1"]), chunks=len(arrays["scale"])))
     network.load_state_dict(_state(arrays))
-    return network.eval(), tokenizer
+    return network, tokenizer
 
 
 def read_tokenizer(vocabulary: Path) -> Any:

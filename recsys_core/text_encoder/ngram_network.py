@@ -56,7 +56,7 @@ class NgramNetwork(PreTrainedModel):
         # The numbers are the depths that `LoraSettings.freeze_layers` counts: up to the mean, text by text after it.
         self.layers = nn.ModuleList([Branches(wide, narrow, config.orders), Mean(wide + narrow * len(config.orders), wide),
                                      Residual(wide, inner, inner), Residual(inner, wide, wide)])
-        self.post_init()
+        self.post_init()  # type: ignore[no-untyped-call]
 
     def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor, **_: Any) -> BaseModelOutput:
         """int64 [n, t] and 0/1 [n, t] → last_hidden_state, float32 [n, t, d]: a text's vector, t times."""

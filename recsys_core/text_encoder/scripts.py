@@ -68,4 +68,4 @@ def _spells(text: str, offsets: Sequence[tuple[int, int]], place: int) -> bool:
     begin, end = offsets[place]
     if end - begin != 1 or unicodedata.category(text[begin])[0] not in "LM" or UNSEGMENTED.match(text[begin]):
         return False
-    return not HANGUL.match(text[begin]) or (begin, end) in offsets[max(place - 1, 0):place] + offsets[place + 1:place + 2]
+    return not HANGUL.match(text[begin]) or (begin, end) in (*offsets[max(place - 1, 0):place], *offsets[place + 1:place + 2])

@@ -6,22 +6,8 @@ import re
 import unicodedata
 from dataclasses import dataclass
 
-# What an amount is of → unit → how many of the kind's base unit it is (NIST SP 811, appendix B), and how it is spelled.
-UNITS: dict[str, dict[str, tuple[float, str]]] = {
-    "mass": {"mcg": (1e-6, "mcg μg ug microgram"), "mg": (1e-3, "mg milligram"), "g": (1.0, "g gr gm gram gramme"),
-             "kg": (1e3, "kg kilo kilogram"), "oz": (28.349523125, "oz ounce"), "lb": (453.59237, "lb pound")},
-    "volume": {"ml": (1.0, "ml milliliter millilitre cc"), "cl": (10.0, "cl centiliter centilitre"),
-               "l": (1e3, "l lt ltr liter litre"), "fl oz": (29.5735295625, "floz fluidoz flounce fluidounce"),
-               "pt": (473.176473, "pt pint"), "qt": (946.352946, "qt quart"), "gal": (3785.411784, "gal gallon")},
-    "length": {"mm": (1e-3, "mm millimeter millimetre"), "cm": (1e-2, "cm centimeter centimetre"),
-               "m": (1.0, "m meter metre"), "in": (0.0254, "in inch inches \" ″"), "ft": (0.3048, "ft foot feet ' ′"),
-               "yd": (0.9144, "yd yard")},
-    "count": {"ct": (1.0, "ct count cnt pc pcs piece ea each unit"), "dz": (12.0, "dz doz dozen")},
-    "pack": {"pack": (1.0, "pk pack")},
-}
-BASE = {"mass": "g", "volume": "ml", "length": "m", "count": "ct", "pack": "pack"}
-_KNOWN = {spelling: (kind, unit) for kind, units in UNITS.items() for unit, (_, spellings) in units.items()
-          for spelling in spellings.split()}
+from recsys_core.units import KNOWN, UNITS
+
 _DIGITS = r"\d{1,9}"
 _NUMBER = rf"\d{{1,3}}(?:,\d{{3}}){{1,3}}(?:\.{_DIGITS})?|{_DIGITS}(?:[.,]{_DIGITS})?|\.{_DIGITS}"
 _SIGN = "[\"'″′]"
@@ -47,7 +33,7 @@ class Amount:
     @property
     def base(self) -> float:
         """The value in the unit of its kind that all others can be turned into: g, ml, m, ct or pack."""
-        return self.value * UNITS[self.kind][self.unit][0]
+        return self.value * UNITS[self.kind][self.unit].size
 
     def __str__(self) -> str:
         return f"{self.value:.12g} {self.unit}"
@@ -95,7 +81,7 @@ def _unit(word: str | None) -> tuple[str, str] | None:
     if word is None or word == "M":
         return None
     plain = re.sub(r"[\s.]", "", word).casefold()
-    return _KNOWN.get(plain) or _KNOWN.get(plain.removesuffix("s"))
+    return KNOWN.get(plain)
 
 
 def _value(hit: re.Match[str]) -> float | None:

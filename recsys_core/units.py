@@ -1,27 +1,64 @@
-"""Units of measure as product texts write them, and numbers before them: "12pk" and "12 pack" are one measure."""
+"""Units of measure: what each is of, how large, and how product texts spell it. Search and comparison read this table."""
 
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from fractions import Fraction
 
-ALIASES = {
-    "oz": "oz ozs ounce ounces", "lb": "lb lbs pound pounds", "g": "g gr gm gms gram grams",
-    "kg": "kg kgs kilo kilos kilogram kilograms", "mg": "mg milligram milligrams", "mcg": "mcg microgram micrograms",
-    "gal": "gal gals ga gallon gallons", "qt": "qt qts quart quarts", "pt": "pt pts pint pints", "floz": "floz",
-    "ml": "ml milliliter milliliters millilitre millilitres", "cl": "cl", "l": "l ltr ltrs liter liters litre litres",
-    "in": "in ins inch inches", "ft": "ft foot feet", "yd": "yd yds yard yards", "mm": "mm millimeter millimeters",
-    "cm": "cm centimeter centimeters", "m": "m mtr meter meters metre metres",
-    "pack": "pk pks pkg pack packs", "ct": "ct cts cnt count counts", "pc": "pc pcs piece pieces", "pr": "pr pair pairs",
-    "w": "w watt watts", "v": "v volt volts", "mah": "mah", "gb": "gb gigabyte gigabytes", "tb": "tb terabyte terabytes",
-    "mb": "mb", "hz": "hz hertz", "%": "%",
+
+@dataclass(frozen=True)
+class Unit:
+    """One unit.
+
+    Args:
+        size: in the unit of its kind whose size is 1.
+        spelled: its spellings; words of more than one letter may have an s.
+        compared: further ones that are read only where amounts are compared: a search reads them as words.
+        searched: further ones that only search reads, which need not be sure: "28 ga" is also a wire's gauge.
+    """
+
+    size: float
+    spelled: str
+    compared: str = ""
+    searched: str = ""
+
+
+# Kind → unit → itself (NIST SP 811, appendix B).
+UNITS: dict[str, dict[str, Unit]] = {
+    "mass": {"mcg": Unit(1e-6, "mcg microgram μg ug"), "mg": Unit(1e-3, "mg milligram"), "g": Unit(1.0, "g gr gm gram gramme"),
+             "kg": Unit(1e3, "kg kilo kilogram"), "oz": Unit(28.349523125, "oz ounce"), "lb": Unit(453.59237, "lb pound")},
+    "volume": {"ml": Unit(1.0, "ml milliliter millilitre cc"), "cl": Unit(10.0, "cl centiliter centilitre"),
+               "l": Unit(1e3, "l ltr liter litre", "lt"), "fl oz": Unit(29.5735295625, "floz fluidoz flounce fluidounce"),
+               "pt": Unit(473.176473, "pt pint"), "qt": Unit(946.352946, "qt quart"),
+               "gal": Unit(3785.411784, "gal gallon", searched="ga")},
+    "length": {"mm": Unit(1e-3, "mm millimeter millimetre"), "cm": Unit(1e-2, "cm centimeter centimetre"),
+               "m": Unit(1.0, "m mtr meter metre"), "in": Unit(0.0254, "in inch inches", "\" ″"),
+               "ft": Unit(0.3048, "ft foot feet", "' ′"), "yd": Unit(0.9144, "yd yard")},
+    "count": {"ct": Unit(1.0, "ct cnt count", "ea each unit"), "pc": Unit(1.0, "pc piece"), "dz": Unit(12.0, "", "dz doz dozen")},
+    "pack": {"pack": Unit(1.0, "pk pkg pack")},
+    "pairs": {"pr": Unit(1.0, "", searched="pr pair")}, "power": {"w": Unit(1.0, "", searched="w watt")},
+    "voltage": {"v": Unit(1.0, "", searched="v volt")}, "charge": {"mah": Unit(1.0, "", searched="mah")},
+    "memory": {"mb": Unit(1e-3, "", searched="mb"), "gb": Unit(1.0, "", searched="gb gigabyte"),
+               "tb": Unit(1e3, "", searched="tb terabyte")},
+    "frequency": {"hz": Unit(1.0, "", searched="hz hertz")}, "share": {"%": Unit(1.0, "", searched="%")},
 }
-UNIT_OF = {alias: unit for unit, aliases in ALIASES.items() for alias in aliases.split()}
+
+
+def _spellings(words: str) -> list[str]:
+    """Each word, and with an s where it may have one."""
+    return [spelled for word in words.split() for spelled in (word, *((f"{word}s",) if len(word) > 1 and word.isalpha() else ()))]
+
+
+# Spelling → kind and unit of amounts that are compared; spelling → the word that search counts.
+KNOWN = {spelling: (kind, name) for kind, units in UNITS.items() for name, unit in units.items()
+         for spelling in _spellings(f"{unit.spelled} {unit.compared}")}
+WORD_OF = {spelling: name.replace(" ", "") for units in UNITS.values() for name, unit in units.items()
+           for spelling in _spellings(f"{unit.spelled} {unit.searched}")}
 # These words name nothing but a measure, so they mean it without a number, too.
-BARE = {alias: UNIT_OF[alias] for alias in ("ounce", "ounces", "gallon", "gallons", "quart", "quarts", "pint", "pints", "inch",
-                                            "inches", "milliliter", "milliliters", "liter", "liters", "litre", "litres")}
-NUMBER = r"(?:\d+[ -])?\d+/\d+|\d*\.\d+|\d+"
-UNIT = "|".join(map(re.escape, sorted(UNIT_OF, key=len, reverse=True)))
+BARE = {word: WORD_OF[word] for word in _spellings("ounce gallon quart pint inch inches milliliter liter litre")}
+NUMBER = r"(?:\d+[ -])?\d+/\d+|\d*\.\d+|\d+"  # as search reads it
+UNIT = "|".join(map(re.escape, sorted(WORD_OF, key=len, reverse=True)))
 MARKS = re.compile(r"(?<=\d)\s?(?:[\"”″]|'')")  # 12" is 12 inches
 
 

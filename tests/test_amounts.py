@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from recsys_core.amounts import amounts, normalise
+from recsys_core.amounts import Amount, amounts, normalise
+from recsys_core.retrieval.analysis import analyse
+from recsys_core.units import UNITS
 
 
 @pytest.mark.parametrize(("said", "meant"), [
@@ -29,6 +31,13 @@ def test_equal_amounts_meet_in_their_base_unit():
     for one, other in same:
         assert normalise(one).base == pytest.approx(normalise(other).base, rel=1e-6)
     assert normalise("1 oz").kind != normalise("1 fl oz").kind
+
+
+@pytest.mark.parametrize(("kind", "unit", "spelling"), [
+    (kind, name, spelling) for kind, units in UNITS.items() for name, unit in units.items() for spelling in unit.spelled.split()])
+def test_search_and_comparison_read_a_unit_alike(kind, unit, spelling):
+    assert normalise(f"3 {spelling}") == Amount(3.0, unit, kind)
+    assert analyse(f"3 {spelling}")[0] == f"3{unit.replace(' ', '')}"
 
 
 def test_all_amounts_in_order():

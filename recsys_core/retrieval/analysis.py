@@ -11,7 +11,7 @@ from collections.abc import Container, Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 
-from recsys_core.units import BARE, MARKS, NUMBER, UNIT, UNIT_OF, plain_number
+from recsys_core.units import BARE, MARKS, NUMBER, UNIT, WORD_OF, plain_number
 from recsys_core.words import HAN, UNSEGMENTED, tokenize
 
 MARK = "['’`´]"
@@ -68,7 +68,7 @@ def _pieces(match: re.Match[str]) -> list[str]:
         return number.split("/")
     if not unit:
         return [value]
-    name = UNIT_OF.get(unit, "floz")
+    name = WORD_OF.get(unit, "floz")
     return [f"{value}{name}", name, *((value,) if match["gap"] and unit in UNSURE else ())]
 
 

@@ -9,7 +9,7 @@ import polars as pl
 from pydantic import Field
 
 from assets.adaptation import make_study
-from assets.io import data_versions
+from assets.io import count_table, data_versions
 from assets.partitions import Home, shop_config
 from recsys_core.answering import shop_rules
 from recsys_core.artefacts import read_json
@@ -35,8 +35,17 @@ def search_model(context: dg.AssetExecutionContext, home: Home, base_model, stud
     """How much meaning, words and popularity count in a search: learned from judgments, clicks or the catalogue's own queries."""
     folder = home.staging("search_model")
     learned = write_search(folder, BaseModelArtefact(base_model), student, clean_events, raw_judgments.collect())
-    context.add_output_metadata({**learned.config.model_dump(), **learned.about})
+    context.add_output_metadata({**learned.config.model_dump(), **learned.about,
+                                 **({"judged": judged_table(learned.judged)} if learned.judged else {})})
     return folder
+
+
+def judged_table(judged: dict) -> dg.MarkdownMetadataValue:
+    """How well judged queries are answered, by how often they are asked."""
+    return count_table(pl.DataFrame([
+        {"judged by": judged["by"], "queries": name, "asked": found["queries"], "nothing fits": round(found["nothing"], 3),
+         **{metric: round(one["mean"], 3) for metric, one in found["metrics"].items()}}
+        for name, found in judged["slices"].items()]))
 
 
 @dg.asset(group_name="deployment", io_manager_key="folders", kinds={"onnx", "safetensors"})

@@ -5,6 +5,7 @@ from pathlib import Path
 import dagster as dg
 import polars as pl
 
+from assets.io import count_table
 from assets.partitions import Home
 from recsys_core.serving import STUDENT
 from recsys_core.tasks import adapt_tasks
@@ -18,7 +19,21 @@ def task_adapter(context: dg.AssetExecutionContext, home: Home, tracking: dg.Res
     told = adapt_tasks(student / STUDENT, raw_labels.collect(), clean_items.collect(), folder)
     tasks = told["tasks"]
     tracking.log(metrics={f"task/{name}": about["score"] for name, about in tasks.items() if about.get("score") is not None})
-    context.add_output_metadata({"proven": [name for name, about in tasks.items() if about["proven"]],
+    context.add_output_metadata({"proven": [name for name, about in tasks.items() if about["proven"]], "tasks": task_table(tasks),
                                  "reasons": {name: about["reason"] for name, about in tasks.items()},
                                  "rows_set_aside": told["set_aside"]})
     return folder
+
+
+def task_table(tasks: dict) -> dg.MarkdownMetadataValue:
+    """Every task beside its rivals."""
+    return count_table(pl.DataFrame([
+        {"task": name, "kind": about.get("kind"), "proven": about["proven"], "rows": about.get("examples"),
+         "score": round_or_none(about.get("score")), "unsure below": round_or_none(about.get("unsure_below")),
+         "rivals": ", ".join(f"{rival} {score:.3f}" for rival, score in about.get("rivals", {}).items())}
+        for name, about in tasks.items()],
+        schema=["task", "kind", "proven", "rows", "score", "unsure below", "rivals"]))
+
+
+def round_or_none(number: float | None) -> float | None:
+    return None if number is None else round(number, 3)

@@ -55,7 +55,7 @@ STAGES = {
                     "raw/raw_shelves.parquet", "raw/raw_promotions.parquet", "raw/raw_judgments.parquet",
                     "raw/raw_labels.parquet", "rules.yaml"),
                    ("evaluation", "distillation", "deployment", "monitoring", "serving", "answering", "retrieval", "shoppers",
-                    "student", "spans", "tasks"),
+                    "student", "spans", "tasks", "report"),
                    ("report", "search_model", "task_adapter", "bundle", "daily_recommendations")),
 }
 # Fields of shop.yaml that do not change what a stage makes of the same inputs.

@@ -108,7 +108,7 @@ def world() -> World:
     build_student(PLACE / "student", teacher, items, [], StudentConfig(), 0, cached)
     encoder, lexical = load_student(PLACE / "student" / STUDENT), build_lexical(items, catalogue.text_of_item)
     nobody, reader = pl.DataFrame(schema=JUDGMENTS), OnnxEncoder.load(PLACE / "student" / STUDENT / ONNX)
-    learned = learn_search(catalogue, np.zeros(len(catalogue), np.float32), encoder, reader, lexical, nobody, nobody)
+    learned = learn_search(catalogue, np.zeros(len(catalogue), np.float32), encoder, reader, lexical, nobody, nobody, {})
     zero_shot = (teacher.encode(list(gains)) @ catalogue.vectors.T)[:, catalogue.text_of_item]
     return World(catalogue, gains, lexical, encoder, learned, zero_shot)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ import polars as pl
 
 from recsys_core.artefacts import read_json, write_json
 from recsys_core.base_model import SERVING, BaseModelArtefact, Ranker
+from recsys_core.deployment.judged_search import judge_search
 from recsys_core.distillation import make_queries
 from recsys_core.errors import RequestError
 from recsys_core.interactions import Catalogue
@@ -60,15 +61,18 @@ class LearnedSearch:
     Args:
         config: the weights.
         about: where they come from: source, how many queries, and what NDCG@10 they gain on held-out ones.
+        judged: by what the search was judged, and what `judge_search` found; None: neither judgments nor clicks are enough.
     """
 
     config: SearchConfig
     about: dict[str, Any]
+    judged: dict[str, Any] | None
 
 
 def learn_search(catalogue: Catalogue, log_share: np.ndarray, encoder: EncodesQueries | None, reader: EncodesQueries | None,
-                 lexical: LexicalIndex, judgments: pl.DataFrame, clicks: pl.DataFrame) -> LearnedSearch:
-    """Learn the weights of a search, and below which cosine nothing is like a query.
+                 lexical: LexicalIndex, judgments: pl.DataFrame, clicks: pl.DataFrame, searches: Mapping[str, int]
+                 ) -> LearnedSearch:
+    """Learn the weights of a search, and below which cosine nothing is like a query; judge it where shoppers or judges did.
 
     Args:
         catalogue: what is searched.
@@ -78,28 +82,32 @@ def learn_search(catalogue: Catalogue, log_share: np.ndarray, encoder: EncodesQu
         lexical: of the catalogue.
         judgments: `schema.JUDGMENTS`.
         clicks: `schema.JUDGMENTS`, see `clicked_queries`.
+        searches: see `count_searches`.
     """
     rng, start = np.random.default_rng(31), SearchConfig() if encoder is not None else SearchConfig(text=0.0)
     documents = lexical.documents
     standing = Grouping(documents.of_item, len(documents.texts)).most(log_share.astype(np.float32))
     searched = Searched(catalogue.vectors, encoder, lexical, np.where(np.isfinite(standing), standing, 0))
-    source, lists = MADE_OF, None
-    for name, table, fewest in (("judgments", judgments, FEWEST), ("clicks after searches", clicks, FEWEST_CLICKED)):
-        asked = judged_queries(table, catalogue, documents.of_item)
-        if lists is None and len(asked) >= fewest:
-            source, lists = name, make_lists(asked, searched, rng)
-    if lists is None:
-        lists = made_lists(catalogue, encoder, reader, rng)
+    evidence = [(name, judged_queries(table, catalogue, documents.of_item), fewest) for name, table, fewest in
+                (("judgments", judgments, FEWEST), ("clicks after searches", clicks, FEWEST_CLICKED))]
+    source, asked = next(((name, asked) for name, asked, fewest in evidence if len(asked) >= fewest), (MADE_OF, {}))
+    lists = make_lists(asked, searched, rng) if asked else made_lists(catalogue, encoder, reader, rng)
     config, gained = learn_weights(lists, start, rng, source != MADE_OF)
     taught = config is not start
     if taught and source == MADE_OF:  # without their titles items are told apart less surely: only proportions are learned
         config = as_strong(config, start, lists)
-    if encoder is not None:
-        config = config.model_copy(update={"least_meaning": nonsense_floor(catalogue.vectors, encoder, lexical, rng)})
+    floor = nonsense_floor(catalogue.vectors, encoder, lexical, rng) if encoder is not None else config.least_meaning
+    config = config.model_copy(update={"least_meaning": floor})
     about = {"source": source if taught else f"default ({source} taught nothing that others of them confirm)",
              "queries": len(lists.starts) - 1, "gained_ndcg": gained}
     log.info("search: %s; %s", about, config)
-    return LearnedSearch(config, about)
+    judged = None
+    for name, queries, _ in evidence:
+        if judged is None and len(queries) >= FEWEST:
+            own = _unseen_weights(lists, start, rng) if taught and name == source else [config] * len(queries)
+            configs = [one.model_copy(update={"least_meaning": floor}) for one in own]
+            judged = {"by": name, "slices": judge_search(queries, configs, searched, searches, rng)}
+    return LearnedSearch(config, about, judged)
 
 
 def write_search(folder: Path, base: BaseModelArtefact, student: Path, events: Mapping[str, pl.LazyFrame],
@@ -118,15 +126,16 @@ def write_search(folder: Path, base: BaseModelArtefact, student: Path, events: M
     encoder, reader = (load_student(student / STUDENT), OnnxEncoder.load(student / STUDENT / ONNX)) if base.reads_texts \
         else (None, None)
     learned = learn_search(catalogue, log_shares(popularity), encoder, reader,
-                           build_lexical(catalogue.items, catalogue.text_of_item), judgments, clicked_queries(events))
-    write_json(folder / SEARCH_MODEL, {"config": learned.config.model_dump(), "about": learned.about})
+                           build_lexical(catalogue.items, catalogue.text_of_item), judgments, clicked_queries(events),
+                           count_searches(events))
+    write_json(folder / SEARCH_MODEL, {"config": learned.config.model_dump(), "about": learned.about, "judged": learned.judged})
     return learned
 
 
 def read_search(folder: Path) -> LearnedSearch:
     """Read what `write_search` wrote."""
     found = read_json(folder / SEARCH_MODEL)
-    return LearnedSearch(SearchConfig(**found["config"]), found["about"])
+    return LearnedSearch(SearchConfig(**found["config"]), found["about"], found["judged"])
 
 
 def clicked_queries(events: Mapping[str, pl.LazyFrame]) -> pl.DataFrame:
@@ -145,6 +154,24 @@ def clicked_queries(events: Mapping[str, pl.LazyFrame]) -> pl.DataFrame:
         return pl.DataFrame(schema=JUDGMENTS)
     counted = pl.concat(taken).group_by("query", "item_id").agg(pl.len().cast(pl.Float64).alias("gain"))
     return counted.sort("query", "item_id").collect()
+
+
+def count_searches(events: Mapping[str, pl.LazyFrame]) -> dict[str, int]:
+    """Clean query → how often it was asked; unreadable ones are left out.
+
+    Args:
+        events: day → `schema.CLEAN_EVENTS`.
+    """
+    found: dict[str, int] = {}
+    for day in events.values():
+        asked = day.filter(pl.col("event_type") == SEARCH).group_by("query").len().drop_nulls("query").collect()
+        for text, times in asked.iter_rows():
+            try:
+                query = clean_query(text)
+            except RequestError:
+                continue
+            found[query] = found.get(query, 0) + times
+    return found
 
 
 def judged_queries(judgments: pl.DataFrame, catalogue: Catalogue, document_of_item: np.ndarray) -> dict[str, dict[int, float]]:
@@ -206,10 +233,24 @@ def learn_weights(lists: Lists, start: SearchConfig, rng: np.random.Generator, a
         rng: draws which lists are held out together.
         asked: the queries are real.
     """
-    fold, gained = rng.permutation(len(lists.starts) - 1) % FOLDS, np.zeros(len(lists.starts) - 1)
-    for held in range(FOLDS):
-        others, own = np.flatnonzero(fold != held), np.flatnonzero(fold == held)
-        learned = fit_weights(some_lists(lists, others), start)
+    gained = np.zeros(len(lists.starts) - 1)
+    for own, learned in _folds(lists, start, rng):
         gained[own] = list_ndcg(some_lists(lists, own), learned) - list_ndcg(some_lists(lists, own), start)
     mean, error = float(gained.mean()), float(gained.std() / max(len(gained), 1) ** 0.5)
     return (fit_weights(lists, start) if mean > (error if asked else -error) else start), mean
+
+
+def _folds(lists: Lists, start: SearchConfig, rng: np.random.Generator) -> Iterator[tuple[np.ndarray, SearchConfig]]:
+    """Lists that are held out together, and what the others teach."""
+    fold = rng.permutation(len(lists.starts) - 1) % FOLDS
+    for held in range(FOLDS):
+        yield np.flatnonzero(fold == held), fit_weights(some_lists(lists, np.flatnonzero(fold != held)), start)
+
+
+def _unseen_weights(lists: Lists, start: SearchConfig, rng: np.random.Generator) -> list[SearchConfig]:
+    """Of each list the weights that other lists teach."""
+    found = [start] * (len(lists.starts) - 1)
+    for own, learned in _folds(lists, start, rng):
+        for at in own.tolist():
+            found[at] = learned
+    return found

@@ -4,14 +4,25 @@ from .curve import ShotCurve
 from .gate import AUDIENCES, RIVAL_WORDS, GateConfig, Trial, decide, name_audiences
 from .off_policy import OffPolicyConfig, PolicyLog, policy_value
 from .offers import PROMOTIONS, OffersConfig, judge_promotions, read_judged
-from .results import METHOD_NAMES, SLICE_NAMES, AudienceResult, Gain, MemberResult, MethodResult, Results, SegmentResult
+from .results import (
+    METHOD_NAMES,
+    SLICE_NAMES,
+    AudienceResult,
+    Gain,
+    MemberResult,
+    MethodResult,
+    Results,
+    SegmentResult,
+    TaskResult,
+)
 from .segments import EvaluationConfig, Rivals, SegmentJudge, judge_segments, summarise
 from .summary import Evidence, make_results, trials_of
 
 __all__ = [
     "AUDIENCES", "METHOD_NAMES", "PROMOTIONS", "RIVAL_WORDS", "SLICE_NAMES", "Adaptation", "AudienceResult",
     "EvaluationConfig", "Evidence", "Gain", "GateConfig", "MemberResult", "MethodResult", "OffPolicyConfig", "OffersConfig",
-    "PolicyLog", "Results", "Rivals", "SegmentJudge", "SegmentResult", "ShotCurve", "Trial", "decide", "judge_promotions",
+    "PolicyLog", "Results", "Rivals", "SegmentJudge", "SegmentResult", "ShotCurve", "TaskResult", "Trial", "decide",
+    "judge_promotions",
     "judge_segments", "make_results", "name_audiences", "policy_value", "read_judged", "run_contest", "summarise",
     "trials_of",
 ]

@@ -229,6 +229,42 @@ class StudentResult(Record):
     facts: dict[str, str] = Field({}, description="anything more, name → shown value")
 
 
+class SearchSlice(Record):
+    """How well some judged queries are answered."""
+
+    queries: int
+    nothing: float = Field(description="share of them that nothing in the catalogue fits")
+    metrics: dict[str, StoredInterval]
+
+
+class SearchResult(Record):
+    """What the weights of a search were learned from, and how good it is on queries that did not teach them."""
+
+    source: str
+    queries: int = Field(description="that taught")
+    gained: Measured = Field(None, description="NDCG@10 over the given weights, within lists of held-out queries")
+    weights: dict[str, float]
+    judged_by: str | None = None
+    slices: dict[str, SearchSlice] = Field({}, description="all queries, and by how often they are asked")
+
+
+class TaskResult(Record):
+    """A labelled task beside its rivals, on texts (queries) that no fold learned from."""
+
+    name: str
+    kind: str
+    examples: int
+    proven: bool
+    reason: str
+    measure: str = Field("", description="what the score is, in words")
+    groups: int = Field(0, description="texts (queries) that were answered")
+    score: Measured = None
+    rivals: dict[str, Measured] = {}
+    gains: dict[str, StoredInterval] = Field({}, description="the task's score minus the rival's")
+    unsure_below: Measured = Field(None, description="probability below which no class is named")
+    test: dict[str, Measured] = Field({}, description="what was measured on rows that took no part")
+
+
 class Results(Record):
     """The whole report. The first window named "report" is the one that `methods` were measured on."""
 
@@ -244,4 +280,6 @@ class Results(Record):
     certificates: list[StoredCertificate] = []
     curves: list[Curve] = []
     student: StudentResult | None = None
+    search: SearchResult | None = None
+    tasks: list[TaskResult] = []
     notes: list[str] = Field([], description="what a reader must know, one sentence each")

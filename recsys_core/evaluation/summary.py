@@ -28,15 +28,20 @@ from recsys_core.evaluation.results import (
     MemberResult,
     PromotionsResult,
     Results,
+    SearchResult,
     SegmentResult,
     ShopFacts,
     StudentResult,
+    TaskResult,
 )
 from recsys_core.evaluation.segments import EvaluationConfig
 from recsys_core.ingestion import ShopConfig
 from recsys_core.interactions import BASE, Window
 from recsys_core.metrics import Interval
+from recsys_core.tasks import ADAPTED, KINDS
 from recsys_core.text_encoder import TextEncoderArtefact
+
+ASKED_OF_TASKS = ("proven", "reason", "groups", "score", "rivals", "gains", "unsure_below", "test")
 
 
 @dataclass(frozen=True)
@@ -46,6 +51,8 @@ class Evidence:
     Args:
         text_encoder: the encoder's folder.
         student: the student's folder.
+        search: the folder of the learned search.
+        tasks: the folder of the labelled tasks.
         evaluations: segment or family → folder of its evaluation.
         exposures: the feature table, `schema.EXPOSURES`.
         quarantined: reason → rows that cleaning set aside.
@@ -53,6 +60,8 @@ class Evidence:
 
     text_encoder: Path
     student: Path
+    search: Path
+    tasks: Path
     evaluations: Mapping[str, Path]
     exposures: pl.DataFrame
     quarantined: Mapping[str, int]
@@ -80,7 +89,8 @@ def make_results(study: Study, evidence: Evidence, shop: ShopConfig, profile: st
         segments=[_segment(name, kinds[name], found, decisions[name], shop) for name, found in evaluations.items()],
         certificates=[certificate] + [Certificate.from_json(found["certificate"]) for found in evaluations.values()
                       if found["certificate"]],
-        curves=_curves(evidence), student=_student(evidence.student), notes=_notes(study, shop))
+        curves=_curves(evidence), student=_student(evidence.student), search=_search(evidence.search),
+        tasks=_tasks(evidence.tasks), notes=_notes(study, shop))
 
 
 def trials_of(evaluations: Iterable[Mapping[str, Any]]) -> list[Trial]:
@@ -157,6 +167,20 @@ def _student(folder: Path) -> StudentResult:
     table = {name: ", ".join(f"{k} {v:.3f}" for k, v in one.items()) for name, one in about["comparison"].items()}
     return StudentResult(cosine=found["cosine"], megabytes=about["megabytes"][about["serves"]], top10_overlap=found["recall@10"],
                          facts={"serves": serves, "queries": learnt, "compared on": measured, **table})
+
+
+def _search(folder: Path) -> SearchResult:
+    found = read_json(folder / "search.json")
+    about, judged = found["about"], found["judged"] or {"by": None, "slices": {}}
+    return SearchResult(source=about["source"], queries=about["queries"], gained=about["gained_ndcg"], weights=found["config"],
+                        judged_by=judged["by"], slices=judged["slices"])
+
+
+def _tasks(folder: Path) -> list[TaskResult]:
+    return [TaskResult(name=name, kind=about.get("kind", "none"), examples=about.get("examples", 0),
+                       measure=KINDS[about["kind"]].measure if "kind" in about else "",
+                       **{field: about[field] for field in ASKED_OF_TASKS if field in about})
+            for name, about in sorted(read_json(folder / ADAPTED)["tasks"].items())]
 
 
 def _notes(study: Study, shop: ShopConfig) -> list[str]:

@@ -34,7 +34,7 @@ def adapt_task(encoder: ReadsTexts, task: Task, folder: Path, config: TaskGateCo
 
     Returns:
         what a bundle's manifest says of it: kind, proven, reason, rivals and gains, numbers of examples, classes or
-        attributes, and where some examples are for testing, what the adapter makes of them.
+        attributes, when it names no class, and where some examples are for testing, what the adapter makes of them.
     """
     kind, reader = KINDS[task.kind], RemembersTexts(encoder)
     verdict = judge_task(reader, task, config or TaskGateConfig())
@@ -47,6 +47,7 @@ def adapt_task(encoder: ReadsTexts, task: Task, folder: Path, config: TaskGateCo
         except AdapterError as error:
             return {**about, "proven": False, "reason": error.culprit}
         adapter.save(folder)
+        about |= kind.thresholds(adapter)
         if task.test:
             about["test"] = kind.measures(adapter, reader, task.test)
     log.log(logging.INFO if verdict.proven else logging.WARNING, "task %s (%s, %d examples): %s: %s", task.name, task.kind,

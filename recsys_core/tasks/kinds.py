@@ -45,6 +45,10 @@ class TaskKind(ABC):
     def measures(self, adapter: Any, encoder: ReadsTexts, examples: Sequence[Example]) -> dict[str, float]:
         """What to tell people of an adapter's answers to examples that it did not learn from."""
 
+    def thresholds(self, adapter: Any) -> dict[str, float]:
+        """Below which probability an adapter names nothing; a kind that always answers has none."""
+        return {}
+
 
 class ClassesKind(TaskKind):
     """Classes of texts."""
@@ -81,6 +85,9 @@ class ClassesKind(TaskKind):
         sure = [found[0] in one.labels for found, one in zip(told, examples, strict=True) if found]
         return {"accuracy": float(np.mean(right)), "macro_f1": _macro_f1(best, examples), "coverage": len(sure) / len(told),
                 **({"accuracy_when_sure": float(np.mean(sure))} if sure else {})}
+
+    def thresholds(self, adapter: Any) -> dict[str, float]:
+        return {"unsure_below": adapter.settings["unsure_below"]}
 
 
 class SpansKind(TaskKind):

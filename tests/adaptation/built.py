@@ -14,6 +14,7 @@ import polars as pl
 
 from recsys_core.adaptation.segment import AdaptationConfig, adapt_segments
 from recsys_core.adaptation.study import Study
+from recsys_core.artefacts import write_json
 from recsys_core.base_model.model import BaseConfig, BaseModelArtefact, build_base, plan_shop
 from recsys_core.cleaning.events import CleaningConfig, clean_events
 from recsys_core.cleaning.items import clean_items
@@ -63,17 +64,19 @@ class Built:
 
     @functools.cached_property
     def search(self) -> LearnedSearch:
-        """Learned from the catalogue's own queries; the student is written with the results."""
-        assert self.results
+        """Learned from the catalogue's own queries; the student is written before."""
+        build_student(folder(self.root / "student"), self.encoder.load(), self.items, [],
+                      StudentConfig(max_queries=100), 0, VectorCache(self.root / "cache"))
         return learn_of(self.base, self.root, self.root / "search_model")
 
     @functools.cached_property
     def results(self) -> Results:
-        """The report's figures; student and evaluations are written when first asked for."""
+        """The report's figures; student, search and evaluations are written when first asked for."""
+        assert self.search
         evaluations = {name: self.judged[name]["folder"] for name in SEGMENTS}
-        build_student(folder(self.root / "student"), self.encoder.load(), self.items, [],
-                      StudentConfig(max_queries=100), 0, VectorCache(self.root / "cache"))
-        evidence = Evidence(self.root / "encoder-0", self.root / "student", evaluations, self.tables["exposures"], {})
+        write_json(folder(self.root / "tasks") / "tasks.json", {"tasks": {}})
+        evidence = Evidence(self.root / "encoder-0", self.root / "student", self.root / "search_model", self.root / "tasks",
+                            evaluations, self.tables["exposures"], {})
         return make_results(self.study, evidence, self.shop.config, "full", EVALUATION)
 
     def adapters(self) -> dict[str, Path]:

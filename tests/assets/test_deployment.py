@@ -30,6 +30,11 @@ def lists(home, bundle_folder, monkeypatch):
     return made
 
 
+def test_how_a_search_was_judged_is_a_table():
+    found = {"by": "judgments", "slices": {"all": {"queries": 20, "nothing": 0.05, "metrics": {"ndcg@10": {"mean": 0.61234}}}}}
+    assert deployment.judged_table(found).value.splitlines()[2] == "| judgments | all | 20 | 0.05 | 0.612 |"
+
+
 def test_every_shopper_with_a_history_has_the_champion_s_list(lists):
     found = lists(promoted=True)
     assert found["user_id"].n_unique() == 30 and found.height == 300

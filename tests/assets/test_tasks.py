@@ -41,6 +41,8 @@ def test_every_task_is_judged_and_the_proven_ones_are_written(judged, home):
     told = judged([*class_rows(), {"text": "", "label": "buy"}])
     assert told["tasks"]["want"]["proven"] and told["set_aside"] == 1 and "neither text" in told["aside"][0]["reason"]
     assert (home.path / "task_adapter" / "want" / "task.safetensors").is_file()
+    row = tasks.task_table(told["tasks"]).value.splitlines()[2]
+    assert row.startswith("| want | classes | true | ") and f"| {told['tasks']['want']['unsure_below']:.2f}"[:4] in row
     assert pl.read_parquet(home.path / "raw" / "raw_labels.parquet").schema == schema.LABELS
 
 

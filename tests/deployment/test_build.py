@@ -43,7 +43,8 @@ def built():
 
 def test_what_a_search_was_learned_from_is_read_again(built, tmp_path):
     assert built.search.about["queries"] > 0 and 0 < built.search.config.least_meaning < 1
-    write_json(tmp_path / "search.json", {"config": built.search.config.model_dump(), "about": built.search.about})
+    write_json(tmp_path / "search.json", {"config": built.search.config.model_dump(), "about": built.search.about,
+                                           "judged": built.search.judged})
     assert read_search(tmp_path) == built.search
 
 
@@ -59,7 +60,8 @@ def chinese(built, tmp_path_factory):
     tables, _ = built.tables, built.results  # the report's student is made with it
     config = built.shop.config.model_copy(update={"segments": (), "families": (), "segment_order": ()})
     study = Study(base, tables["interactions"], tables["segment_events"].clear(), ())
-    evidence = Evidence(built.encoder.folder, built.root / "student", {}, tables["exposures"], {})
+    evidence = Evidence(built.encoder.folder, built.root / "student", built.root / "search_model", built.root / "tasks", {},
+                        tables["exposures"], {})
     results = make_results(study, evidence, config, "full", EVALUATION)
     build_bundle(root / "bundle", study=study, student=built.root / "student", adapters={}, results=results,
                  shop=config, users=None, lineage={}, search=learn_of(base, built.root, root / "search_model"))

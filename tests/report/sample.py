@@ -14,9 +14,12 @@ from recsys_core.evaluation.results import (
     PolicyResult,
     PromotionsResult,
     Results,
+    SearchResult,
+    SearchSlice,
     SegmentResult,
     ShopFacts,
     StudentResult,
+    TaskResult,
     WindowFacts,
 )
 from recsys_core.metrics.bootstrap import Interval
@@ -73,6 +76,27 @@ def known_steps() -> list[KnownSteps]:
             for steps, base, own in ((0, 0.085, 0.085), (1, 0.11, 0.095), (4, 0.15, 0.12), (None, 0.23, 0.2))]
 
 
+def search() -> SearchResult:
+    slices = {name: SearchSlice(queries=queries, nothing=nothing, metrics={
+        "ndcg@10": interval(level, 0.02), "mrr@10": interval(level * 1.1, 0.02), "recall@50": interval(0.82, 0.03)})
+        for name, queries, nothing, level in (("all", 68, 0.0147, 0.62), ("head", 20, 0.0, 0.71), ("tail", 48, 0.0208, 0.58))}
+    return SearchResult(source="judgments", queries=68, gained=0.0123, judged_by="judgments", slices=slices,
+                        weights={"text": 18.5, "words": 50.2, "least_meaning": 0.31, "popularity": 0.1, "taste": 0.5})
+
+
+def tasks() -> list[TaskResult]:
+    return [TaskResult(name="intent", kind="classes", examples=216, proven=True, reason="0.91 beats words alone 0.72", score=0.91,
+                       measure="share of texts whose likeliest class is right", groups=216, unsure_below=0.44,
+                       rivals={"words alone": 0.72, "the largest class": 0.04},
+                       gains={"words alone": interval(0.19, 0.05), "the largest class": interval(0.87, 0.04)},
+                       test={"macro_f1": 0.9}),
+            TaskResult(name="material", kind="spans", examples=30, proven=False, reason="0.50 is not proven better", score=0.5,
+                       measure="F1 of a text's attributes, values as exact words", groups=30,
+                       rivals={"the examples' values found as words": 0.48},
+                       gains={"the examples' values found as words": interval(0.02, 0.1)}),
+            TaskResult(name="odd", kind="none", examples=0, proven=False, reason="rows of several kinds")]
+
+
 def sample_results() -> Results:
     pays, fails = "pays (+0.0660 [+0.0580, +0.0740] ndcg@10 over the base)", "not proven better than counting its shots"
     members = [MemberResult(value=value, questions=questions, shots=shots, gain=gain) for value, questions, shots, gain in (
@@ -125,4 +149,5 @@ def sample_results() -> Results:
                     "held out": [(i, 3.1 / (1 + i / 45)) for i in range(0, 200, 40)]}),
                 Curve(title="Student", series={"train": [(i, 1.2 / (1 + i / 30)) for i in range(0, 90, 3)]})],
         student=StudentResult(top10_overlap=0.912, cosine=0.981, megabytes=11.4,
-                              facts={"latency": "0.9 ms for one query, one thread"}))
+                              facts={"latency": "0.9 ms for one query, one thread"}),
+        search=search(), tasks=tasks())

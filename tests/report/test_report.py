@@ -132,6 +132,33 @@ def test_gains_at_each_number_of_shots_are_there_for_whoever_looks(markdown):
     assert "| store | 64 | +0.0496 [+0.0416, +0.0576] |" in markdown.split("### Gain at each number of shots")[1]
 
 
+def test_search_tells_its_source_its_weights_and_how_good_it_is_by_how_often_queries_are_asked(markdown):
+    section = markdown.split("## Search")[1].split("## Tasks")[0]
+    assert "Weights from: judgments. 68 queries; NDCG@10 +0.0123 on held-out ones." in section
+    assert "| words | for the best match of words | 50.200 |" in section
+    rows = rows_of(markdown, "**Judged by judgments**", "## Tasks")
+    assert [row["queries"] for row in rows] == ["all", "head", "tail"]
+    assert rows[0] == {"queries": "all", "asked": "68", "NDCG@10": "0.620 [0.600, 0.640]", "MRR@10": "0.682 [0.662, 0.702]",
+                       "recall@50": "0.820 [0.790, 0.850]", "nothing fits": "1.47%"}
+    assert "**Search:** NDCG@10 0.620 [0.600, 0.640] on 68 queries" in markdown.split("## Ranking")[0]
+
+
+def test_a_search_that_nobody_judged_says_so():
+    search = sample_results().search.model_copy(update={"judged_by": None, "slices": {}})
+    text = told(sample_results().model_copy(update={"search": search}))
+    assert "Not judged" in text and "**Search:**" not in text
+
+
+def test_tasks_are_told_proven_and_refused_beside_each_rival(markdown):
+    rows = rows_of(markdown, "## Tasks", "| task | rival")
+    assert [(row["task"], row["verdict"], row["score"], row["unsure below"]) for row in rows] == [
+        ("intent", "proven", "0.910", "0.440"), ("material", "refused", "0.500", "–"), ("odd", "refused", "–", "–")]
+    assert rows[2]["reason"] == "rows of several kinds" and rows[0]["rows"] == "216"
+    assert "| intent | words alone | 0.720 | +0.190 [+0.140, +0.240] |" in markdown
+    assert "- **intent:** share of texts whose likeliest class is right; on rows of the split test: macro f1 0.900." in markdown
+    assert "**Tasks:** 1 of 3 beat every rival: intent." in markdown.split("## Ranking")[0]
+
+
 def test_names_from_the_shop_cannot_become_markup(written, markdown):
     html = (written / "report.html").read_text(encoding="utf-8")
     assert "Corner &amp; Sons" in html and "parents &lt;45" in html and "parents <45" not in html
@@ -191,7 +218,7 @@ def test_a_shop_with_nothing_optional_still_gets_a_report(tmp_path):
     text = (tmp_path / "report" / "report.md").read_text(encoding="utf-8")
     assert "declares no segments" in text and "logs no impressions" in text and "![" not in text
     assert "## Exposures" not in text and "## Student" not in text and "## Segments" not in text
-    assert "by known steps" not in text
+    assert "by known steps" not in text and "## Search" not in text and "## Tasks" not in text
 
 
 def test_a_failing_report_leaves_the_previous_one(tmp_path, monkeypatch):

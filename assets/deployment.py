@@ -52,20 +52,21 @@ def judged_table(judged: dict) -> dg.MarkdownMetadataValue:
 def bundle(context: dg.AssetExecutionContext, home: Home, base_model, text_encoder, student,
            segment_adapter: dict[str, Path], task_adapter: Path, evaluation_report, interactions: pl.LazyFrame,
            segment_events: pl.LazyFrame, raw_users: pl.LazyFrame, raw_shelves: pl.LazyFrame,
-           raw_promotions: pl.LazyFrame, search_model: Path):
+           raw_promotions: pl.LazyFrame, search_model: Path, item_attributes: pl.LazyFrame):
     """Everything serving needs, verified, self-tested and signed: refitted through the newest day, promoted families in."""
     folder, users = home.staging("bundle") / "bundle", raw_users.collect()
     manifest = build_bundle(
         folder, study=make_study(base_model, interactions, segment_events, raw_users), student=student,
         adapters=segment_adapter, results=Results.model_validate(read_json(evaluation_report / "metrics.json")), shop=shop_config,
         users=users if users.width > 1 else None, shelves=raw_shelves.collect(), promotions=raw_promotions.collect(),
-        search=read_search(search_model), tasks=task_adapter, signing_key=home.key(),
+        search=read_search(search_model), tasks=task_adapter, attributes=item_attributes.collect(), signing_key=home.key(),
         lineage={"encoder": TextEncoderArtefact(text_encoder).about["model"],
                  "cycle": context.run.tags.get("recsys/cycle", context.run_id), "run": context.run_id,
                  "data_versions": data_versions(context)})
     context.add_output_metadata({"files": len(manifest["files"]), "items": manifest["items"],
                                  "families": manifest["families"], "shelves": len(manifest["shelves"]),
-                                 "tasks": [name for name, about in manifest["tasks"].items() if about["proven"]]})
+                                 "tasks": [name for name, about in manifest["tasks"].items() if about["proven"]],
+                                 "attributes": list(manifest["attributes"])})
     return folder
 
 

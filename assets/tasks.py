@@ -7,8 +7,9 @@ import polars as pl
 
 from assets.io import count_table
 from assets.partitions import Home
+from recsys_core.artefacts import read_json
 from recsys_core.serving import STUDENT
-from recsys_core.tasks import adapt_tasks
+from recsys_core.tasks import ADAPTED, adapt_tasks, extract_attributes
 
 
 @dg.asset(group_name="adaptation", io_manager_key="folders", kinds={"numpy"})
@@ -23,6 +24,15 @@ def task_adapter(context: dg.AssetExecutionContext, home: Home, tracking: dg.Res
                                  "reasons": {name: about["reason"] for name, about in tasks.items()},
                                  "rows_set_aside": told["set_aside"]})
     return folder
+
+
+@dg.asset(group_name="adaptation", io_manager_key="clean_tables", kinds={"polars"})
+def item_attributes(context: dg.AssetExecutionContext, student: Path, task_adapter: Path,
+                    clean_items: pl.LazyFrame) -> pl.DataFrame:
+    """Further columns of clean_items: what proven tasks read off the items' texts where the shop says nothing, and which did."""
+    table = extract_attributes(task_adapter, read_json(task_adapter / ADAPTED)["tasks"], student / STUDENT, clean_items.collect())
+    context.add_output_metadata({"values": count_table(table.group_by("attribute", "task", "task_hash").len().sort("attribute"))})
+    return table
 
 
 def task_table(tasks: dict) -> dg.MarkdownMetadataValue:

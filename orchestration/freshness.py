@@ -56,7 +56,8 @@ STAGES = {
                     "raw/raw_labels.parquet", "rules.yaml"),
                    ("evaluation", "distillation", "deployment", "monitoring", "serving", "answering", "retrieval", "shoppers",
                     "student", "spans", "tasks", "report"),
-                   ("report", "search_model", "task_adapter", "bundle", "daily_recommendations")),
+                   ("report", "search_model", "task_adapter", "clean/item_attributes.parquet", "bundle",
+                    "daily_recommendations")),
 }
 # Fields of shop.yaml that do not change what a stage makes of the same inputs.
 _DAY_LIMITS = {"first_day", "last_day"}

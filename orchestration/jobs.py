@@ -19,8 +19,9 @@ segments_job = dg.define_asset_job(
     "segments_job", assets("segment_adapter", "segment_evaluation"), partitions_def=segments,
     description="Adapt segments and evaluate them; all stale ones in one run.")
 publish_job = dg.define_asset_job(
-    "publish_job", assets("evaluation_report", "search_model", "task_adapter", "bundle", "champion", "daily_recommendations"),
-    description="Write the report, learn the search, prove labelled tasks, pack the bundle, promote it if its gates hold, write "
-                "everybody's list.")
+    "publish_job", assets("evaluation_report", "search_model", "task_adapter", "item_attributes", "bundle", "champion",
+                          "daily_recommendations"),
+    description="Write the report, learn the search, prove labelled tasks, read the items' attributes, pack the bundle, promote "
+                "it if its gates hold, write everybody's list.")
 
 jobs = [days_job, base_job, nightly_base_job, segments_job, publish_job]

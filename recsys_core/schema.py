@@ -61,6 +61,11 @@ LABELS: Columns = {
     "label": pl.String, "split": pl.String, "span": pl.String,
 }
 
+ITEM_ATTRIBUTES: Columns = {  # values of clean_items' further columns, read off texts where the shop gives none
+    "item_id": pl.String, "attribute": pl.String, "value": pl.String,
+    "task": pl.String, "task_hash": pl.String,  # the labelled task that read it, and which version
+}
+
 # --- features (DuckDB, snapshotted to Parquet) ------------------------------------------------
 # Daily grain makes every aggregate point-in-time correct: the state at a cut-off is the sum of
 # the days before it, and a new night adds only its own rows.

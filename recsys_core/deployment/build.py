@@ -32,7 +32,7 @@ from recsys_core.student import STUDENT_SETTINGS
 def build_bundle(folder: Path, *, study: Study, student: Path, adapters: Mapping[str, Path], results: Results,
                  shop: ShopConfig, users: pl.DataFrame | None, lineage: Mapping[str, Any],
                  search: LearnedSearch, shelves: pl.DataFrame | None = None, promotions: pl.DataFrame | None = None,
-                 tasks: Path | None = None, signing_key: Path | None = None) -> dict:
+                 tasks: Path | None = None, attributes: pl.DataFrame | None = None, signing_key: Path | None = None) -> dict:
     """Write the bundle of what is refitted through the newest day, with the promoted segments and families.
 
     Args:
@@ -48,6 +48,7 @@ def build_bundle(folder: Path, *, study: Study, student: Path, adapters: Mapping
         shelves: `schema.RAW_SHELVES`.
         promotions: `schema.RAW_PROMOTIONS`; they ship where they serve anybody.
         tasks: what `adapt_tasks` made of the shop's labels.
+        attributes: what these read off the items' texts.
         signing_key: PEM file of the private key that signs the bundle; None leaves it unsigned.
 
     Returns:
@@ -80,7 +81,7 @@ def build_bundle(folder: Path, *, study: Study, student: Path, adapters: Mapping
         config=BundleConfig(search=search.config, time_zone=shop.time_zone, segment_order=shop.segment_order,
                             context=shop.context, default_event_type=event_type),
         click_folder=click if click.is_dir() else None, users=users, promotions=weighted, shelves=shelved,
-        histories=study.events, tasks=tasks, signing_key=signing_key)
+        histories=study.events, tasks=tasks, attributes=attributes, signing_key=signing_key)
 
 
 def _check_space(base: BaseModelArtefact, student: Path) -> None:

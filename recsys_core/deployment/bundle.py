@@ -21,7 +21,7 @@ from recsys_core.deployment.card import CARD
 from recsys_core.deployment.golden import trust_promoted
 from recsys_core.deployment.labelled import ship_tasks, tell_tasks
 from recsys_core.deployment.manifest import write_manifest
-from recsys_core.deployment.tables import write_histories, write_shelves, write_tables, write_users
+from recsys_core.deployment.tables import write_attributes, write_histories, write_shelves, write_tables, write_users
 from recsys_core.errors import BundleError
 from recsys_core.interactions import Catalogue, Interactions
 from recsys_core.monitoring import make_reference, self_test
@@ -66,7 +66,8 @@ def write_bundle(folder: Path, *, catalogue: Catalogue, ranker_folder: Path, stu
                  requests: Sequence[Mapping[str, Any]], click_folder: Path | None = None,
                  users: pl.DataFrame | None = None, shelves: pl.DataFrame | None = None,
                  promotions: PromotionWeights | None = None, histories: Interactions | None = None,
-                 tasks: Path | None = None, signing_key: Path | None = None) -> dict[str, Any]:
+                 tasks: Path | None = None, attributes: pl.DataFrame | None = None,
+                 signing_key: Path | None = None) -> dict[str, Any]:
     """Write a bundle into `folder`, replacing what is there only when the new one answers.
 
     Args:
@@ -89,6 +90,7 @@ def write_bundle(folder: Path, *, catalogue: Catalogue, ranker_folder: Path, stu
         shelves: `promotions.SHELF_COLUMNS`; only items of the catalogue are kept.
         promotions: what is promoted and what it counts; None: nothing, or it was not worth keeping.
         tasks: as `adapt_tasks` wrote them; only proven ones are kept. None: the shop has no labels.
+        attributes: `schema.ITEM_ATTRIBUTES`; None: none was extracted.
         signing_key: PEM file of the private key that signs it; None leaves it unsigned.
         histories: events of the catalogue's items; each shopper's newest are kept, under a digest of the id. None: nobody's.
 
@@ -110,6 +112,7 @@ def write_bundle(folder: Path, *, catalogue: Catalogue, ranker_folder: Path, stu
             if source is not None:
                 _copy(Path(source), staging / name)
         labelled = ship_tasks(staging, tasks)
+        columns = {} if attributes is None else write_attributes(staging, catalogue.items, attributes)
         shipped = {route.name: _write_family(staging, route, families[route.name], lock, catalogue)
                    for route in routes if route.name in families}
         if promotions is not None:
@@ -121,7 +124,7 @@ def write_bundle(folder: Path, *, catalogue: Catalogue, ranker_folder: Path, stu
             "default_event_type": config.default_event_type, "segment_order": list(config.segment_order),
             "context": list(config.context), "families": shipped, "shelves": shelved,
             "promotions": [] if promotions is None else promotions.promotions.names,
-            "known_shoppers": known, "tasks": labelled, "search": config.search.model_dump()}
+            "known_shoppers": known, "tasks": labelled, "attributes": columns, "search": config.search.model_dump()}
         write_json(staging / GOLDEN, list(golden))
         bundle = Bundle(open_parts(staging, about))
         if faults := self_test(bundle):

@@ -9,14 +9,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import polars as pl
+
 from recsys_core.artefacts import read_json, staged_folder
 from recsys_core.deployment.card import CARD
 from recsys_core.deployment.manifest import write_manifest
+from recsys_core.deployment.tables import write_attributes
 from recsys_core.errors import BundleError
-from recsys_core.serving import MANIFEST, STUDENT, open_parts, verify_bundle
+from recsys_core.serving import ITEMS, MANIFEST, STUDENT, open_parts, verify_bundle
 from recsys_core.signatures import SIGNATURE, sign_folder
 from recsys_core.student import ONNX
-from recsys_core.tasks import ADAPTED, KINDS, TASKS
+from recsys_core.tasks import ADAPTED, KINDS, TASKS, extract_attributes
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +50,7 @@ def ship_tasks(staging: Path, adapted: Path | None) -> dict[str, dict[str, Any]]
 
 def add_task(bundle: Path, out: Path, name: str, adapter: Path, about: Mapping[str, Any], key: Path | None,
              trusted: Path | None = None) -> dict[str, Any]:
-    """Write a copy of a bundle with one more task; an older one of the name is replaced.
+    """Write a copy of a bundle with one more task; an older one of the name is replaced. One of spans reads all items anew.
 
     Args:
         bundle: its folder; what lies there is verified first.
@@ -73,6 +76,10 @@ def add_task(bundle: Path, out: Path, name: str, adapter: Path, about: Mapping[s
         shutil.copytree(adapter, staging / TASKS / name)
         _check_task(staging, name, about)
         kept["tasks"] = {**kept["tasks"], name: dict(about)}
+        if "spans" in (about["kind"], old["tasks"].get(name, {}).get("kind")):
+            items = pl.read_parquet(staging / ITEMS, glob=False)
+            extracted = extract_attributes(staging / TASKS, kept["tasks"], staging / STUDENT, items)
+            kept["attributes"] = write_attributes(staging, items, extracted)
         (staging / CARD).write_text(tell_tasks((staging / CARD).read_text("utf-8"), kept["tasks"]), encoding="utf-8")
         manifest = write_manifest(staging, kept)
         open_parts(staging, manifest)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -13,7 +14,7 @@ from recsys_core.interactions import MAX_HISTORY, Catalogue, Interactions
 from recsys_core.promotions import SHELF_COLUMNS
 from recsys_core.retrieval import TextIndex, build_lexical
 from recsys_core.schema import PSEUDO_DAY
-from recsys_core.serving import HISTORIES, INDEX, ITEMS, SHELVES, USERS, VECTORS, Route
+from recsys_core.serving import ATTRIBUTES, HISTORIES, INDEX, ITEMS, SHELVES, USERS, VECTORS, Route
 from recsys_core.shoppers import DIGEST, digest_users
 
 
@@ -34,6 +35,26 @@ def write_tables(folder: Path, catalogue: Catalogue, index_above: int | None) ->
     build_lexical(catalogue.items, catalogue.text_of_item).save(folder)
     if index_above is not None and len(catalogue.vectors) > index_above and (index := TextIndex.build(catalogue.vectors)):
         index.save(folder / INDEX)
+
+
+def write_attributes(folder: Path, items: pl.DataFrame, extracted: pl.DataFrame) -> dict[str, dict[str, Any]]:
+    """Keep what was extracted of known items; nothing where nothing was.
+
+    Args:
+        folder: the bundle's; an older file is replaced.
+        items: the catalogue's.
+        extracted: `schema.ITEM_ATTRIBUTES`.
+
+    Returns:
+        column → how many values the shop gives and how many were extracted, and by which tasks.
+    """
+    kept = extracted.filter(pl.col("item_id").is_in(items["item_id"].to_list())).sort("attribute", "item_id")
+    (folder / ATTRIBUTES).unlink(missing_ok=True)
+    if kept.height:
+        kept.write_parquet(folder / ATTRIBUTES)
+    return {column: {"given": items[column].count() if column in items.columns else 0, "extracted": own.height,
+                     "tasks": dict(sorted(own.select("task", "task_hash").unique().iter_rows()))}
+            for (column,), own in kept.partition_by("attribute", as_dict=True, maintain_order=True).items()}
 
 
 def write_shelves(folder: Path, catalogue: Catalogue, shelves: pl.DataFrame | None) -> dict[str, int]:

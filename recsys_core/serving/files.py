@@ -2,8 +2,8 @@
 
 manifest.json, model.sig where it is signed, README.md, items.parquet, vectors.safetensors, lexical.safetensors, lexical.json,
 vocabulary.parquet, segments.json, golden.json, reference.json, shelves.parquet, ranker/, student/,
-families/<promoted segment or family>/, where a shop has them histories.safetensors, click/, promotions/, users.parquet and
-tasks/<proven task>/, and where it has very many texts texts.faiss.
+families/<promoted segment or family>/, where a shop has them histories.safetensors, click/, promotions/, users.parquet,
+attributes.parquet and tasks/<proven task>/, and where it has very many texts texts.faiss.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from recsys_core.retrieval import (
     Documents,
     EncodesQueries,
     Grouping,
+    ItemAttributes,
     LexicalIndex,
     Offsets,
     Phrases,
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from recsys_core.tasks import TaskParts
 
 ITEMS = "items.parquet"
+ATTRIBUTES = "attributes.parquet"
 VECTORS = "vectors.safetensors"
 INDEX = "texts.faiss"
 SEGMENTS = "segments.json"
@@ -80,6 +82,7 @@ class BundleParts:
         users: attributes of shoppers; None where no promoted segment asks for any.
         histories: of known shoppers; None where none are kept.
         promotions: what the shop promotes, for whom and when; None where none are kept.
+        attributes: what was read off the items' texts.
         index: of the texts' vectors; None: every query scores all of them.
         reference: what monitors compare with; empty while the bundle is made.
     """
@@ -98,6 +101,7 @@ class BundleParts:
     histories: KnownHistories | None
     click: ClickModel | None
     promotions: PromotionWeights | None
+    attributes: ItemAttributes
     index: TextIndex | None
     reference: dict[str, Any]
 
@@ -114,7 +118,7 @@ class BundleParts:
     @cached_property
     def columns(self) -> ItemColumns:
         """What filters read."""
-        return ItemColumns(self.catalogue.items)
+        return ItemColumns(self.attributes.fill(self.catalogue.items))
 
     @cached_property
     def prices(self) -> np.ndarray:
@@ -252,6 +256,8 @@ def _read_verified(folder: Path, manifest: dict[str, Any]) -> BundleParts:
     users = KnownAttributes.load(folder / USERS) if (folder / USERS).exists() else None
     histories = KnownHistories.load(folder / HISTORIES) if (folder / HISTORIES).exists() else None
     index = TextIndex.load(folder / INDEX, catalogue.vectors) if (folder / INDEX).exists() else None
+    extracted = pl.read_parquet(folder / ATTRIBUTES, glob=False) if (folder / ATTRIBUTES).exists() else None
+    attributes = ItemAttributes({}, {}, {}) if extracted is None else ItemAttributes.of(extracted, catalogue.row_of)
     routes = [Route(**route) for route in read_json(folder / SEGMENTS)]
     click = None
     if (folder / CLICK).is_dir():
@@ -273,5 +279,5 @@ def _read_verified(folder: Path, manifest: dict[str, Any]) -> BundleParts:
     return BundleParts(
         folder, manifest, catalogue, ranker, tie_ranks(catalogue.item_ids, ranker.counts.popularity), families, router,
         LexicalIndex.load(folder), SearchConfig(**manifest["search"]),
-        Shelves(pl.read_parquet(folder / SHELVES, glob=False), catalogue.row_of), users, histories, click, promotions, index,
-        read_json(folder / REFERENCE) if (folder / REFERENCE).is_file() else {})
+        Shelves(pl.read_parquet(folder / SHELVES, glob=False), catalogue.row_of), users, histories, click, promotions, attributes,
+        index, read_json(folder / REFERENCE) if (folder / REFERENCE).is_file() else {})

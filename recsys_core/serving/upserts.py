@@ -49,9 +49,12 @@ def with_items(parts: BundleParts, rows: Any) -> BundleParts:
     lexical = parts.lexical.with_items(said, catalogue.items, size)
     changed = pl.DataFrame([pl.Series(name, [row[name] for row in cleaned.values()], dtype)
                             for name, dtype in schema.items() if name != "text"])
+    reworded = [row for item, row in place_of.items()
+                if row < len(catalogue) and catalogue.items["text"][row] != cleaned[item]["text"]]
     promotions = parts.promotions and replace(parts.promotions, promotions=parts.promotions.promotions.grown(size))
     found = replace(
         parts, catalogue=grown, ranker=parts.ranker.grown(grown), lexical=lexical,
+        attributes=parts.attributes.grown(reworded, size),
         ties=np.concatenate([parts.ties, np.arange(len(parts.ties), size, dtype=np.int32)]), promotions=promotions,
         router=parts.router.grown(changed, list(place_of.values()), size), shelves=parts.shelves.grown(size))
     if parts.search.text:

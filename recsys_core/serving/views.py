@@ -13,7 +13,7 @@ from recsys_core.arguments import read_id, read_k, read_list, show
 from recsys_core.errors import RequestError
 from recsys_core.interactions import Catalogue
 from recsys_core.metrics import top_rows
-from recsys_core.retrieval import Facet, clean_query
+from recsys_core.retrieval import Attribute, Facet, clean_query
 from recsys_core.serving.answers import Recommendation, Recommendations
 from recsys_core.serving.files import BundleParts
 from recsys_core.serving.history import parse_history, to_seconds
@@ -98,6 +98,24 @@ class Views:
         ids = self.parts.catalogue.item_ids
         return Recommendations([Recommendation(ids[at], float(scores[at]), {name: float(part[at]) for name, part in parts.items()
                                                                             if part[at]}, None, None) for at in rows.tolist()])
+
+    def attributes(self, item_id: str) -> dict[str, Attribute]:
+        """What an item's columns of extracted attributes say, and whether the shop gave it or a task read it off the text.
+
+        Filters, facets and rules know these columns like the shop's own; where the shop gives a value it stands.
+
+        Args:
+            item_id: the item; an unknown one has none.
+
+        Raises:
+            RequestError: an id that is none.
+
+        Examples:
+            >>> {name: (one["value"], one["source"]) for name, one in bundle.attributes("k0").items()}
+            {'material': ('Steel', 'attributes')}
+        """
+        row = self.parts.catalogue.row_of.get(read_id(item_id, "item_id") or "")
+        return {} if row is None else self.parts.attributes.told(self.parts.catalogue.items, row)
 
     def suggest(self, prefix: str, k: int = 8) -> list[str]:
         """Titles, categories and brands that begin with a prefix, or have a word that does; the most taken first.

@@ -8,7 +8,7 @@ from assets import cleaning, ingestion, tasks
 from recsys_core import schema
 from recsys_core.artefacts import read_json, write_json
 from tests.assets.runs import run
-from tests.tasks.planted import PlantedEncoder, class_rows, table
+from tests.tasks.planted import PlantedEncoder, class_rows, span_rows, table
 
 
 @pytest.fixture
@@ -22,9 +22,9 @@ def judged(home, monkeypatch):
         (home.path / "student" / "student").mkdir(parents=True)
         write_json(home.path / "student" / "student" / "student.json", {})
         (home.path / "clean").mkdir()
-        items = pl.DataFrame({"item_id": ["K00"], "text": ["Steel mug"]})
+        items = pl.DataFrame({"item_id": "K00", "text": "Steel mug", "category": None}, schema_overrides={"category": pl.String})
         items.write_parquet(home.path / "clean" / "clean_items.parquet")
-        wanted = dg.AssetSelection.assets("raw_labels", "task_adapter").without_checks()
+        wanted = dg.AssetSelection.assets("raw_labels", "task_adapter", "item_attributes").without_checks()
         assert run(dg.load_assets_from_modules([ingestion, cleaning, tasks, *_student()]), home, wanted).success
         return read_json(home.path / "task_adapter" / "tasks.json")
 
@@ -52,7 +52,14 @@ def test_a_refused_task_leaves_its_reason_only(judged, home):
     assert not (home.path / "task_adapter" / "want").exists()
 
 
+def test_a_proven_task_of_spans_reads_the_items(judged, home):
+    assert judged(span_rows())["tasks"]["want"]["proven"]
+    table = pl.read_parquet(home.path / "clean" / "item_attributes.parquet")
+    assert table.schema == schema.ITEM_ATTRIBUTES and set(table["task"]) <= {"want"}
+
+
 def test_a_shop_without_labels_has_no_task_and_opens_no_encoder(judged, home, monkeypatch):
     monkeypatch.setattr(PlantedEncoder, "load", None)
     assert judged(None) == {"tasks": {}, "set_aside": 0, "aside": []}
+    assert pl.read_parquet(home.path / "clean" / "item_attributes.parquet").is_empty()
     assert pl.read_parquet(home.path / "raw" / "raw_labels.parquet").is_empty()

@@ -10,8 +10,9 @@ from recsys_core.deployment.labelled import add_task, tell_tasks
 from recsys_core.errors import AdapterError, BundleError
 from recsys_core.serving import Bundle, verify_bundle
 from recsys_core.signatures import PUBLIC_KEY, own_key
+from recsys_core.spans.spans import fit_spans
 from recsys_core.tasks.classes import fit_classes
-from tests.serving.tiny import WordEncoder, tiny_arguments, use_word_encoder
+from tests.serving.tiny import TITLES, WordEncoder, tiny_arguments, use_word_encoder
 
 ABOUT = {"proven": True, "kind": "classes", "reason": "it pays", "examples": 8}
 
@@ -78,6 +79,18 @@ def test_a_task_can_replace_itself_in_place(bundle_folder, adapter, tmp_path):
     assert Bundle.load(copy).tasks["room"]["examples"] == 9
     card = (copy / "README.md").read_text()
     assert card.count("- room") == card.count("## Labelled tasks") == 1 and "9 examples" in card
+
+
+def test_a_new_task_of_spans_makes_its_columns_at_once(bundle_folder, tmp_path):
+    titles = ["steel mug", "oak mug", "red mug", "oak bench", "red bench", "zinc bench"]
+    spans = [[("thing", title.split()[1])] for title in titles]
+    fit_spans(WordEncoder(), titles, spans, [None] * len(titles), task="things").save(tmp_path / "things")
+    manifest = add_task(bundle_folder, tmp_path / "new", "things", tmp_path / "things", {**ABOUT, "kind": "spans"}, None)
+    new = Bundle.load(tmp_path / "new")
+    assert set(manifest["attributes"]) == {"material", "thing"}
+    assert {answer.item_id for answer in new.recommend([], k=30, filters={"thing": "mug"})} == {
+        item for item, title in TITLES.items() if title.endswith("mug")}
+    assert new.attributes("k0")["material"] == Bundle.load(bundle_folder).attributes("k0")["material"]
 
 
 def test_a_signature_is_made_again_or_dropped_with_a_warning(bundle_folder, adapter, tmp_path, caplog):

@@ -14,13 +14,14 @@ from typing import ClassVar
 
 import numpy as np
 import polars as pl
+import pytest
 
 from recsys_core.adaptation.adapter import Adapter
 from recsys_core.adaptation.closed_form import Strengths
 from recsys_core.adaptation.family import Family
 from recsys_core.adaptation.items import ItemPrior
 from recsys_core.adaptation.solved import Ragged, Solved
-from recsys_core.artefacts import write_json
+from recsys_core.artefacts import read_json, write_json
 from recsys_core.base_model.fit import fit_ranker
 from recsys_core.base_model.ranker import RankerConfig
 from recsys_core.deployment.bundle import BundleConfig
@@ -30,6 +31,7 @@ from recsys_core.retrieval.lexical import build_lexical
 from recsys_core.retrieval.search import SearchConfig
 from recsys_core.spans.spans import fit_spans
 from recsys_core.tasks.classes import fit_classes
+from recsys_core.tasks.item_attributes import extract_attributes
 from recsys_core.words import tokenize
 
 LOCK = {"encoder": "e" * 64, "tokenizer": "t" * 64, "features": "f" * 64}
@@ -171,6 +173,14 @@ def write_tiny_tasks(folder: Path) -> None:
         "mood": {"proven": False, "kind": "classes", "reason": "words do as well", "examples": 9}}})
 
 
+def tiny_attributes(folder: Path, items: pl.DataFrame) -> pl.DataFrame:
+    """What the tiny task of spans reads off the items' texts."""
+    with pytest.MonkeyPatch.context() as patch:
+        use_word_encoder(patch)
+        told = read_json(folder / "tasks" / "tasks.json")["tasks"]
+        return extract_attributes(folder / "tasks", told, folder / "student", items)
+
+
 def tiny_arguments(folder: Path) -> dict:
     """Everything `write_bundle` takes, written below `folder`."""
     catalogue = tiny_catalogue()
@@ -194,4 +204,5 @@ def tiny_arguments(folder: Path) -> dict:
         "golden": tiny_golden(catalogue, events, blend), "requests": [{"history": ["k0"]}, {"history": []}],
         "licences": {"encoder": "Apache-2.0"}, "card": "# tiny\n", "windows": {"judged": {}, "shipped": {}}, "users": USERS,
         "histories": events, "tasks": folder / "tasks",
+        "attributes": tiny_attributes(folder, catalogue.items),
         "config": BundleConfig(time_zone="America/New_York", context=("store", "weather"))}

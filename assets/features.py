@@ -1,10 +1,12 @@
-"""The feature store: four point-in-time tables in one DuckDB file, with Parquet snapshots for readers."""
+"""The feature store: four point-in-time tables, a Parquet file per day each, and one DuckDB file of views over them."""
+
+from pathlib import Path
 
 import dagster as dg
 import polars as pl
 
 from assets.partitions import Home, shop_config
-from recsys_core.features import FeatureConfig, build_features
+from recsys_core.features import FeatureConfig, Inputs, build_features
 from recsys_core.schema import FEATURE_TABLES
 
 DESCRIPTIONS = {
@@ -24,14 +26,12 @@ class FeaturesConfig(FeatureConfig, dg.Config):
 @dg.multi_asset(
     outs={name: dg.AssetOut(io_manager_key="feature_tables", description=DESCRIPTIONS[name],
                             kinds={"duckdb", "parquet"}, is_required=False) for name in FEATURE_TABLES},
-    group_name="features", pool="duckdb", can_subset=True)
+    ins={"clean_events": dg.AssetIn(input_manager_key="clean_files")}, group_name="features", pool="duckdb", can_subset=True)
 def features(context: dg.AssetExecutionContext, home: Home, config: FeaturesConfig,
-             clean_events: dict[str, pl.LazyFrame], clean_items: pl.LazyFrame, raw_users: pl.LazyFrame):
-    """Compute every table in memory and commit those that the run selects to the feature store together."""
+             clean_events: dict[str, Path], clean_items: pl.LazyFrame, raw_users: pl.LazyFrame):
+    """Compute what changed of the tables that the run selects: a new day costs by its own events."""
     users = raw_users.collect()
-    tables = build_features(
-        home.path / "features" / "features.duckdb", pl.concat(clean_events.values()), clean_items.collect(),
-        users if users.width > 1 else None, shop_config.segments, config,
-        shop_config.context, context.selected_output_names)
+    inputs = Inputs(clean_items.collect(), users if users.width > 1 else None, shop_config.segments, shop_config.context)
+    tables = build_features(home.path / "features", clean_events, inputs, config, context.selected_output_names)
     for name, table in tables.items():
         yield dg.Output(table, name)

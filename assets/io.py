@@ -1,6 +1,6 @@
-"""The two ways an asset reaches disk: tables as Parquet, and folders moved into place whole.
+"""The ways an asset reaches disk: tables as Parquet, feature tables day by day, and folders moved into place whole.
 
-Both publish by rename, so a reader or a killed run never meets half an artefact, and both hand
+All publish by rename, so a reader or a killed run never meets half an artefact, and all hand
 Dagster the content hash as data version, so that "unchanged" is seen as unchanged.
 """
 
@@ -18,6 +18,7 @@ import polars as pl
 from assets.partitions import requested, staging
 from recsys_core.artefacts import file_hash, folder_hash, publish_folder, staged_file
 from recsys_core.errors import DataError
+from recsys_core.features import Made, read_features
 
 
 class TableIO(dg.ConfigurableIOManager):
@@ -71,6 +72,38 @@ class TableIO(dg.ConfigurableIOManager):
 
     def _path(self, context: dg.OutputContext | dg.InputContext) -> Path:
         return Path(self.home, self.stage, context.asset_key.path[-1])
+
+
+class DayFiles(TableIO):
+    """A table with days as its files: day → Path of those that exist, in order, for who reads some of them only."""
+
+    def load_input(self, context: dg.InputContext) -> dict[str, Path]:
+        found = super().load_input(context)
+        return {day: self._path(context) / f"{day}.parquet" for day in found}
+
+
+class FeatureIO(dg.ConfigurableIOManager):
+    """Feature tables, which `build_features` has published: what is recorded is what it made. Inputs arrive as a `pl.LazyFrame`.
+
+    Args:
+        home: RECSYS_HOME.
+    """
+
+    home: str
+
+    def handle_output(self, context: dg.OutputContext, value: Made) -> None:
+        name = context.asset_key.path[-1]
+        record(context, {"dagster/row_count": value.rows, "hash": value.hash})
+        context.add_output_metadata({"days": value.days, "days_computed": value.computed,
+                                     "path": dg.MetadataValue.path(str(self._folder / name)),
+                                     "preview": preview(read_features(self._folder, name).head(5).collect())})
+
+    def load_input(self, context: dg.InputContext) -> pl.LazyFrame:
+        return read_features(self._folder, context.asset_key.path[-1])
+
+    @property
+    def _folder(self) -> Path:
+        return Path(self.home, "features")
 
 
 class FolderIO(dg.ConfigurableIOManager):

@@ -14,6 +14,7 @@ import polars as pl
 
 from recsys_core.artefacts import read_json
 from recsys_core.evaluation import AUDIENCES, METHOD_NAMES, SLICE_NAMES, Results, SegmentResult, name_audiences
+from recsys_core.features import read_features
 from recsys_core.promotions import NEW_ARRIVALS
 from recsys_core.serving import Bundle, Recommendation
 
@@ -120,7 +121,7 @@ def _request(bundle: Bundle, segment: SegmentResult) -> tuple[dict[str, Any], st
 
 def _shopper(home: Path) -> tuple[str, list[str]]:
     """The most active shopper and what they took, oldest first."""
-    events = pl.scan_parquet(home / "features" / "interactions.parquet", glob=False)
+    events = read_features(home / "features", "interactions")
     count = events.group_by("user_id").len().sort("len", "user_id", descending=[True, False])
     shopper = count.head(1).collect()["user_id"][0]
     taken = events.filter(pl.col("user_id") == shopper).sort("timestamp", "item_id").tail(100)

@@ -49,7 +49,7 @@ STAGES = {
                  "raw/raw_judgments.parquet", "raw/raw_labels.parquet", "clean/clean_items.parquet")),
     BASE: Stage(("clean/clean_events", "clean/clean_items.parquet", "raw/raw_users.parquet", "raw/raw_promotions.parquet"),
                 ("features", "base_model", "distillation", "student"),
-                ("text_encoder", "base_model", "student", "features/interactions.parquet")),
+                ("text_encoder", "base_model", "student", "features/interactions")),
     SEGMENTS: Stage((), ("adaptation", "evaluation"), ()),
     PUBLISH: Stage(("base_model", "student", "segment_adapter", "segment_evaluation", "raw/raw_users.parquet",
                     "raw/raw_shelves.parquet", "raw/raw_promotions.parquet", "raw/raw_judgments.parquet",

@@ -23,7 +23,7 @@ from typing import Any
 import dagster as dg
 from pydantic import PrivateAttr
 
-from assets.io import FolderIO, TableIO
+from assets.io import DayFiles, FeatureIO, FolderIO, TableIO
 from assets.partitions import Home
 from recsys_core.artefacts import read_json, write_json
 from recsys_core.deployment import save_model
@@ -172,7 +172,8 @@ def make_resources(home: Home) -> dict[str, Any]:
         "home": home,
         "raw_tables": TableIO(home=home.folder, stage="raw"),
         "clean_tables": TableIO(home=home.folder, stage="clean"),
-        "feature_tables": TableIO(home=home.folder, stage="features"),
+        "clean_files": DayFiles(home=home.folder, stage="clean"),
+        "feature_tables": FeatureIO(home=home.folder),
         "folders": FolderIO(home=home.folder, renamed={"evaluation_report": "report"}),
         "tracking": Tracking(home=home.folder, uri=os.environ.get("MLFLOW_TRACKING_URI")
                              or sqlite_url(home.path / "mlflow.db")),

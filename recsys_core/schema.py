@@ -66,20 +66,22 @@ ITEM_ATTRIBUTES: Columns = {  # values of clean_items' further columns, read off
     "task": pl.String, "task_hash": pl.String,  # the labelled task that read it, and which version
 }
 
-# --- features (DuckDB, snapshotted to Parquet) ------------------------------------------------
+# --- features (a Parquet partial per day, views in DuckDB) -------------------------------------
 # Daily grain makes every aggregate point-in-time correct: the state at a cut-off is the sum of
-# the days before it, and a new night adds only its own rows.
-ITEM_FEATURES: Columns = {
+# the days before it, and a new night adds only its own rows. Tables come day after day; the order below is a day's.
+ITEM_FEATURES: Columns = {  # by item and day
     "item_id": pl.String, "day": pl.Date, "impressions": pl.Int64, "views": pl.Int64,
     "clicks": pl.Int64, "carts": pl.Int64, "purchases": pl.Int64, "users": pl.Int64,
     "quantity": pl.Float64, "revenue": pl.Float64,
 }
-SEGMENT_EVENTS: Columns = {"segment": pl.String, "event_id": pl.String}
-INTERACTIONS: Columns = {  # one row per positive event, sorted by user, timestamp, item, event_id
+SEGMENT_EVENTS: Columns = {  # by segment, user, timestamp, event_id
+    "segment": pl.String, "event_id": pl.String,
+}
+INTERACTIONS: Columns = {  # one row per positive event, by user, timestamp, item, event_id
     "event_id": pl.String, "user_id": pl.String, "item_id": pl.String, "timestamp": UTC,
     "event_type": pl.String, "session_id": pl.String, "context": pl.String,
 }
-EXPOSURES: Columns = {  # one row per impression with its outcome and what was known just before it
+EXPOSURES: Columns = {  # one row per impression with its outcome and what was known before its day; by user, timestamp, event_id
     "event_id": pl.String, "user_id": pl.String, "item_id": pl.String, "timestamp": UTC,
     "label": pl.Int8, "position": pl.Int32, "propensity": pl.Float64,
     "user_item_purchases": pl.Int64,  # by this user of this item, on earlier days

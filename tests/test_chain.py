@@ -19,6 +19,7 @@ from recsys_core.cli.main import main
 from recsys_core.collection import EventLog
 from recsys_core.evaluation.results import Results
 from recsys_core.experiments import Experiments
+from recsys_core.features import read_features
 from recsys_core.service.app import create_app
 from recsys_core.service.limits import TokenBuckets
 from recsys_core.service.settings import ServiceSettings
@@ -130,7 +131,7 @@ def test_labelled_tasks_are_judged_and_the_proven_ones_answer(ran):
 def test_every_shopper_with_a_history_has_a_list_once_a_bundle_was_promoted(ran):
     home = ran[1]
     promoted = (home / "champion" / "manifest.json").exists()
-    shoppers = pl.read_parquet(home / "features" / "interactions.parquet")["user_id"].n_unique()
+    shoppers = read_features(home / "features", "interactions").collect()["user_id"].n_unique()
     lists = pl.read_parquet(home / "daily_recommendations" / "lists.parquet")
     assert lists["user_id"].n_unique() == (shoppers if promoted else 0)
 
@@ -165,9 +166,9 @@ def test_bytes_of_the_encoder_survive_the_night(ran):
 def test_the_night_learns_what_the_service_collected(ran):
     """The loop is closed: a served list, a click on it and a purchase are interactions and exposures."""
     _, home, *_, collected = ran
-    taken = pl.read_parquet(home / "features" / "interactions.parquet").filter(pl.col("event_id").is_in(collected.event_ids))
+    taken = read_features(home / "features", "interactions").collect().filter(pl.col("event_id").is_in(collected.event_ids))
     assert sorted(taken.select("user_id", "event_type", "item_id").rows()) == [
         ("a stranger", "purchase", collected.liked), ("nora", "click", collected.liked), ("nora", "purchase", collected.liked)]
-    served = pl.read_parquet(home / "features" / "exposures.parquet").filter(pl.col("user_id") == "nora")
+    served = read_features(home / "features", "exposures").collect().filter(pl.col("user_id") == "nora")
     assert served.sort("position").select("item_id", "position", "propensity", "label").rows() == [
         (item, place, 1.0, int(place == 2)) for place, item in enumerate(collected.shown, 1)]

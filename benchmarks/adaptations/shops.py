@@ -18,7 +18,7 @@ from benchmarks.record import ROOT
 from recsys_core.artefacts import staged_folder
 from recsys_core.cleaning import CleaningConfig, clean_days, clean_items
 from recsys_core.errors import RecsysError
-from recsys_core.features import FeatureConfig, build_features, candidate_items
+from recsys_core.features import FeatureConfig, Inputs, build_features, candidate_items, read_features
 from recsys_core.ingestion import SegmentSpec, ShopConfig, open_shop
 from recsys_core.interactions import Catalogue, Interactions, make_interactions
 
@@ -76,12 +76,14 @@ def clean_shop(folder: Path | None, extra: tuple[SegmentSpec, ...] = ()) -> Clea
         cleaning = CleaningConfig(time_zone=config.time_zone, lateness_days=config.lateness_days,
                                   order_only=config.order_only)
         raw = {drop.day.isoformat(): drop.events.lazy() for drop in shop.events()}
-        clean = pl.concat(day.events.lazy() for _, day in clean_days(raw, list(raw), items["item_id"], cleaning))
         with tempfile.TemporaryDirectory() as scratch, staged_folder(place) as staging:
-            tables = build_features(Path(scratch) / "features.duckdb", clean, items, shop.users(), segments,
-                                    FeatureConfig(order_only=config.order_only), config.context)
+            days = {day: Path(scratch) / f"{day}.parquet" for day in raw}
+            for day, made in clean_days(raw, list(raw), items["item_id"], cleaning):
+                made.events.write_parquet(days[day])
+            build_features(Path(scratch) / "features", days, Inputs(items, shop.users(), segments, config.context),
+                           FeatureConfig(order_only=config.order_only), ("interactions", "segment_events"))
             for name in ("interactions", "segment_events"):
-                tables[name].write_parquet(staging / f"{name}.parquet")
+                read_features(Path(scratch) / "features", name).collect().write_parquet(staging / f"{name}.parquet")
     tables = (pl.read_parquet(place / f"{name}.parquet") for name in ("interactions", "segment_events"))
     return CleanShop(config, shop.users(), items, *tables,
                      segments)

@@ -23,6 +23,7 @@ import numpy as np
 import polars as pl
 
 from benchmarks.record import Bar
+from recsys_core.features import read_features
 from recsys_core.serving import Bundle
 
 REQUESTS, SEARCHES, REPEATS = 800, 200, 7
@@ -36,11 +37,11 @@ def measure(folder: Path, requests: int = REQUESTS, searches: int = SEARCHES
     """Ask a bundle as its shop's shoppers would have.
 
     Args:
-        folder: the bundle, beside the chain's features/interactions.parquet, whose steps are asked.
+        folder: the bundle, beside the chain's features, whose steps are asked.
         requests: how many recommendations are asked for.
         searches: how many searches.
     """
-    events = pl.read_parquet(folder.parent / "features" / "interactions.parquet")
+    events = read_features(folder.parent / "features", "interactions").collect()
     rng, asked = np.random.default_rng(0), Bundle.load(folder)
     shares = Bundle(replace(asked.parts, click=None))  # so that it answers shares of the catalogue
     errors, rest, mass, found, skipped = [], 0.0, 0.0, [], 0

@@ -9,7 +9,7 @@ from pathlib import Path
 import polars as pl
 
 from recsys_core.artefacts import read_json
-from recsys_core.features import family_values
+from recsys_core.features import family_values, read_features
 from recsys_core.ingestion import FamilySpec, SegmentSpec, ShopConfig
 
 
@@ -51,14 +51,13 @@ def stale_adapters(adapters: Path, base_model: Path, features: Path, names: Iter
     Args:
         adapters: folder with one folder per name.
         base_model: the built base.
-        features: folder of the feature tables' snapshots.
+        features: folder of the feature tables.
         names: those to look at.
         shop: declares the segments and families.
         users: the table of shoppers.
     """
     names, lock = list(names), read_json(base_model / "base.json")["lock"]
-    segment_events, interactions = (pl.read_parquet(features / f"{table}.parquet", glob=False)
-                                    for table in ("segment_events", "interactions"))
+    segment_events, interactions = (read_features(features, table).collect() for table in ("segment_events", "interactions"))
     every: list[SegmentSpec | FamilySpec] = [*shop.segments, *shop.families]
     specs = {spec.name: spec for spec in every}
     stale = {}

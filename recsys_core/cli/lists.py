@@ -16,7 +16,7 @@ def add_commands(commands: Any) -> None:
     """Add this module's commands to the parser."""
     everybody = commands.add_parser("recommend-all", help="a list for every shopper with a history, as Parquet")
     add_bundle(everybody)
-    everybody.add_argument("--events", type=Path, help="Parquet of interactions (RECSYS_HOME/features/interactions.parquet)")
+    everybody.add_argument("--events", type=Path, help="Parquet of interactions (the table in RECSYS_HOME/features)")
     everybody.add_argument("--out", type=Path, help="folder to write, or to bring up to date (RECSYS_HOME/daily_recommendations)")
     everybody.add_argument("-k", "--k", type=int, default=10, help="how many items")
     everybody.add_argument("--rules", type=Path, help="file of business rules (RECSYS_HOME/rules.yaml)")
@@ -32,19 +32,23 @@ def recommend_all(options: argparse.Namespace) -> None:
     from recsys_core.artefacts import staged_folder
     from recsys_core.collection import read_unwanted
     from recsys_core.deployment import DailyConfig, write_daily_lists
+    from recsys_core.features import read_features
     from recsys_core.schema import INTERACTIONS
 
     home = Path(os.environ.get("RECSYS_HOME") or "var")
-    events, out = options.events or home / "features" / "interactions.parquet", options.out or home / "daily_recommendations"
+    out = options.out or home / "daily_recommendations"
     if options.k < 1:
         raise RequestError("k", f"{options.k} is less than 1", "ask for at least one item")
     since, rules, bundle = _day(options.since), shop_rules(home, options.rules), load_bundle(options)
     try:
-        interactions = pl.scan_parquet(events, glob=False).select(pl.col(name).cast(kind) for name, kind in INTERACTIONS.items())
+        events = pl.scan_parquet(options.events, glob=False) if options.events else \
+            read_features(home / "features", "interactions")
+        interactions = events.select(pl.col(name).cast(kind) for name, kind in INTERACTIONS.items())
         interactions.head(1).collect()
     except (OSError, pl.exceptions.PolarsError) as error:
         why = str(error).partition("\n")[0]
-        raise DataError(str(events), f"cannot be read ({why})", "give the chain's interactions.parquet") from None
+        raise DataError(str(options.events or home / "features"), f"cannot be read ({why})",
+                        "give a Parquet file with the columns of the chain's interactions") from None
     with staged_folder(out) as folder:
         facts = write_daily_lists(folder, bundle, interactions, out, DailyConfig(k=options.k), since, rules,
                                   read_unwanted(home / "collected"))

@@ -1,5 +1,5 @@
 from .context import family_values
 from .segments import candidate_items
-from .store import FeatureConfig, build_features
+from .store import FeatureConfig, Inputs, Made, build_features, read_features
 
-__all__ = ["FeatureConfig", "build_features", "candidate_items", "family_values"]
+__all__ = ["FeatureConfig", "Inputs", "Made", "build_features", "candidate_items", "family_values", "read_features"]

@@ -17,35 +17,38 @@ if TYPE_CHECKING:
     from recsys_core.ingestion import SegmentSpec
 
 NEW_USERS, SCENE = "new_users", "scene"
+_SHOPPERS = "LEFT JOIN shoppers ON events._row = shoppers._row"
 _USERS = "LEFT JOIN users ON events.user_id = users.user_id"
 _ITEMS = "LEFT JOIN items ON events.item_id = items.item_id"
 _CONTEXT = "LEFT JOIN context ON events.context = context._text"
 
 
-def select_segment_events(connection: duckdb.DuckDBPyConnection, event_ids: pl.Series,
-                          segments: Sequence[SegmentSpec], order_only: bool,
-                          new_user_events: int, has_context: bool = False) -> pl.DataFrame:
+def select_segment_events(connection: duckdb.DuckDBPyConnection, events: pl.DataFrame, segments: Sequence[SegmentSpec],
+                          opening: str, order_only: bool, new_user_events: int, has_context: bool = False) -> pl.DataFrame:
     """Evaluate every segment's predicate over its positive events, joined to users, items and context.
 
     Args:
-        connection: holds tables events (with _row, _positive, _first_day, _rank), users, items and context (_text and a
-            column per declared name); their keys are unique.
-        event_ids: String [number of events], indexed by _row.
+        connection: holds tables events (with _row, _positive), shoppers (_row, _first_day, _rank; of every event where a segment
+            is about new users), users, items and context (_text and a column per declared name); their keys are unique.
+        events: _file and event_id, indexed by _row.
         segments: predicates over the aliases events, users, items and context.
+        opening: the shop's first local day, ISO.
         order_only: the shop has no times: `new_users` then means a user's first `new_user_events`.
         has_context: the shop declares `context`; without, there is no such alias.
 
     Returns:
-        `schema.SEGMENT_EVENTS`, sorted by segment, then in the order of the events table.
+        `schema.SEGMENT_EVENTS` and _file, sorted by _file and segment, then in the order of the events table.
 
     Raises:
         ShopError: a predicate cannot be evaluated; names the segment.
         DataError: a join repeated or lost events.
     """
     segments = sorted(segments, key=lambda segment: segment.name)
-    conditions = [_condition(connection, segment, order_only, new_user_events) for segment in segments]
-    joined = f"FROM events {_USERS} {_ITEMS} {_CONTEXT if has_context else ''} WHERE events._positive"
-    empty = pl.DataFrame(schema=SEGMENT_EVENTS)
+    conditions = [_condition(segment, opening, order_only, new_user_events) for segment in segments]
+    about_new = any(segment.kind == NEW_USERS for segment in segments)
+    joined = (f"FROM events {_SHOPPERS if about_new else ''} {_USERS} {_ITEMS} {_CONTEXT if has_context else ''} "
+              "WHERE events._positive")
+    empty = pl.DataFrame(schema={"_file": pl.Int32, **SEGMENT_EVENTS})
     if not segments:
         return empty
     columns = ", ".join(f"coalesce(({condition}), false) AS s{n}" for n, condition in enumerate(conditions))
@@ -59,26 +62,23 @@ def select_segment_events(connection: duckdb.DuckDBPyConnection, event_ids: pl.S
                         "make user_id in users and item_id in items unique")
     parts = [empty]
     for n, segment in enumerate(segments):
-        ids = event_ids.gather(member.filter(pl.col(f"s{n}"))["_row"])
-        parts.append(pl.DataFrame({"segment": pl.Series([segment.name]).new_from_index(0, len(ids)),
-                                   "event_id": ids}, schema=SEGMENT_EVENTS))
-    return pl.concat(parts)
+        rows = member.filter(pl.col(f"s{n}"))["_row"]
+        parts.append(events[rows].select("_file", pl.lit(segment.name).alias("segment"), "event_id"))
+    return pl.concat(parts).sort("_file", maintain_order=True)
 
 
-def _condition(connection: duckdb.DuckDBPyConnection, segment: SegmentSpec, order_only: bool,
-               new_user_events: int) -> str:
+def _condition(segment: SegmentSpec, opening: str, order_only: bool, new_user_events: int) -> str:
     """The segment's predicate with what its kind adds, as one SQL condition."""
     parts = [f"({segment.where}\n)"]  # the line break ends a trailing SQL comment
     if segment.kind == SCENE:
         parts += [f"events.day >= DATE '{segment.start}'"] if segment.start else []
         parts += [f"events.day <= DATE '{segment.end}'"] if segment.end else []
     elif segment.kind == NEW_USERS and order_only:
-        parts.append(f"events._rank <= {new_user_events}")
+        parts.append(f"shoppers._rank <= {new_user_events}")
     elif segment.kind == NEW_USERS:
         # Users already there when the log begins may be old customers, so they are left out.
-        [(opening,)] = connection.execute("SELECT min(day) FROM events").fetchall()
-        parts.append(f"events._first_day >= DATE '{opening}' + {segment.first_days // 3}")
-        parts.append(f"events.day < events._first_day + {segment.first_days}")
+        parts.append(f"shoppers._first_day >= DATE '{opening}' + {segment.first_days // 3}")
+        parts.append(f"events.day < shoppers._first_day + {segment.first_days}")
     return " AND ".join(parts)
 
 

@@ -23,7 +23,7 @@ from recsys_core.distillation.build import StudentConfig, build_student
 from recsys_core.evaluation.results import Results
 from recsys_core.evaluation.segments import EvaluationConfig, judge_segments
 from recsys_core.evaluation.summary import Evidence, make_results
-from recsys_core.features.store import FeatureConfig, build_features
+from recsys_core.features import FeatureConfig, Inputs, build_features, read_features
 from recsys_core.ingestion.config import FamilySpec
 from recsys_core.ingestion.opening import open_shop
 from recsys_core.interactions.windows import Window, WindowConfig
@@ -129,13 +129,13 @@ def built_shop() -> Built:
     opened = open_shop(planted_shop(root / "shop", users=180, impressions=False))
     config = opened.config.model_copy(update={"families": (FAMILY,)})
     items = clean_items(opened.items())
-    clean = pl.concat(clean_events(day.events, items["item_id"], CleaningConfig(), day.day).events
-                      for day in opened.events())
-    tables = build_features(root / "features.duckdb", clean.lazy(), items, opened.users(), config.segments,
-                            FeatureConfig(), config.context)
-    folder(root / "features")
-    for name in ("segment_events", "interactions"):
-        tables[name].write_parquet(root / "features" / f"{name}.parquet")
+    days, place = {}, folder(root / "clean")
+    for drop in opened.events():
+        days[str(drop.day)] = place / f"{drop.day}.parquet"
+        clean_events(drop.events, items["item_id"], CleaningConfig(), drop.day).events.write_parquet(days[str(drop.day)])
+    inputs = Inputs(items, opened.users(), config.segments, config.context)
+    made = build_features(root / "features", days, inputs, FeatureConfig())
+    tables = {name: read_features(root / "features", name).collect() for name in made}
     opened.users().write_parquet(root / "users.parquet")
     plan = plan_shop(tables["interactions"], list(config.segments), WindowConfig(), families=[FAMILY.name],
                      time_zone="UTC", order_only=False)

@@ -7,8 +7,10 @@ import pytest
 
 from recsys_core.adaptation.stale import fingerprints, segment_fingerprints, stale_adapters
 from recsys_core.artefacts import read_json, write_json
+from recsys_core.features import read_features
 from recsys_core.ingestion.config import FamilySpec
 from tests.adaptation.built import SEGMENTS, built_shop
+from tests.features.written import write_feature_table
 
 
 @pytest.fixture(scope="module")
@@ -42,9 +44,9 @@ def test_another_base_makes_every_segment_stale(built, place, key):
 
 
 def test_new_events_make_only_their_segment_stale(built, place):
-    table = pl.read_parquet(place / "features" / "segment_events.parquet")
+    table = read_features(place / "features", "segment_events").collect()
     late = pl.DataFrame({"segment": ["toys"], "event_id": ["brand-new"]})
-    pl.concat([table, late]).write_parquet(place / "features" / "segment_events.parquet")
+    write_feature_table(place / "features", "segment_events", pl.concat([table, late]))
     assert stale(built, place) == {"toys": "it has new events"}
     assert stale(built, place, ["nobody", "stationery"]) == {}
 
@@ -55,8 +57,8 @@ def test_a_shopper_who_moves_or_an_event_that_is_lost_make_the_family_stale(buil
         place / "users.parquet")
     assert stale(built, place) == {"region": "it has new events"}
     users.write_parquet(place / "users.parquet")
-    table = pl.read_parquet(place / "features" / "interactions.parquet")
-    table[1:].write_parquet(place / "features" / "interactions.parquet")
+    table = read_features(place / "features", "interactions").collect()
+    write_feature_table(place / "features", "interactions", table[1:])
     assert stale(built, place) == {"region": "it has new events"}
 
 

@@ -10,6 +10,7 @@ import polars as pl
 
 from orchestration.freshness import Freshness, changed_at
 from recsys_core.collection import EventLog
+from recsys_core.features import read_features
 from tests.assets.runs import DAYS, materialize
 
 EVENING = datetime.fromisoformat("2024-03-12T21:00:00+00:00").timestamp()
@@ -28,9 +29,9 @@ def test_collected_events_are_interactions_and_shown_lists_are_exposures(home):
     bought, _ = collect(home)
     materialize(home, "ingestion", "cleaning", days=DAYS)
     materialize(home, "features")
-    taken = pl.read_parquet(home.path / "features" / "interactions.parquet").filter(pl.col("user_id") == "newcomer")
+    taken = read_features(home.path / "features", "interactions").collect().filter(pl.col("user_id") == "newcomer")
     assert taken.select("event_id", "item_id", "event_type").rows() == [(bought, "G04", "purchase")]
-    shown = pl.read_parquet(home.path / "features" / "exposures.parquet").filter(pl.col("user_id") == "newcomer")
+    shown = read_features(home.path / "features", "exposures").collect().filter(pl.col("user_id") == "newcomer")
     assert shown.sort("position").select("item_id", "position", "label").rows() == [("K03", 1, 0), ("G04", 2, 1)]
 
 

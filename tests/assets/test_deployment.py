@@ -8,6 +8,7 @@ import pytest
 
 from assets import adaptation, base_model, cleaning, deployment, distillation, evaluation, features, ingestion, tasks
 from tests.assets.runs import run
+from tests.features.written import write_feature_table
 from tests.serving.tiny import tiny_events, use_word_encoder
 
 STAGES = [ingestion, cleaning, features, base_model, adaptation, evaluation, distillation, tasks, deployment]
@@ -20,9 +21,8 @@ def lists(home, bundle_folder, monkeypatch):
 
     def made(promoted: bool, rules: str = "") -> pl.DataFrame:
         shutil.copytree(bundle_folder, home.path / "champion") if promoted else (home.path / "champion").mkdir(parents=True)
-        (home.path / "features").mkdir()
         (home.path / "rules.yaml").write_text(rules)
-        tiny_events().with_columns(context=pl.lit(None, pl.String)).write_parquet(home.path / "features" / "interactions.parquet")
+        write_feature_table(home.path / "features", "interactions", tiny_events().with_columns(context=pl.lit(None, pl.String)))
         found = run(dg.load_assets_from_modules(STAGES), home, dg.AssetSelection.assets("daily_recommendations"))
         assert found.success
         return pl.read_parquet(home.path / "daily_recommendations" / "lists.parquet")

@@ -9,6 +9,7 @@ import pytest
 
 from assets.partitions import Home
 from orchestration.definitions import defs
+from recsys_core.features import read_features
 from recsys_core.schema import FEATURE_TABLES
 from tests.assets.runs import DAYS, days_tags, run
 
@@ -42,7 +43,7 @@ def test_one_table_of_a_day_is_made_and_the_other_stays(copied, name: str) -> No
 
 
 @pytest.mark.parametrize("name", FEATURE_TABLES)
-def test_one_feature_table_is_replaced_in_database_and_snapshot(copied, name: str) -> None:
+def test_one_feature_table_is_brought_up_to_date_and_the_others_stay(copied, name: str) -> None:
     for place in (copied.path / "clean" / "clean_events").glob("*.parquet"):
         if place.stem > DAYS[6]:
             place.unlink()
@@ -64,7 +65,7 @@ def select(home: Home, name: str, day: str | None = None):
 
 
 def heights(home: Home) -> dict[str, tuple[int, int]]:
-    """Rows of each feature table, in the database and in its snapshot."""
+    """Rows of each feature table, in its view and as it is read."""
     with duckdb.connect(str(home.path / "features" / "features.duckdb"), read_only=True) as connection:
         return {table: (connection.execute(f'SELECT count(*) FROM "{table}"').fetchone()[0],
-                        pl.read_parquet(home.path / "features" / f"{table}.parquet").height) for table in FEATURE_TABLES}
+                        read_features(home.path / "features", table).collect().height) for table in FEATURE_TABLES}

@@ -9,6 +9,7 @@ from recsys_core.cli.main import main
 from recsys_core.deployment.daily import ABOUT, CHANGED, LISTS, DailyConfig, write_daily_lists
 from recsys_core.errors import RequestError
 from recsys_core.serving import Bundle
+from tests.features.written import write_feature_table
 from tests.serving.tiny import tiny_events, use_word_encoder
 
 NEWEST = datetime(2024, 3, 5, 5, tzinfo=UTC)
@@ -136,8 +137,7 @@ def test_nothing_promoted_is_no_list(write, tmp_path):
 def test_the_command_writes_and_brings_up_to_date(bundle_folder, tmp_path, monkeypatch, capsys):
     use_word_encoder(monkeypatch)
     monkeypatch.setenv("RECSYS_HOME", str(tmp_path))
-    (tmp_path / "features").mkdir()
-    events().write_parquet(tmp_path / "features" / "interactions.parquet")
+    write_feature_table(tmp_path / "features", "interactions", events())
     assert main(["recommend-all", "--bundle", str(bundle_folder), "-k", "4"]) == 0
     assert "30 lists, 30 asked for, 30 changed" in capsys.readouterr().out
     assert main(["recommend-all", "--bundle", str(bundle_folder), "-k", "4", "--since", "2024-03-05"]) == 0

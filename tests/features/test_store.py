@@ -7,8 +7,9 @@ import duckdb
 import polars as pl
 import pytest
 
+from recsys_core.artefacts import folder_hash
 from recsys_core.errors import DataError, ShopError
-from recsys_core.features.store import FeatureConfig, build_features
+from recsys_core.features.store import FeatureConfig, Inputs, build_features, read_features
 from recsys_core.ingestion.config import SegmentSpec
 from recsys_core.schema import CLEAN_EVENTS, CLEAN_ITEMS, FEATURE_TABLES
 
@@ -44,11 +45,24 @@ def clean(rows: list[tuple] = ROWS) -> pl.LazyFrame:
     return pl.DataFrame(records, schema=CLEAN_EVENTS).lazy()
 
 
+def write_days(folder: Path, events: pl.LazyFrame) -> dict[str, Path]:
+    """A clean Parquet per day, as the chain keeps them; days that the events lack are taken away."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for path in folder.iterdir():
+        path.unlink()
+    for (day,), rows in events.collect().partition_by("day", as_dict=True).items():
+        rows.write_parquet(folder / f"{day}.parquet")
+    return {path.stem: path for path in folder.iterdir()}
+
+
 def build(folder: Path, *segments: SegmentSpec, events: pl.LazyFrame | None = None,
           items: pl.DataFrame = ITEMS, users: pl.DataFrame | None = USERS, context: tuple[str, ...] = (),
           **config) -> dict[str, pl.DataFrame]:
-    return build_features(folder / "features.duckdb", clean() if events is None else events, items, users,
-                          segments, FeatureConfig(**config), context)
+    days = write_days(folder / "clean", clean() if events is None else events)
+    made = build_features(folder / "features", days, Inputs(items, users, segments, context), FeatureConfig(**config))
+    tables = {name: read_features(folder / "features", name).collect() for name in made}
+    assert {name: table.height for name, table in tables.items()} == {name: about.rows for name, about in made.items()}
+    return tables
 
 
 def custom(where: str, name: str = "seg") -> SegmentSpec:
@@ -62,16 +76,17 @@ def selected(tables: dict[str, pl.DataFrame]) -> list[str]:
 def test_all_tables_have_their_schema_and_are_in_the_database(tmp_path: Path) -> None:
     tables = build(tmp_path, custom("true"))
     assert list(tables) == list(FEATURE_TABLES)
-    with duckdb.connect(str(tmp_path / "features.duckdb"), read_only=True) as connection:
+    with duckdb.connect(str(tmp_path / "features" / "features.duckdb"), read_only=True) as connection:
         connection.execute("SET TimeZone = 'UTC'")
         for name, contract in FEATURE_TABLES.items():
             assert tables[name].schema == pl.Schema(contract)
             assert connection.execute(f"FROM {name}").pl().equals(tables[name])
-    assert [path.name for path in tmp_path.iterdir()] == ["features.duckdb"]
+    assert sorted(path.name for path in (tmp_path / "features").iterdir()) == sorted(
+        [".partials", "features.duckdb", *FEATURE_TABLES])
 
 
 def test_item_features(tmp_path: Path) -> None:
-    rows = build(tmp_path)["item_features"].rows()
+    rows = build(tmp_path)["item_features"].sort("item_id", "day").rows()
     assert rows == [  # item, day, impressions, views, clicks, carts, purchases, users, quantity, revenue
         ("a", date(2024, 6, 3), 2, 0, 0, 0, 1, 1, 3.0, 6.0),
         ("a", date(2024, 6, 4), 0, 0, 0, 0, 1, 1, 1.0, 0.1),
@@ -94,7 +109,7 @@ def test_exposures_know_their_outcome_and_only_earlier_days(tmp_path: Path) -> N
                          "item_impressions", "item_conversions").rows()
     assert known == [
         ("i1", 1, 0, 0, 0, 0, 0), ("i2", 0, 0, 0, 0, 0, 0), ("i3", 1, 0, 1, 0, 0, 0),
-        ("i5", 0, 2, 3, 3, 3, 1), ("i4", 0, 0, 0, 2, 2, 1),
+        ("i4", 0, 0, 0, 2, 2, 1), ("i5", 0, 2, 3, 3, 3, 1),
     ]
 
 
@@ -180,9 +195,9 @@ def test_new_users_of_an_order_only_shop_are_first_events(tmp_path: Path) -> Non
     assert selected(tables) == ["x0", "x1", "x2", "y0", "y1", "y2"]
 
 
-def test_segments_are_sorted_by_name(tmp_path: Path) -> None:
-    tables = build(tmp_path, custom("shelf = 'food'", "z"), custom("event_type = 'click'", "a"))
-    assert tables["segment_events"].rows() == [("a", "c1"), ("z", "p3")]
+def test_segments_are_sorted_by_name_within_a_day(tmp_path: Path) -> None:
+    tables = build(tmp_path, custom("shelf = 'food'", "z"), custom("event_type != 'click'", "a"))
+    assert tables["segment_events"].rows() == [("a", "p1"), ("a", "p2"), ("a", "p3"), ("z", "p3"), ("a", "p4"), ("a", "p5")]
 
 
 @pytest.mark.parametrize(
@@ -204,35 +219,21 @@ def test_without_users_a_predicate_over_them_fails_clearly(tmp_path: Path) -> No
     ({"events": clean([*ROWS, ROWS[1]])}, "event_id 'p1' is repeated"),
     ({"events": clean([])}, "no data"),
 ])
-def test_broken_tables_leave_the_old_database_as_it_was(tmp_path: Path, change: dict, message: str) -> None:
+def test_broken_tables_leave_the_published_ones_as_they_were(tmp_path: Path, change: dict, message: str) -> None:
     build(tmp_path)
-    before = (tmp_path / "features.duckdb").read_bytes()
+    before = folder_hash(tmp_path / "features" / "interactions")
     with pytest.raises(DataError, match=message):
         build(tmp_path, **change)
-    assert (tmp_path / "features.duckdb").read_bytes() == before
-
-
-def test_a_failure_inside_the_transaction_rolls_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from recsys_core.features import store
-
-    before = build(tmp_path)
-    bad = {**before, "exposures": "not a frame"}
-    with pytest.raises(DataError, match="previous tables are intact"):
-        store._commit(tmp_path / "features.duckdb", {**bad, "item_features": before["item_features"].clear()},
-                      FeatureConfig())
-    with duckdb.connect(str(tmp_path / "features.duckdb"), read_only=True) as connection:
-        assert connection.execute("SELECT count(*) FROM item_features").fetchone() == (5,)
-
-
-def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "features.duckdb").write_bytes(b"something else " * 1000)
-    with pytest.raises(DataError, match=r"features\.duckdb"):
-        build(tmp_path)
-    assert (tmp_path / "features.duckdb").read_bytes().startswith(b"something else")
+    assert folder_hash(tmp_path / "features" / "interactions") == before
 
 
 def test_events_that_nobody_can_learn_from_are_refused(tmp_path: Path) -> None:
     shown = clean([row for row in ROWS if row[3] in ("impression", "search")])
     with pytest.raises(DataError, match=r"no view, click, add_to_cart, purchase, rating or review .* 5 impression, 1 search"):
         build(tmp_path, events=shown)
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in (tmp_path / "features").iterdir()] == [".partials"]
+
+
+def test_a_table_that_was_never_made_is_missed_clearly(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="materialize exposures first"):
+        read_features(tmp_path, "exposures")

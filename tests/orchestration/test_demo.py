@@ -8,6 +8,7 @@ from recsys_core.artefacts import write_json
 from recsys_core.deployment.bundle import write_bundle
 from recsys_core.errors import RecsysError
 from recsys_core.evaluation.results import SegmentResult
+from tests.features.written import write_feature_table
 from tests.report.sample import sample_results, segment
 from tests.serving.tiny import SHELVES, tiny_arguments, tiny_events, use_word_encoder
 
@@ -18,8 +19,7 @@ def told(folder, monkeypatch, judged: list[SegmentResult], **arguments) -> list[
     write_bundle(folder / "bundle", **tiny_arguments(folder / "sources") | arguments)
     results = sample_results().model_copy(update={"segments": judged})
     write_json(folder / "report" / "metrics.json", results.model_dump(mode="json"))
-    (folder / "features").mkdir()
-    tiny_events().write_parquet(folder / "features" / "interactions.parquet")
+    write_feature_table(folder / "features", "interactions", tiny_events())
     return list(summary(folder))
 
 

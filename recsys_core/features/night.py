@@ -1,0 +1,238 @@
+"""One night: which partials its inputs ask for, those that are missing computed, then all of them published."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from recsys_core.artefacts import file_hash, staged_file
+from recsys_core.features.attributes import Attributes
+from recsys_core.features.ledger import (
+    Drop,
+    code_digest,
+    crosses,
+    digest,
+    note_crossings,
+    note_drop,
+    total_types,
+    write_ledger,
+)
+from recsys_core.features.partials import Batch, check_unique, private_database
+from recsys_core.features.totals import Totals
+from recsys_core.features.views import write_views
+from recsys_core.schema import CLICK, FEATURE_TABLES, IMPRESSION, PURCHASE
+
+if TYPE_CHECKING:
+    import duckdb
+
+    from recsys_core.features.store import FeatureConfig, Inputs
+
+PARTIALS, TOTALS = ".partials", "totals"
+
+
+class Night:
+    """The partials that a night's inputs ask for, by name.
+
+    Args:
+        folder: of the feature tables.
+        drops: every clean day file, in order.
+        inputs: items, users and segments.
+        config: how features are computed.
+        noted: the ledger's days.
+    """
+
+    def __init__(self, folder: Path, drops: list[Drop], inputs: Inputs, config: FeatureConfig, noted: Mapping[str, Any]) -> None:
+        users = pl.DataFrame(schema={"user_id": pl.String}) if inputs.users is None else inputs.users
+        check_unique("clean_items", inputs.items["item_id"])
+        check_unique("raw_users", users["user_id"])
+        self.folder, self.drops, self.inputs, self.users, self.config, self.noted = folder, drops, inputs, users, config, noted
+        bought = PURCHASE in total_types(drops)
+        self.outcome = config.outcome if config.outcome != "auto" else PURCHASE if bought else CLICK
+        note_crossings(drops, self.outcome)
+        self.joined = [crosses(drop, after, self.outcome) for drop, after in pairwise(drops)]
+        self.opening = min(drop.first_day for drop in drops if drop.first_day)
+        keys = [self._key(drop, self.outcome, self._neighbour(at - 1, at)) for at, drop in enumerate(drops)]
+        self.totals = Totals(folder / PARTIALS / TOTALS, [drop.day for drop in drops], keys)
+        self.attributes = Attributes.of(inputs.items, users, inputs.segments)
+        self.own: dict[int, tuple[str, str]] = {}
+        self.here = {name: {path.name for path in (folder / PARTIALS / name).glob("*.parquet")}
+                     for name in (*FEATURE_TABLES, TOTALS)}
+        self.written: dict[tuple[str, str], tuple[int, str]] = {}
+
+    # --- names ---
+
+    def name(self, table: str, at: int) -> str:
+        """The file name of a table's partial for the drop at a position; its totals must be there for all but these."""
+        drop = self.drops[at]
+        if table == TOTALS:
+            return self.totals.name(0, at)
+        return f"{drop.day}-{getattr(self, f'_{table}_key')(drop, at)}.parquet"
+
+    def _key(self, drop: Drop, *parts: object) -> str:
+        return digest(code_digest(), drop.day, drop.clean, *parts)
+
+    def _neighbour(self, at: int, of: int) -> str:
+        """The hash of a neighbouring drop if sessions go on from one to the other."""
+        if not (min(at, of) >= 0 and max(at, of) < len(self.drops)) or not self.joined[min(at, of)]:
+            return ""
+        return self.drops[at].clean
+
+    def _item_features_key(self, drop: Drop, at: int) -> str:
+        return self._key(drop)
+
+    def _interactions_key(self, drop: Drop, at: int) -> str:
+        return self._key(drop, self._attributes_of(at)[1])
+
+    def _exposures_key(self, drop: Drop, at: int) -> str:
+        if not drop.types.get(IMPRESSION):
+            return self._key(drop)
+        return self._key(drop, self.outcome, self._neighbour(at + 1, at), self.totals.chain[at])
+
+    def _segment_events_key(self, drop: Drop, at: int) -> str:
+        specs = [segment.model_dump(mode="json") for segment in self.inputs.segments]
+        known = [self.opening, self.totals.chain[at], self.config.order_only, self.config.new_user_events] \
+            if any(segment.kind == "new_users" for segment in self.inputs.segments) else []
+        return self._key(drop, specs, list(self.inputs.context), self._attributes_of(at)[0], known)
+
+    def _attributes_of(self, at: int) -> tuple[str, str]:
+        if at not in self.own:
+            drop = self.drops[at]
+            known = self.noted.get(drop.day, {})
+            if known and known["drop"]["clean"] == drop.clean and known["attributes"][0] == self.attributes.whole:
+                _, conditions, missing = known["attributes"]
+                self.own[at] = conditions, missing
+            else:
+                totals = pl.read_parquet(self._partial(TOTALS, at), columns=["user_id", "item_id"], glob=False)
+                self.own[at] = self.attributes.of_drop(totals)
+        return self.own[at]
+
+    def _partial(self, table: str, at: int) -> Path:
+        return self.folder / PARTIALS / table / self.name(table, at)
+
+    # --- computing ---
+
+    def compute(self, tables: Sequence[str]) -> dict[str, int]:
+        """Write the partials that are not there; table → how many."""
+        computed = dict.fromkeys((*tables, TOTALS), 0)
+        with ExitStack() as stack:
+            connection = None
+            for span in self._spans(tables):
+                if connection is None:
+                    spill = self.folder / f".staging-spill-{uuid.uuid4().hex[:8]}"
+                    stack.callback(shutil.rmtree, spill, ignore_errors=True)
+                    connection = stack.enter_context(private_database(spill, self.config))
+                for table, count in self._compute(connection, span, tables).items():
+                    computed[table] += count
+        return computed
+
+    def _spans(self, tables: Sequence[str]) -> Iterator[range]:
+        """Consecutive drops with something missing, about `batch_events` at a time."""
+        first, rows = None, 0
+        for at, drop in enumerate(self.drops):
+            stale = bool(self._missing(at, tables))
+            if first is not None and (not stale or rows + drop.rows > self.config.batch_events):
+                yield range(first, at)
+                first, rows = None, 0
+            if stale:
+                first, rows = at if first is None else first, rows + drop.rows
+        if first is not None:
+            yield range(first, len(self.drops))
+
+    def _missing(self, at: int, tables: Sequence[str]) -> list[str]:
+        if self.totals.name(0, at) not in self.here[TOTALS]:
+            return [TOTALS, *tables]  # the others are named by what the totals hold
+        return [table for table in tables if self.name(table, at) not in self.here[table]]
+
+    def _compute(self, connection: duckdb.DuckDBPyConnection, span: range, tables: Sequence[str]) -> dict[str, int]:
+        last = len(self.drops) - 1
+        crossing = span[0] > 0 and self.joined[span[0] - 1], span[-1] < last and self.joined[span[-1]]
+        batch = Batch(connection, self.drops, span, self.outcome, crossing)
+        written = {TOTALS: self._write(TOTALS, span, batch.totals)}
+        inputs = self.inputs
+        makers = {
+            "item_features": batch.item_features, "interactions": lambda: batch.interactions(inputs.items),
+            "exposures": lambda: batch.exposures(self.totals),
+            "segment_events": lambda: batch.segment_events(inputs.segments, inputs.items, self.users, inputs.context, self.config,
+                                                           self.opening, self.totals)}
+        return {**written, **{table: self._write(table, span, makers[table]) for table in tables}}
+
+    def _write(self, table: str, span: range, make: Callable[[], pl.DataFrame]) -> int:
+        """Write those partials of a table that are not there."""
+        wanted = [at for at in span if self.name(table, at) not in self.here[table]]
+        if not wanted:
+            return 0
+        rows = make()
+        parts = rows.partition_by("_file", as_dict=True, include_key=False) if len(span) > 1 else {(span[0],): rows.drop("_file")}
+        for at in wanted:
+            part, path = parts.get((at,), rows.clear().drop("_file")), self._partial(table, at)
+            if table in FEATURE_TABLES:
+                part = part.select(pl.col(name).cast(dtype) for name, dtype in FEATURE_TABLES[table].items())
+            with staged_file(path) as staging:
+                part.write_parquet(staging, compression="zstd")
+                self.written[table, path.name] = part.height, file_hash(staging)
+            self.here[table].add(path.name)
+        return len(wanted)
+
+    # --- publishing ---
+
+    def facts(self, table: str) -> list[tuple[int, str]]:
+        """Rows and hash of a table's partials, drop by drop."""
+        return [self._fact(table, at) for at in range(len(self.drops))]
+
+    def _fact(self, table: str, at: int) -> tuple[int, str]:
+        """Rows and hash of a partial."""
+        name = self.name(table, at)
+        if (table, name) not in self.written:
+            known = self.noted.get(self.drops[at].day, {}).get("tables", {}).get(table)
+            if known is not None and known[0] == name:
+                self.written[table, name] = known[1], known[2]
+            else:
+                path = self._partial(table, at)
+                self.written[table, name] = pl.scan_parquet(path, glob=False).select(pl.len()).collect().item(), file_hash(path)
+        return self.written[table, name]
+
+    def publish(self, tables: Sequence[str]) -> None:
+        """Put the partials in the places that readers see, note what was done, and clear away what nothing asks for."""
+        before = {drop.day: self.noted.get(drop.day, {}).get("tables", {}) for drop in self.drops}
+        days: dict[str, dict[str, Any]] = {
+            drop.day: {"drop": note_drop(drop), "attributes": [self.attributes.whole, *self._attributes_of(at)],
+                       "tables": dict(before[drop.day])} for at, drop in enumerate(self.drops)}
+        for table in tables:
+            place = self.folder / table
+            place.mkdir(parents=True, exist_ok=True)
+            there = {path.name for path in place.iterdir()}
+            for at, drop in enumerate(self.drops):
+                name, published = self.name(table, at), f"{drop.day}.parquet"
+                if before[drop.day].get(table, [""])[0] != name or published not in there:
+                    _link(self._partial(table, at), place / published)
+                days[drop.day]["tables"][table] = [name, *self._fact(table, at)]
+            for stray in there - {f"{day}.parquet" for day in days}:
+                (place / stray).unlink()
+        write_ledger(self.folder / PARTIALS, days)
+        write_views(self.folder, [table for table in FEATURE_TABLES if (self.folder / table).is_dir()])
+        kept = {table: {day["tables"].get(table, [""])[0] for day in days.values()} for table in FEATURE_TABLES}
+        self._clear(kept | {TOTALS: self.totals.names()})
+
+    def _clear(self, kept: Mapping[str, set[str]]) -> None:
+        """Delete partials, runs and what killed nights left, except for these names by table."""
+        for table, names in kept.items():
+            for path in (self.folder / PARTIALS / table).glob("*"):
+                if path.name not in names:
+                    path.unlink()
+
+
+def _link(source: Path, target: Path) -> None:
+    """Publish a partial under another name: one file on disk where hard links exist, else a copy."""
+    with staged_file(target) as staging:
+        try:
+            os.link(source, staging)
+        except OSError:
+            shutil.copyfile(source, staging)

@@ -1,7 +1,8 @@
 """The ways an asset reaches disk: tables as Parquet, feature tables day by day, and folders moved into place whole.
 
-All publish by rename, so a reader or a killed run never meets half an artefact, and all hand
-Dagster the content hash as data version, so that "unchanged" is seen as unchanged.
+All publish by rename, so a reader or a killed run never meets half an artefact. Of two writers of
+one asset the second waits until the first has published. All hand Dagster the content hash as data
+version, so that "unchanged" is seen as unchanged.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import dagster as dg
 import polars as pl
 
 from assets.partitions import requested, staging
-from recsys_core.artefacts import file_hash, folder_hash, publish_folder, staged_file
+from recsys_core.artefacts import file_hash, folder_hash, one_writer, publish_folder, staged_file
 from recsys_core.errors import DataError
 from recsys_core.features import Made, read_features
 
@@ -43,7 +44,8 @@ class TableIO(dg.ConfigurableIOManager):
             facts = {str(day): _write(frame, staged / f"{day}.parquet") for day, frame in value}
             if not facts:
                 raise _nothing_made(context)
-            _publish_days(staged, folder, requested(context))
+            with one_writer(folder):
+                _publish_days(staged, folder, requested(context))
         finally:
             shutil.rmtree(staged, ignore_errors=True)
         record(context, facts)
@@ -123,15 +125,19 @@ class FolderIO(dg.ConfigurableIOManager):
     def handle_output(self, context: dg.OutputContext, value: Any) -> None:
         target = self._path(context)
         if not context.has_asset_partitions:
-            publish_folder(Path(value), target)
-            record(context, _folder_facts(target))
+            with one_writer(Path(self.home)):
+                publish_folder(Path(value), target)
+                facts = _folder_facts(target)
+            record(context, facts)
             context.add_output_metadata({"folder": dg.MetadataValue.path(str(target))})
             return
         if not value:
             raise _nothing_made(context)
-        for key, staged in value.items():
-            publish_folder(Path(staged), target / key)
-        record(context, {key: _folder_facts(target / key) for key in value})
+        with one_writer(Path(self.home)):
+            for key, staged in value.items():
+                publish_folder(Path(staged), target / key)
+            facts = {key: _folder_facts(target / key) for key in value}
+        record(context, facts)
         context.add_output_metadata({"folder": dg.MetadataValue.path(str(target))})
 
     def load_input(self, context: dg.InputContext) -> Path | dict[str, Path]:

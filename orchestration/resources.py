@@ -25,7 +25,7 @@ from pydantic import PrivateAttr
 
 from assets.io import DayFiles, FeatureIO, FolderIO, TableIO
 from assets.partitions import Home
-from recsys_core.artefacts import read_json, write_json
+from recsys_core.artefacts import read_json, staged_folder, write_json
 from recsys_core.deployment import save_model
 
 log = logging.getLogger(__name__)
@@ -143,21 +143,21 @@ class Tracking(dg.ConfigurableResource):
         """Write one entry, with copies of its folders, to the waiting room."""
         run = self._run
         folder = self._waiting / str(time.time_ns())
-        folder.mkdir(parents=True)
-        for key, source in entry["folders"].items():
-            target = folder / "folders" / key / Path(source).name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            (shutil.copytree if Path(source).is_dir() else shutil.copy2)(source, target)
-            entry["folders"][key] = str(target)
-        entry["run"] = {"name": run.job_name if run else "outside a run",
-                        "dagster_run_id": run.run_id if run else folder.name,
-                        "cycle": run.tags.get(CYCLE_TAG) if run else None}
-        write_json(folder / "entry.json", entry)
+        with staged_folder(folder) as staging:
+            for key, source in entry["folders"].items():
+                inside = Path("folders", key, Path(source).name)
+                (staging / inside).parent.mkdir(parents=True, exist_ok=True)
+                (shutil.copytree if Path(source).is_dir() else shutil.copy2)(source, staging / inside)
+                entry["folders"][key] = str(folder / inside)
+            entry["run"] = {"name": run.job_name if run else "outside a run",
+                            "dagster_run_id": run.run_id if run else folder.name,
+                            "cycle": run.tags.get(CYCLE_TAG) if run else None}
+            write_json(staging / "entry.json", entry)
         log.warning("MLflow did not take the log (%s); kept in %s", _first_line(error), folder)
 
     def _send_waiting(self, client: Any) -> None:
         """Log what earlier runs had to keep, each under its own run's name."""
-        for folder in sorted(self._waiting.glob("*/")):
+        for folder in sorted(self._waiting.glob("[!.]*/")):  # a killed run leaves its half hidden
             try:
                 entry = read_json(folder / "entry.json")
                 _send(client, _run_of(client, entry["run"]), entry)

@@ -6,6 +6,9 @@ leaves only a `.staging-*` folder that the next write removes.
 
 from __future__ import annotations
 
+import ctypes
+import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -22,6 +25,7 @@ from recsys_core.errors import RecsysError
 if TYPE_CHECKING:  # only the maps need NumPy; what supervises a service never loads it
     import numpy as np
 
+AT_CWD, EXCHANGE = -100, 2  # of renameat2(2): relative paths as usual; two names change places
 HASHERS = 4  # threads that hash a folder's files; more would wait for memory
 # Of safetensors.
 NUMBERS = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "I64": "<i8", "I32": "<i4", "I16": "<i2", "I8": "i1", "U64": "<u8",
@@ -44,13 +48,45 @@ def staged_folder(target: Path) -> Iterator[Path]:
 
 
 def publish_folder(staging: Path, target: Path) -> None:
-    """Move `staging` into the place of `target`; the old version goes only after the swap."""
+    """Move `staging` into the place of `target`; there is no moment at which `target` is missing or half of either.
+
+    Where the file system cannot let two names change places, the old version moves out first.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    old = target.parent / f".staging-{target.name}-old-{uuid.uuid4().hex[:8]}"
-    if target.exists():
+    if not target.exists():
+        os.replace(staging, target)
+    elif _exchange(staging, target):
+        shutil.rmtree(staging, ignore_errors=True)  # the old version, now
+    else:
+        old = target.parent / f".staging-{target.name}-old-{uuid.uuid4().hex[:8]}"
         os.replace(target, old)
-    os.replace(staging, target)
-    shutil.rmtree(old, ignore_errors=True)
+        os.replace(staging, target)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two folders change places in one step; False where system or file system lack that."""
+    rename = getattr(ctypes.CDLL(None, use_errno=True), "renameat2", None)
+    if rename is None:
+        return False
+    if rename(AT_CWD, os.fsencode(one), AT_CWD, os.fsencode(other), EXCHANGE) == 0:
+        return True
+    code = ctypes.get_errno()
+    if code in (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP):
+        return False
+    raise OSError(code, os.strerror(code), str(other))
+
+
+@contextmanager
+def one_writer(folder: Path) -> Iterator[None]:
+    """Wait until no other process publishes into `folder`, and keep others waiting; the lock ends with the process."""
+    folder.mkdir(parents=True, exist_ok=True)
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""Parts of the benchmark of nights."""
+"""Parts of `make bench-nightly`, one module each."""

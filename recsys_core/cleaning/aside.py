@@ -13,14 +13,14 @@ from recsys_core.ingestion import Meeting, meet
 log = logging.getLogger(__name__)
 
 # A shop's daily business: guests, and scripts that only look. They say nothing about how well its files were read.
-USUAL = ("missing_user", "bot_burst")
+USUAL = ("missing_user", "bot_burst", "click_flood")
 # Rows without a day of their own come with a file's first day, so only the file's records are their measure.
 WITHOUT_DAY = ("missing_timestamp", "before_1971", "future", "late")
 TOLD_BY = {  # reason → the column that shows it
     "missing_timestamp": "source", "unknown_event_type": "event_type", "missing_query": "source", "query_too_long": "query",
     "missing_item": "source", "unknown_item": "item_id", "before_1971": "timestamp", "future": "timestamp",
     "late": "timestamp", "bad_price": "price", "bad_quantity": "quantity", "conflicting_event_id": "event_id",
-    "missing_user": "source", "bot_burst": "user_id",
+    "missing_user": "source", "bot_burst": "user_id", "click_flood": "item_id",
 }
 WORTH_A_WARNING = 0.01
 FEW = 5  # fewer records stop nothing unless they are all that the run has

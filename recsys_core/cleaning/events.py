@@ -1,7 +1,7 @@
 """Clean events: trusted rows with ids, sessions and days; everything else set aside with its reason.
 
-The steps, top to bottom: normalise → count exact copies once → one reason per bad row → bots →
-sessions → sort.
+The steps, top to bottom: normalise → count exact copies once → one reason per bad row → bots and
+click floods → sessions → sort.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from hashlib import md5
 import polars as pl
 from pydantic import BaseModel, Field
 
-from recsys_core.cleaning.quarantine import find_bots, row_reasons
+from recsys_core.cleaning.quarantine import find_bots, find_floods, row_reasons
 from recsys_core.cleaning.sessions import cut_sessions
-from recsys_core.cleaning.text import mask_personal_data, normalise_text, trim_id
+from recsys_core.cleaning.text import normalise_text, trim_id
 from recsys_core.errors import DataError
+from recsys_core.personal import mask_personal_data
 from recsys_core.schema import (
     CART,
     CLEAN_EVENTS,
@@ -48,6 +49,8 @@ class CleaningConfig(BaseModel, frozen=True, extra="forbid"):
     session_gap_minutes: int = Field(30, gt=0, description="silence that ends a derived session")
     bot_events_per_minute: int = Field(
         40, gt=0, description="most distinct instants of positive events in a minute of one user")
+    looks_per_item_and_day: int = Field(
+        50, gt=0, description="most distinct instants at which one user views, clicks or carts one item on a day")
     max_query_characters: int = Field(512, gt=0, description="longest query accepted")
     max_amount: float = Field(1e12, gt=0, description="largest price or quantity believed")
     max_set_aside: float = Field(0.2, ge=0, le=1, description="largest share of a day's or a file's events set aside, "
@@ -100,7 +103,8 @@ def clean_events(raw: pl.DataFrame, known_items: pl.Series, config: CleaningConf
     conflict = pl.when(pl.col("event_id").is_duplicated()).then(pl.lit("conflicting_event_id"))
     distinct = distinct.with_columns(pl.coalesce(reason, conflict).alias("reason"))
     if not config.order_only:
-        distinct = _flag_bots(distinct, config.bot_events_per_minute)
+        distinct = _flagged(distinct, "bot_burst", find_bots(_trusted(distinct), config.bot_events_per_minute))
+        distinct = _flagged(distinct, "click_flood", find_floods(_trusted(distinct), config.looks_per_item_and_day))
     good = pl.col("reason").is_null()
     events = cut_sessions(distinct.filter(good).sort("user_id", "timestamp", "event_id"),
                           config.session_gap_minutes)
@@ -149,11 +153,14 @@ def _identify(rows: pl.DataFrame) -> pl.DataFrame:
         pl.coalesce("event_id", derived))
 
 
-def _flag_bots(rows: pl.DataFrame, events_per_minute: int) -> pl.DataFrame:
-    bots = find_bots(rows.filter(pl.col("reason").is_null()), events_per_minute)
-    if bots.is_empty():
+def _trusted(rows: pl.DataFrame) -> pl.DataFrame:
+    return rows.filter(pl.col("reason").is_null())
+
+
+def _flagged(rows: pl.DataFrame, reason: str, found: pl.DataFrame) -> pl.DataFrame:
+    """The rows with a reason where they match one of the found keys and have none yet; they are kept for audit."""
+    if found.is_empty():
         return rows
-    bots = bots.with_columns(pl.lit(True).alias("_bot"))
-    rows = rows.join(bots, on=["user_id", "day"], how="left", maintain_order="left", validate="m:1")
-    flag = pl.when(pl.col("_bot")).then(pl.lit("bot_burst"))
-    return rows.with_columns(pl.coalesce("reason", flag)).drop("_bot")
+    marked = found.with_columns(pl.lit(reason).alias("_mark"))
+    rows = rows.join(marked, on=found.columns, how="left", maintain_order="left", validate="m:1")
+    return rows.with_columns(pl.coalesce("reason", "_mark").alias("reason")).drop("_mark")

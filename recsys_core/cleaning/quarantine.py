@@ -6,7 +6,9 @@ from datetime import date
 
 import polars as pl
 
-from recsys_core.schema import EVENT_TYPES, POSITIVE_EVENTS, SEARCH
+from recsys_core.schema import CART, CLICK, EVENT_TYPES, POSITIVE_EVENTS, SEARCH, VIEW
+
+LOOKS = (VIEW, CLICK, CART)
 
 # First reason that holds wins; the order goes from "cannot be read" to "reads well but is not trusted".
 REASONS = {
@@ -24,6 +26,7 @@ REASONS = {
     "bad_quantity": "quantity is NaN, infinite, not positive (cancellations) or above max_amount",
     "conflicting_event_id": "another row has the same event_id and says something else: both are set aside",
     "bot_burst": "the user acted at more distinct instants of one minute of that day than a person can",
+    "click_flood": "the user viewed, clicked or carted that item at more distinct instants of that day than a shopper would",
 }
 
 
@@ -57,6 +60,22 @@ def row_reasons(known_items: pl.Series, max_query_characters: int, max_amount: f
     rules["bad_price"] = ~price.is_finite() | (price < 0) | (price > max_amount)
     rules["bad_quantity"] = ~quantity.is_finite() | (quantity <= 0) | (quantity > max_amount)
     return pl.coalesce(pl.when(rule).then(pl.lit(name)) for name, rule in rules.items())
+
+
+def find_floods(events: pl.DataFrame, looks_per_day: int) -> pl.DataFrame:
+    """Users, items and local days with a flood of looks: whoever wants an item to look wanted, in no hurry.
+
+    Purchases do not count: a till may sell one item all day to an account that many share.
+
+    Args:
+        events: clean columns user_id, item_id, timestamp, event_type, day.
+        looks_per_day: most distinct timestamps of views, clicks and additions to the cart of one item by one user on one day.
+
+    Returns:
+        user_id, item_id, day: distinct.
+    """
+    looks = events.filter(pl.col("event_type").is_in(LOOKS)).select("user_id", "item_id", "day", "timestamp").unique()
+    return looks.group_by("user_id", "item_id", "day").len().filter(pl.col("len") > looks_per_day).drop("len")
 
 
 def find_bots(events: pl.DataFrame, events_per_minute: int) -> pl.DataFrame:

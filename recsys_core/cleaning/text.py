@@ -1,4 +1,4 @@
-"""Free text made safe and uniform: one form per character, no control characters, no personal data."""
+"""Free text made uniform: one form per character, no control characters."""
 
 from __future__ import annotations
 
@@ -9,18 +9,12 @@ import unicodedata
 import polars as pl
 
 # Invisible characters split words, reverse reading order or hide an address from the patterns
-# below. The zero-width joiners U+200C/U+200D stay: Persian and emoji need them.
+# of `recsys_core.personal`. The zero-width joiners U+200C/U+200D stay: Persian and emoji need them.
 _INVISIBLE = r"[\u{200B}\u{2060}\u{FEFF}\u{202A}-\u{202E}\u{2066}-\u{2069}]"
 _UNSEEN = frozenset(chr(code) for code in (0x200B, 0x2060, 0xFEFF, *range(0x202A, 0x202F), *range(0x2066, 0x206A)))  # the same
 _CONTROL = r"\p{Cc}"
 _TAG = r"</?[a-zA-Z][^<>]{0,200}>"
 _ENTITY = r"&(?:[a-zA-Z][a-zA-Z0-9]{1,30}|#[0-9]{1,7}|#[xX][0-9a-fA-F]{1,6});"
-
-_EMAIL = r"[\p{L}\p{N}._%+-]+@[\p{L}\p{N}-]+(?:\.[\p{L}\p{N}-]+)+"
-_EDGE = r"(?:\b|(?-u:\b))"  # Chinese and Thai letters stand beside a number without a space
-_CARD = rf"{_EDGE}\d(?:[ -]?\d){{12,18}}{_EDGE}"
-# At least nine digits, or seven after a plus sign: shorter runs are sizes and part numbers.
-_PHONE = rf"(?:\+[ (]?\d(?:[ ().-]{{0,2}}\d){{6,14}}|\(?{_EDGE}\d(?:[ ().-]{{0,2}}\d){{8,14}}){_EDGE}"
 
 
 def normalise_text(column: str) -> pl.Expr:
@@ -53,20 +47,6 @@ def trim_id(column: str) -> pl.Expr:
     """Expression that strips an id of surrounding white space; an empty id is null."""
     text = pl.col(column).str.strip_chars()
     return pl.when(text.str.len_bytes() > 0).then(text).alias(column)
-
-
-def mask_personal_data(column: str) -> pl.Expr:
-    """Expression that replaces e-mail addresses, card numbers and phone numbers by a placeholder.
-
-    Args:
-        column: a text column, best after `normalise_text` (which folds full-width digits).
-
-    >>> frame = pl.DataFrame({"q": ["ship to ann@x.org", "call +44 20 7946 0958", "32 oz 2-pack"]})
-    >>> frame.select(mask_personal_data("q"))["q"].to_list()
-    ['ship to [email]', 'call [phone]', '32 oz 2-pack']
-    """
-    return (pl.col(column).str.replace_all(_EMAIL, "[email]").str.replace_all(_CARD, "[card]")
-            .str.replace_all(_PHONE, "[phone]").alias(column))
 
 
 def strip_markup(texts: pl.Series) -> pl.Series:

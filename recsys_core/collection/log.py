@@ -15,8 +15,8 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
-from recsys_core.collection.masking import mask_text
 from recsys_core.errors import RecsysError
+from recsys_core.personal import mask_text
 
 EVENTS, EXPOSURES = "events", "exposures"
 SOURCE = "service"

@@ -21,6 +21,7 @@ import polars as pl
 from recsys_core import schema
 from recsys_core.collection.log import EVENTS, EXPOSURES, SOURCE, UNWANTED
 from recsys_core.ingestion import DayDrop, FileLedger, Shop
+from recsys_core.personal import mask_text
 from recsys_core.reading import rejects_frame
 
 log = logging.getLogger(__name__)
@@ -198,7 +199,7 @@ def _read_lines(path: Path) -> tuple[list[dict[str, Any]], list[tuple[str, int, 
                 rows.append(row)
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 broken.append((f"{SOURCE}/{path.name}", number, f"no row of the event log ({type(error).__name__})",
-                               line[:SHOWN].rstrip("\n")))
+                               mask_text(line)[:SHOWN].rstrip("\n")))
     return rows, broken
 
 

@@ -14,6 +14,7 @@ from recsys_core.ingestion.config import ShopConfig, contract_columns, nearest
 from recsys_core.ingestion.meeting import ROUNDED
 from recsys_core.ingestion.timestamps import AmbiguousDates, parse_timestamps, pseudo_timestamps
 from recsys_core.ingestion.values import NULL_WORDS, as_category, as_id, as_number, as_text, is_null_word, retyped, without_words
+from recsys_core.personal import mask_personal_data
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,8 @@ def to_events(frame: pl.DataFrame, config: ShopConfig, source: str, artefact: st
     """Rows of one event file as `schema.RAW_EVENTS`, in the file's order.
 
     Unreadable timestamps become null and unreadable numbers NaN, for cleaning to quarantine. Events
-    without an id get a hash of their content, so that an exact repeat has the same id.
+    without an id get a hash of their content, so that an exact repeat has the same id. Personal data in
+    `query` and `review` is masked.
 
     Args:
         frame: the rows as read.
@@ -95,9 +97,17 @@ def to_events(frame: pl.DataFrame, config: ShopConfig, source: str, artefact: st
     events = pl.DataFrame(columns).with_columns(
         pl.col("event_type").replace(config.event_types).fill_null(pl.lit(config.event_type)),
         source=pl.lit(source))
+    if "item_id" not in matched and not _only_searches(events):  # JSON Lines have no header that could have told
+        raise _missing("item_id", "item_id", "events", frame.columns, artefact, config)
     if config.order_only:
         events = events.filter(pl.col("timestamp").is_not_null())
-    return events.with_columns(event_id=pl.coalesce("event_id", _content_ids(events)))
+    events = events.with_columns(event_id=pl.coalesce("event_id", _content_ids(events)))
+    return events.with_columns(mask_personal_data("query"), mask_personal_data("review"))  # before anything is stored
+
+
+def _only_searches(events: pl.DataFrame) -> bool:
+    """Whether at least half of the events are searches: they alone may name no item."""
+    return 2 * int((events["event_type"].str.strip_chars().str.to_lowercase() == schema.SEARCH).sum()) >= events.height
 
 
 def matched_context(frame: pl.DataFrame, matched: dict[str, str], config: ShopConfig) -> pl.Series:

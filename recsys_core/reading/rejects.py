@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import polars as pl
 
 from recsys_core.errors import ShopError
+from recsys_core.personal import mask_text
 
 REJECTS = {"source": pl.String, "line": pl.Int64, "reason": pl.String, "text": pl.String}
 KEPT_TEXT = 200  # characters of a rejected line that are kept
@@ -60,8 +61,8 @@ def decode_line(raw: bytes) -> tuple[str | None, str]:
 
 
 def excerpt(raw: bytes) -> str:
-    """The beginning of a rejected line, readable whatever its bytes are."""
-    return raw[:4 * KEPT_TEXT].decode("utf-8", errors="replace").replace("\0", "�")[:KEPT_TEXT]
+    """The beginning of a rejected line, readable whatever its bytes are, personal data masked."""
+    return mask_text(raw[:4 * KEPT_TEXT].decode("utf-8", errors="replace").replace("\0", "�"))[:KEPT_TEXT]
 
 
 def empty_as_null(frame: pl.DataFrame) -> pl.DataFrame:

@@ -10,9 +10,10 @@ from typing import Any
 
 from recsys_core.adaptation import Adapter
 from recsys_core.answering import Profile
-from recsys_core.collection import UNWANTED, EventLog, PostedItems, Sessions, mask_text
+from recsys_core.collection import UNWANTED, EventLog, PostedItems, Sessions
 from recsys_core.errors import RecsysError, RequestError
 from recsys_core.metrics import top_rows
+from recsys_core.personal import mask_text
 from recsys_core.schema import PAD_SCORE, POSITIVE_EVENTS, RATING
 from recsys_core.service.bodies import (
     AdaptBody,

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any, Protocol, TypedDict
 
 from recsys_core.amounts import Amount, amounts, unit_kind
-from recsys_core.collection import mask_text
+from recsys_core.personal import mask_text
 from recsys_core.tasks import clean_text
 from recsys_core.wording.context import Context, Order
 from recsys_core.wording.facts import Facts

@@ -1,5 +1,6 @@
 """Raw tables: one partition per delivered day, and clear words about days without one."""
 
+import json
 import shutil
 
 import polars as pl
@@ -96,3 +97,34 @@ def test_a_shop_that_is_not_whole_is_named(home, lost: str) -> None:
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     result = materialize(home, "ingestion", days=["2024-03-05"], with_checks=False, raise_on_error=False)
     assert f"no {lost.split('.')[0]} file among" in root_message(result)
+
+
+@pytest.mark.parametrize("change", [
+    {"item_id": "product"}, {"item_id": None}, {"user_id": "shopper"}])
+def test_a_renamed_or_lost_column_stops_the_run_before_anything_is_written(home, change: dict) -> None:
+    path = home.path.parent / "shop" / "events" / "2024-03-05.jsonl"
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    path.write_text("".join(json.dumps({change.get(name, name): value for name, value in row.items()
+                                        if change.get(name, name)}) + "\n" for row in rows))
+    result = materialize(home, "ingestion", days=DAYS[3:6], with_checks=False, raise_on_error=False)
+    assert "2024-03-05.jsonl" in root_message(result) and next(iter(change)) in root_message(result)
+    assert not (home.path / "raw" / "raw_events").exists()
+
+
+def test_personal_data_reach_no_file_of_the_home_and_no_log(home, caplog) -> None:
+    path = home.path.parent / "shop" / "events" / "2024-03-05.jsonl"
+    search = {**json.loads(path.read_text().splitlines()[0]), "event_id": "asked", "event_type": "search", "item_id": None}
+    with open(path, "a") as drop:
+        drop.write(json.dumps({**search, "query": "gift for ann.lee@secret.org"}) + "\n")
+        drop.write(json.dumps({**search, "event_id": "odd", "timestamp": "2030-01-01T00:00:00Z", "query": "ann.lee@secret.org"})
+                   + "\n")
+        drop.write('{"query": "broken ann.lee@secret.org\n')
+    with caplog.at_level("DEBUG"):
+        result = materialize(home, "ingestion", "cleaning", days=["2024-03-05"], with_checks=False)
+    tables = {file: pl.read_parquet(file) for file in home.path.rglob("*.parquet")}
+    told = [row["query"] for frame in tables.values() if "query" in frame.columns for row in frame.iter_rows(named=True)]
+    assert "gift for [email]" in told and "[email]" in told  # raw, clean and quarantined
+    shown = [str(event.materialization.metadata) for event in result.get_asset_materialization_events()]
+    assert "broken [email]" in "".join(shown)
+    texts = [text for frame in tables.values() for text in frame.select(pl.col(pl.String)).unpivot()["value"].drop_nulls()]
+    assert "secret" not in "".join([*texts, *shown, caplog.text])

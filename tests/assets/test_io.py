@@ -1,15 +1,20 @@
 """Tables and folders: published whole or not at all, and only what was made is marked as made."""
 
+import time
 from pathlib import Path
+from threading import Thread
 
 import dagster as dg
+import numpy as np
 import polars as pl
 import pytest
 
 from assets.io import data_versions
 from assets.partitions import Home, days, partition_tags, requested, segments
+from recsys_core.artefacts import one_writer
 from recsys_core.errors import DataError
 from tests.assets.runs import root_message, run
+from tests.test_artefacts import files_at_most
 
 SINGLE = dg.BackfillPolicy.single_run()
 
@@ -82,6 +87,40 @@ def test_a_write_that_fails_half_way_changes_nothing(home) -> None:
     assert "disk full" in root_message(failed)
     assert stored(home) == {"2024-03-01": 1, "2024-03-02": 2, "2024-03-03": 3}
     assert list((home.path / ".staging").iterdir()) == []
+
+
+def test_a_full_disk_keeps_every_day_as_it_was(home) -> None:
+    def noise(seed: int) -> dg.AssetsDefinition:
+        @dg.asset(name="numbers", io_manager_key="raw_tables", partitions_def=days, backfill_policy=SINGLE)
+        def numbers(context: dg.AssetExecutionContext):
+            table = pl.DataFrame({"value": np.random.default_rng(seed).random(10**6 if seed else 10)})
+            return dg.Output((day, table) for day in requested(context))
+        return numbers
+
+    tags = over("2024-03-01", "2024-03-02")
+    run([noise(0)], home, tags=tags)
+    before = stored(home)
+    with files_at_most(2**20):
+        failed = run([noise(1)], home, tags=tags, raise_on_error=False)
+    assert "File too large" in root_message(failed)
+    assert stored(home) == before and list((home.path / ".staging").iterdir()) == []
+
+
+def test_two_writers_of_one_partition_publish_one_after_the_other(home) -> None:
+    """The second has its days ready and waits; what lies there in the end is one writer's, whole."""
+    folder = home.path / "raw" / "numbers"
+    tags = over("2024-03-01", "2024-03-02")
+    run([daily({"2024-03-01": 1, "2024-03-02": 1})], home, tags=tags)
+    second = Thread(target=lambda: run([daily({"2024-03-01": 2, "2024-03-02": 2})], home, tags=tags))
+    with one_writer(folder):
+        second.start()
+        until = time.monotonic() + 30
+        while len(list((home.path / ".staging").rglob("*.parquet"))) < 2 and time.monotonic() < until:
+            time.sleep(0.02)
+        second.join(0.3)
+        assert second.is_alive() and set(stored(home).values()) == {1}
+    second.join(30)
+    assert set(stored(home).values()) == {2}
 
 
 def test_nothing_made_is_an_error_and_keeps_the_old_rows(home) -> None:

@@ -140,6 +140,33 @@ def test_what_is_no_burst() -> None:
     assert clean(*burst(60), bot_events_per_minute=60).quarantined.is_empty()
 
 
+def looks(count: int, **row) -> list[dict]:
+    """One look every ten minutes or so: too slow for a burst."""
+    return [{"timestamp": NOON - timedelta(minutes=9 * n), "event_type": ("view", "click", "add_to_cart")[n % 3], **row}
+            for n in range(count)]
+
+
+def test_a_flood_of_looks_at_one_item_is_set_aside_and_the_rest_of_the_day_stays() -> None:
+    cleaned = clean(*looks(51), {"item_id": "b"}, {"user_id": "v"})
+    assert cleaned.quarantined["reason"].to_list() == ["click_flood"] * 51
+    assert cleaned.events.select("user_id", "item_id").rows() == [("u", "b"), ("v", "a")]
+
+
+def test_what_is_no_flood() -> None:
+    assert clean(*looks(50), {"event_type": "purchase"}).quarantined.is_empty()
+    assert clean(*looks(60, event_type="purchase")).quarantined.is_empty()
+    assert clean(*[{**row, "user_id": f"u{n % 2}"} for n, row in enumerate(looks(80))]).quarantined.is_empty()
+    assert clean(*looks(60), looks_per_item_and_day=60).quarantined.is_empty()
+
+
+def test_a_purchase_delivered_before_its_click_comes_after_it() -> None:
+    """The order is that of the events; among equal times the id decides, whatever the drop's order."""
+    told = [{"event_id": name, "event_type": kind, "timestamp": NOON + timedelta(seconds=after)}
+            for name, kind, after in (("buy", "purchase", 90), ("look", "view", 0), ("z", "click", 30), ("a", "click", 30))]
+    for rows in (told, told[::-1]):
+        assert clean(*rows).events["event_id"].to_list() == ["look", "a", "z", "buy"]
+
+
 def test_days_are_the_shops_own() -> None:
     late_evening = {"timestamp": datetime(2024, 6, 11, 3)}  # 23:00 of the 10th in New York
     cleaned = clean(late_evening, time_zone="America/New_York")

@@ -3,7 +3,8 @@
 import polars as pl
 import pytest
 
-from recsys_core.cleaning.text import mask_personal_data, normalise_text, strip_markup, trim_id
+from recsys_core.cleaning.text import normalise_text, strip_markup, trim_id
+from recsys_core.personal import mask_personal_data
 
 
 def apply(expression: pl.Expr, text: str | None) -> str | None:

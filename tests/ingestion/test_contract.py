@@ -226,3 +226,11 @@ def test_timestamps_that_are_refused(values, settings, words):
 def test_ambiguous_other_columns_stop(name):
     with pytest.raises(ShopError, match=f"'{name}'"):
         to_items(pl.DataFrame({"item_id": ["1"], "title": ["Mug"], name: ["x"]}), ShopConfig(), "items.csv")
+
+
+def test_personal_data_never_enter_a_table():
+    told = {"query": ["shoes for ann@x.org", "shoes for bob@x.org"], "review": ["call +44 20 7946 0958", "4111 1111 1111 1111"]}
+    frame = events({**EVENTS, **told}, event_type="search")
+    assert frame["query"].to_list() == ["shoes for [email]"] * 2
+    assert frame["review"].to_list() == ["call [phone]", "[card]"]
+    assert frame["event_id"].n_unique() == 2  # two events that differ in what is masked are two events

@@ -79,6 +79,14 @@ def test_a_body_that_is_too_large_is_refused_however_it_comes(make_client):
     assert answer.status_code == 413 and answer.json()["error"]["fix"]
 
 
+def test_odd_queries_are_refused_or_answered_and_never_a_fault(client):
+    wanted = {"": 422, "  \t": 422, "m" * 10**7: 413, "m" * 513: 422, "🎁": 200, "كوب \u202bמתנה\u202c": 200, "mug\0": 200}
+    for query, code in wanted.items():
+        answer = client.post("/v1/search", json={"query": query, "k": 2})
+        assert answer.status_code == code, (query[:20], answer.text[:200])
+        assert len(answer.json()["items"]) == 2 if code == 200 else answer.json()["error"]["fix"]
+
+
 def test_too_many_requests_are_told_when_to_come_again(make_client):
     client = make_client(requests_per_s=0.5, burst=2)
     answers = [client.post("/v1/recommend", json={}) for _ in range(3)]

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import dagster as dg
 
-from recsys_core.collection import CollectedShop
+from recsys_core.collection import CollectedShop, read_erased
 from recsys_core.errors import RecsysError
 from recsys_core.ingestion import Shop, open_shop
 from recsys_core.signatures import own_key
@@ -67,7 +67,7 @@ class Home(dg.ConfigurableResource):
 
     def open_shop(self) -> Shop:
         """The shop all raw tables come from, with what the service collected on its finished days."""
-        return CollectedShop(open_shop(self.shop, self.profile), self.path / "collected")
+        return CollectedShop(open_shop(self.shop, self.profile), self.path / "collected", erased=read_erased(self.path))
 
     def published(self, name: str) -> Path:
         """What an asset published last, for the assets that compare with an earlier night.

@@ -29,20 +29,21 @@ class Part:
     goals: dict[str, tuple[str, float]]
 
 
-def run_parts(name: str, parts: Mapping[str, Part], peers: Sequence[str]) -> None:
+def run_parts(name: str, parts: Mapping[str, Part], peers: Sequence[str], bundle: Path | None = BUNDLE) -> None:
     """Measure the parts that PARTS names, or all, over the bundle that BUNDLE names, and write benchmarks/results/NAME.json.
 
     Args:
         name: of the benchmark.
         parts: its parts by name.
         peers: packages whose versions belong beside the figures.
+        bundle: where BUNDLE names none; None: the parts ask no bundle.
 
     Raises:
         RecsysError: no bundle, or a part that there is not.
     """
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
-    folder = Path(os.environ.get("BUNDLE") or BUNDLE)
-    if not (folder / "manifest.json").is_file():
+    folder = Path(os.environ.get("BUNDLE") or bundle or ROOT)
+    if bundle is not None and not (folder / "manifest.json").is_file():
         raise RecsysError("BUNDLE", f"there is no bundle at {folder}", "name one, or run make bench-chain")
     wanted = [part for part in os.environ.get("PARTS", "").split(",") if part]
     unknown = set(wanted) - set(parts)

@@ -11,18 +11,20 @@ import json
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import dagster as dg
 
 from assets.partitions import Home, days, keys_of, segments
 from recsys_core.artefacts import file_hash, folder_hash
+from recsys_core.collection import read_erased
 
 log = logging.getLogger(__name__)
 ROOT = Path(__file__).parent.parent
 INPUTS_TAG, STAGE_TAG, KIND_TAG = "recsys/inputs", "recsys/stage", "recsys/kind"
 FORCED_TAG = "recsys/forced"  # segments that a cycle adapts again whatever is up to date, with commas between
+EPOCH = datetime.fromtimestamp(0, UTC)
 DAYS, BASE, SEGMENTS, PUBLISH = "days", "base", "segments", "publish"
 FULL, NIGHTLY = "full", "nightly"
 UNFINISHED = [dg.DagsterRunStatus.QUEUED, dg.DagsterRunStatus.NOT_STARTED, dg.DagsterRunStatus.STARTING,
@@ -78,9 +80,11 @@ class Freshness:
     instance: dg.DagsterInstance
 
     def kind(self) -> str:
-        """`nightly` where a full base of the present code and shop exists, else `full`."""
+        """`nightly` where a full base of the present code and shop exists that knows no erased shopper, else `full`."""
         settings = self._fingerprint(BASE, ())
-        full = self._runs(BASE, kind=FULL)
+        touched = (datetime.fromisoformat(one.at) for one in read_erased(self.home.path).values() if one.touched)
+        erased = max(touched, default=EPOCH)
+        full = (record for record in self._runs(BASE, kind=FULL) if record.create_timestamp >= erased)
         same = any(record.dagster_run.tags[INPUTS_TAG].startswith(settings) for record in full)
         return NIGHTLY if same and not self._missing(BASE) else FULL
 

@@ -1,6 +1,5 @@
 """The Dagster instance in RECSYS_HOME: its settings, written where they are missing or changed."""
 
-import fcntl
 import os
 import sqlite3
 import sys
@@ -14,7 +13,7 @@ from sqlalchemy import event
 from sqlalchemy.engine import Engine
 
 from orchestration.command import told_in_one_line
-from recsys_core.artefacts import staged_file
+from recsys_core.artefacts import one_cycle, staged_file
 from recsys_core.errors import RecsysError
 
 with told_in_one_line(__name__):
@@ -88,12 +87,8 @@ def only_cycle(home: Path) -> Iterator[None]:
     Raises:
         RecsysError: another command runs a cycle there.
     """
-    folder = prepare_instance(home)
-    with open(folder / "cycle.lock", "w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RecsysError(str(home), "another command runs a cycle here", "wait until it ends") from None
+    prepare_instance(home)
+    with one_cycle(home):
         yield
 
 

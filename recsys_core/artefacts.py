@@ -25,6 +25,7 @@ from recsys_core.errors import RecsysError
 if TYPE_CHECKING:  # only the maps need NumPy; what supervises a service never loads it
     import numpy as np
 
+CYCLE_LOCK = Path("dagster") / "cycle.lock"
 AT_CWD, EXCHANGE = -100, 2  # of renameat2(2): relative paths as usual; two names change places
 HASHERS = 4  # threads that hash a folder's files; more would wait for memory
 # Of safetensors.
@@ -99,6 +100,22 @@ def staged_file(target: Path) -> Iterator[Path]:
         os.replace(staging, target)
     finally:
         staging.unlink(missing_ok=True)
+
+
+@contextmanager
+def one_cycle(home: Path) -> Iterator[None]:
+    """Hold a RECSYS_HOME for one command that changes much of it; the lock ends with the process, however that ends.
+
+    Raises:
+        RecsysError: another command holds it.
+    """
+    (home / CYCLE_LOCK).parent.mkdir(parents=True, exist_ok=True)
+    with open(home / CYCLE_LOCK, "w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise RecsysError(str(home), "another command runs a cycle here", "wait until it ends") from None
+        yield
 
 
 def file_hash(path: Path) -> str:

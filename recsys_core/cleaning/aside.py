@@ -20,7 +20,7 @@ TOLD_BY = {  # reason → the column that shows it
     "missing_timestamp": "source", "unknown_event_type": "event_type", "missing_query": "source", "query_too_long": "query",
     "missing_item": "source", "unknown_item": "item_id", "before_1971": "timestamp", "future": "timestamp",
     "late": "timestamp", "bad_price": "price", "bad_quantity": "quantity", "conflicting_event_id": "event_id",
-    "missing_user": "source", "bot_burst": "user_id", "click_flood": "item_id",
+    "missing_user": "source", "bot_burst": "timestamp", "click_flood": "item_id",
 }
 WORTH_A_WARNING = 0.01
 FEW = 5  # fewer records stop nothing unless they are all that the run has

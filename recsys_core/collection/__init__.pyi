@@ -1,3 +1,4 @@
+from .erased import add_erased, digest_id, read_erased
 from .items import POSTED_ITEMS, PostedItems
 from .log import UNWANTED, EventLog
 from .redis import RedisSessions
@@ -6,5 +7,5 @@ from .shop import CollectedShop, read_unwanted
 
 __all__ = [
     "POSTED_ITEMS", "UNWANTED", "CollectedShop", "EventLog", "PostedItems", "RedisSessions", "SessionConfig", "Sessions",
-    "SqliteSessions", "read_unwanted",
+    "SqliteSessions", "add_erased", "digest_id", "read_erased", "read_unwanted",
 ]

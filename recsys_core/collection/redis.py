@@ -78,6 +78,9 @@ class RedisSessions:
                   for item, at in self.client.zrange(f"recsys:unwanted:{user_id}", 0, -1, withscores=True)]
         return sorted(found, key=lambda one: one["timestamp"])
 
+    def forget(self, user_id: str) -> None:
+        self.client.delete(f"recsys:events:{user_id}", f"recsys:unwanted:{user_id}")
+
     def put(self, name: str, value: Any, ttl_s: float) -> None:
         self.client.set(f"recsys:note:{name}", json.dumps([self.clock() + ttl_s, value]), px=int(1000 * ttl_s) + 1)
 

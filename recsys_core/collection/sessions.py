@@ -35,6 +35,9 @@ class Sessions(Protocol):
     def newest(self, user_id: str) -> list[dict[str, Any]]:
         """A shopper's remembered events, oldest first."""
 
+    def forget(self, user_id: str) -> None:
+        """Forget all of a shopper, thumbs included."""
+
     def put(self, name: str, value: Any, ttl_s: float) -> None:
         """Keep a JSON value under a name for some seconds."""
 
@@ -95,6 +98,11 @@ class SqliteSessions:
         rows = self._database.execute("SELECT item_id, event_type, at FROM events WHERE user_id = ? AND kept > ? "
                                       "ORDER BY at, rowid", (user_id, self.clock() - self.config.ttl_s)).fetchall()
         return [{"item_id": item, "event_type": kind, "timestamp": at} for item, kind, at in rows]
+
+    def forget(self, user_id: str) -> None:
+        self._database.execute("PRAGMA secure_delete = ON")
+        self._database.execute("DELETE FROM events WHERE user_id = ?", (user_id,))
+        self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
     def put(self, name: str, value: Any, ttl_s: float) -> None:
         now = self.clock()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from datetime import UTC, date, datetime
 from functools import cached_property
@@ -19,6 +19,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from recsys_core import schema
+from recsys_core.collection.erased import without_erased
 from recsys_core.collection.log import EVENTS, EXPOSURES, SOURCE, UNWANTED
 from recsys_core.ingestion import DayDrop, FileLedger, Shop
 from recsys_core.personal import mask_text
@@ -39,10 +40,11 @@ class CollectedShop(Shop):
         shop: what is delivered.
         folder: of the `EventLog`; it need not exist.
         today: the shop's local day on which is asked; None: now.
+        erased: digests of shoppers who asked to be erased (see `read_erased`); none of their rows is read.
     """
 
-    def __init__(self, shop: Shop, folder: Path, today: date | None = None) -> None:
-        self.shop, self.folder, self.config, self.ledger = shop, folder, shop.config, shop.ledger
+    def __init__(self, shop: Shop, folder: Path, today: date | None = None, erased: Collection[str] = ()) -> None:
+        self.shop, self.folder, self.config, self.ledger, self.erased = shop, folder, shop.config, shop.ledger, erased
         self.today = today or datetime.now(ZoneInfo(shop.config.time_zone)).date()
 
     @cached_property
@@ -94,7 +96,8 @@ class CollectedShop(Shop):
             if day in self.collected:
                 parts.append(self._collected_drop(day))
             if parts:
-                yield DayDrop(day, pl.concat([part.events for part in parts]), pl.concat([part.rejects for part in parts]))
+                events = without_erased(pl.concat([part.events for part in parts]), self.erased)
+                yield DayDrop(day, events, pl.concat([part.rejects for part in parts]))
 
     def _collected_drop(self, day: date) -> DayDrop:
         rows: dict[str, dict[str, Any]] = {}
@@ -133,7 +136,8 @@ class CollectedShop(Shop):
         return self.shop.items()
 
     def users(self) -> pl.DataFrame | None:
-        return self.shop.users()
+        users = self.shop.users()
+        return None if users is None else without_erased(users, self.erased)
 
     def judgments(self) -> pl.DataFrame | None:
         return self.shop.judgments()

@@ -1,3 +1,3 @@
-from .known import DIGEST, KnownAttributes, KnownHistories, digest_users
+from .known import DIGEST, KnownAttributes, KnownHistories, UserRows, digest_users
 
-__all__ = ["DIGEST", "KnownAttributes", "KnownHistories", "digest_users"]
+__all__ = ["DIGEST", "KnownAttributes", "KnownHistories", "UserRows", "digest_users"]

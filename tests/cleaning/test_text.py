@@ -4,7 +4,7 @@ import polars as pl
 import pytest
 
 from recsys_core.cleaning.text import normalise_text, strip_markup, trim_id
-from recsys_core.personal import mask_personal_data
+from recsys_core.personal import mask_personal_data, mask_text
 
 
 def apply(expression: pl.Expr, text: str | None) -> str | None:
@@ -31,11 +31,12 @@ def test_trim_id_keeps_the_id_as_supplied_but_for_its_margins() -> None:
     ("+1 (555) 010-9999", "[phone]"), ("tel 020 7946 0958.", "tel [phone]."), ("5550109999", "[phone]"),
     ("bolt m8 1.25x40 pack 100", "bolt m8 1.25x40 pack 100"), ("iphone 12 256 gb", "iphone 12 256 gb"),
     ("电话13800138000谢谢", "电话[phone]谢谢"), ("卡号6222021234567890123号", "卡号[card]号"),
-    ("型号ab1234567890", "型号ab1234567890"),
-    ("calendar 2024", "calendar 2024"), ("part 1234567", "part 1234567"),
+    ("型号ab1234567890", "型号ab1234567890"), ("ann@\u200bx.org", "[email]"),
+    ("\uff15\uff15\uff15\uff10\uff11\uff10\uff19\uff19\uff19\uff19", "[phone]"),
+    ("\uff34 shirt", "\uff34 shirt"), ("calendar 2024", "calendar 2024"), ("part 1234567", "part 1234567"),
 ])
 def test_mask_personal_data(given: str, wanted: str) -> None:
-    assert apply(mask_personal_data("t"), given) == wanted
+    assert apply(mask_personal_data("t"), given) == mask_text(given) == wanted
 
 
 def test_strip_markup_decodes_entities_and_leaves_the_argument_alone() -> None:

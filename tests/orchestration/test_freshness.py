@@ -24,6 +24,7 @@ from orchestration.freshness import (
     STAGES,
     Freshness,
 )
+from recsys_core.collection import add_erased
 from tests.assets.runs import DAYS as ALL_DAYS
 
 NAMES = ["toys", "stationery", "spring-fair", "new-shoppers", "nobody"]
@@ -153,6 +154,17 @@ def test_the_first_cycle_is_full_and_later_ones_nightly(state, monkeypatch) -> N
     assert state.kind() == NIGHTLY
     monkeypatch.setattr(freshness, "_code_hash", lambda name: "edited")
     assert state.kind() == FULL
+
+
+def test_an_erased_shopper_asks_for_one_full_cycle(state) -> None:
+    make_files(state, BASE)
+    record(state, BASE)
+    add_erased(state.home.path, "a stranger", [])
+    assert state.kind() == NIGHTLY  # nothing had learned from them
+    add_erased(state.home.path, "u001", ["base_model"])
+    assert state.kind() == FULL
+    record(state, BASE)
+    assert state.kind() == NIGHTLY
 
 
 @pytest.fixture

@@ -1,0 +1,14 @@
+"""Nights and their faults: `make bench-nightly`. PARTS as for `make bench-serving`; every part plants its own shop."""
+
+from __future__ import annotations
+
+from benchmarks.nights import faults, kills
+from benchmarks.parts import Part, run_parts
+
+PARTS = {
+    "faults": Part(faults.measure, {"faults.covered": ("==", 25)}),
+    "kills": Part(kills.measure, {"kills.converged_share": ("==", 1.0)}),
+}
+
+if __name__ == "__main__":
+    run_parts("nightly", PARTS, ["dagster", "duckdb", "mlflow", "numpy", "polars"], bundle=None)

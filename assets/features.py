@@ -6,6 +6,7 @@ import dagster as dg
 import polars as pl
 
 from assets.partitions import Home, shop_config
+from recsys_core.artefacts import one_writer
 from recsys_core.features import FeatureConfig, Inputs, build_features
 from recsys_core.schema import FEATURE_TABLES
 
@@ -32,6 +33,7 @@ def features(context: dg.AssetExecutionContext, home: Home, config: FeaturesConf
     """Compute what changed of the tables that the run selects: a new day costs by its own events."""
     users = raw_users.collect()
     inputs = Inputs(clean_items.collect(), users if users.width > 1 else None, shop_config.segments, shop_config.context)
-    tables = build_features(home.path / "features", clean_events, inputs, config, context.selected_output_names)
+    with one_writer(home.path / "features"):
+        tables = build_features(home.path / "features", clean_events, inputs, config, context.selected_output_names)
     for name, table in tables.items():
         yield dg.Output(table, name)

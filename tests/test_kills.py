@@ -15,7 +15,7 @@ def nights(tmp_path_factory):
 def test_a_night_killed_in_any_stage_converges(nights):
     before = published(nights.place / "start")
     changed = {name for name, digest in nights.published.items() if before.get(name) != digest}
-    for part in ("raw/", "clean/", "features/features.duckdb:", "base_model", "segment_adapter/", "bundle"):
+    for part in ("raw/", "clean/", "features/interactions/", "base_model", "segment_adapter/", "bundle"):
         assert any(name.startswith(part) for name in changed), part  # the night makes something new of it
     begin_again(nights)
     for step in STAGES:

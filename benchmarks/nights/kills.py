@@ -32,7 +32,6 @@ log = logging.getLogger(__name__)
 KILLS, SEED = 50, 14
 COMMAND = [sys.executable, "-m", "orchestration.cycle"]
 TABLES = ("raw", "clean", "features")
-DATABASE = Path("features") / "features.duckdb"
 FOLDERS = ("text_encoder", "base_model", "student", "search_model", "task_adapter", "bundle", "champion")
 BY_SEGMENT = ("segment_adapter", "segment_evaluation")
 SIGNATURE, MANIFEST, CARD, PROVENANCE = "model.sig", "manifest.json", "README.md", ("lineage", "files")
@@ -179,11 +178,11 @@ def published(home: Path) -> dict[str, str]:
     folders += [path for name in BY_SEGMENT for path in sorted((home / name).glob("*"))]
     found = {path.relative_to(home).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
     found |= {path.relative_to(home).as_posix(): _content(path) for path in folders if path.is_dir() and _seen(path, home)}
-    return found | _tables(home / DATABASE)
+    return found
 
 
 def _seen(path: Path, home: Path) -> bool:
-    return not any(part.startswith(".staging") for part in path.relative_to(home).parts)
+    return not any(part.startswith(".") for part in path.relative_to(home).parts)
 
 
 def _content(folder: Path) -> str:
@@ -196,19 +195,6 @@ def _content(folder: Path) -> str:
             data = json.dumps(about, sort_keys=True).encode()
         digest.update(path.relative_to(folder).as_posix().encode() + b"\0" + hashlib.sha256(data).digest())
     return digest.hexdigest()
-
-
-def _tables(database: Path) -> dict[str, str]:
-    """Hashes of the rows of a feature store's tables: its bytes depend on its history."""
-    import duckdb
-
-    if not database.is_file():
-        return {}
-    with duckdb.connect(str(database), read_only=True) as connection:
-        connection.execute("SET TimeZone = 'UTC'")
-        names = sorted(name for name, in connection.execute("SELECT table_name FROM duckdb_tables()").fetchall())
-        return {f"{DATABASE.as_posix()}:{name}": hashlib.sha256(
-            connection.execute(f'SELECT * FROM "{name}"').pl().hash_rows().to_numpy().tobytes()).hexdigest() for name in names}
 
 
 def _doing(told: str) -> str:

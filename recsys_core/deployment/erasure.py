@@ -26,7 +26,6 @@ log = logging.getLogger(__name__)
 
 EVENTS = Path("clean") / "clean_events"
 TABLES = ("features", "daily_recommendations", "raw", "clean")  # clean last: the shopper's event ids are found there
-DATABASE = Path("features") / "features.duckdb"
 LEARNED = ("text_encoder", "base_model", "student", "search_model", "segment_adapter", "segment_evaluation", "bundle", "champion")
 
 
@@ -70,8 +69,6 @@ def erase_user(home: Path, user_id: str, sessions: Sessions | None, key: Path | 
             sessions.forget(user_id)
         for path in sorted((home / "collected").glob("*/*.jsonl")):
             _count(found, f"collected/{path.parent.name}", _rewrite_lines(path, user_id))
-        if not events.is_empty():
-            (home / DATABASE).unlink(missing_ok=True)  # for people and SQL; the next cycle makes it again
         for table in TABLES:
             for path in sorted((home / table).rglob("*.parquet")):
                 inner = path.relative_to(home).parts[:2]

@@ -12,6 +12,7 @@ from recsys_core.errors import DataError, ShopError
 from recsys_core.features.store import FeatureConfig, Inputs, build_features, read_features
 from recsys_core.ingestion.config import SegmentSpec
 from recsys_core.schema import CLEAN_EVENTS, CLEAN_ITEMS, FEATURE_TABLES
+from tests.test_artefacts import files_at_most
 
 ITEMS = pl.DataFrame(
     [{"item_id": item, "shelf": shelf} for item, shelf in (("a", "toys"), ("b", "food"), ("never", "food"))],
@@ -237,3 +238,14 @@ def test_events_that_nobody_can_learn_from_are_refused(tmp_path: Path) -> None:
 def test_a_table_that_was_never_made_is_missed_clearly(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="materialize exposures first"):
         read_features(tmp_path, "exposures")
+
+
+def test_a_full_disk_leaves_the_old_tables(tmp_path: Path) -> None:
+    before = build(tmp_path)
+    many = clean([(f"x{n}", f"u{n}", "03T10:00", "purchase", "a", f"s{n}", 1.0, 1.0) for n in range(60_000)])
+    days = write_days(tmp_path / "clean", many)
+    with files_at_most(2**17), pytest.raises((OSError, pl.exceptions.PolarsError), match="too large"):
+        build_features(tmp_path / "features", days, Inputs(ITEMS, USERS, ()), FeatureConfig())
+    for name, table in before.items():
+        assert read_features(tmp_path / "features", name).collect().equals(table)
+    assert build(tmp_path, events=many)["interactions"].height == 60_000

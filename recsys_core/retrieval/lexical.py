@@ -21,6 +21,7 @@ from recsys_core.artefacts import map_arrays, read_json, write_json
 from recsys_core.retrieval.analysis import analyse, with_joins
 from recsys_core.retrieval.fields import Documents, Values, make_documents
 from recsys_core.retrieval.spelling import MOST_LETTERS, Reading, Term, read_terms
+from recsys_core.words import UNSEGMENTED
 
 K1, B = 1.2, 0.75
 WEIGHTS = {"title": 5.0, "brand": 3.0}  # how often a word there counts; any other column: once
@@ -66,8 +67,8 @@ class LexicalIndex:
 
     @cached_property
     def letters(self) -> str:
-        """The letters of the vocabulary, most frequent first; those that edits may bring."""
-        counts = Counter("".join(token for token in self.token_row if token.isalpha()))
+        """The letters of the vocabulary, most frequent first; those that edits may bring. Chinese characters are none."""
+        counts = Counter(UNSEGMENTED.sub("", "".join(token for token in self.token_row if token.isalpha())))
         return "".join(letter for letter, _ in counts.most_common(MOST_LETTERS))
 
     @cached_property

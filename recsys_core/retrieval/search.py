@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
+from string import ascii_lowercase
 from typing import Protocol
 
 import numpy as np
@@ -145,11 +146,11 @@ def nonsense_floor(vectors: np.ndarray, encoder: EncodesQueries, lexical: Lexica
     Args:
         vectors: float32 [M, d], of the texts; so many are looked at that it takes seconds.
         encoder: of the queries.
-        lexical: whose letters they are made of.
+        lexical: whose letters they are made of; Latin ones where it has few.
         rng: draws them.
     """
-    letters = list(lexical.letters[:ALPHABET])
-    if not letters or not len(vectors):
+    letters = list(dict.fromkeys(lexical.letters + ascii_lowercase))[:ALPHABET]
+    if not len(vectors):
         return 0.0
     strings = ["".join(rng.choice(letters, rng.integers(*LENGTHS))) for _ in range(STRINGS)]
     looked_at = vectors if len(vectors) <= MOST_TEXTS else vectors[rng.choice(len(vectors), MOST_TEXTS, replace=False)]

@@ -17,6 +17,7 @@ from recsys_core.evaluation.summary import Evidence, make_results
 from recsys_core.features.store import FeatureConfig, build_features
 from recsys_core.ingestion.opening import open_shop
 from recsys_core.interactions.windows import WindowConfig
+from recsys_core.retrieval.search import UNLIKE
 from recsys_core.serving import Bundle
 from recsys_core.tasks.adapt import adapt_tasks
 from recsys_core.text_encoder.encoder import EncoderConfig
@@ -91,7 +92,9 @@ def test_meaning_finds_what_shares_no_word_with_the_query(made):
         return
     titles = dict(made.bundle.catalogue.items.select("item_id", "title").iter_rows())
     for query, wanted in (("wireless headphones", "耳机"), ("チョコレート", "巧克力"), ("热水瓶", "水"), ("scarf", "围巾")):
-        assert wanted in titles[made.bundle.search(query)[0].item_id], query
+        best = made.bundle.search(query)[0]
+        assert wanted in titles[best.item_id] and not (best.fallback or "").startswith(UNLIKE), query
+    assert made.bundle.search("asdkjh")[0].fallback.startswith(UNLIKE)
 
 
 def test_the_encoder_reads_the_shop(made):

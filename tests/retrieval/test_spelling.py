@@ -45,3 +45,18 @@ def test_a_very_long_word_costs_nothing():
 def test_an_s_that_was_no_plural_is_read_with_its_word():
     index = index_of([*TITLES, "cheddar cheese", "goat cheese", "blue cheese", "rawhide chew"])
     assert index.read("chees").text == "cheese" and index.read("chees board").corrected == {"chee": "cheese"}
+
+
+def test_chinese_words_are_found_in_any_order_and_what_straddles_two_words_is_not_missing():
+    index = index_of(["白色陶瓷马克杯", "白色玻璃茶壶", "黑色铸铁炒锅", "usb-c数据线"])
+    reading = index.read("马克杯白色")
+    assert scores(index, "马克杯白色").argmax() == 0 and "杯白" not in [term.word for term in reading.terms]
+    assert not any(term.missing for term in reading.terms)
+    assert scores(index, "壶").argmax() == 1 and index.read("壶").vouched
+    assert set(index.letters) == set("usbc")
+
+
+def test_single_characters_of_a_strange_chinese_word_do_not_vouch_for_it():
+    index = index_of(["白色陶瓷马克杯", "黑色铸铁炒锅"])
+    assert scores(index, "炒股").argmax() == 1 and not index.read("炒股").vouched and index.read("炒锅").vouched
+    assert [term.missing for term in index.read("鲸鱼").terms] == [1.0, 1.0]

@@ -3,7 +3,8 @@
 Day D is made of the rows that say D in the drops D … D + lateness; a day without a drop of its own
 goes with the next drop, and rows of a closed, future or unknown day stay with their own drop (and
 are set aside). So every row has exactly one day, and a day comes out the same whether it is made
-alone or in a year's run.
+alone or in a year's run. An id that says something else on another day is looked for in the drops
+of the same stretch.
 """
 
 from __future__ import annotations
@@ -39,18 +40,29 @@ def clean_days(raw: Mapping[str, pl.LazyFrame], days: Sequence[str], known_items
     lateness = timedelta(days=config.lateness_days)
     drops = sorted(date.fromisoformat(key) for key in raw)
     waiting: dict[date, list[pl.DataFrame]] = {day: [] for day in drops if day.isoformat() in set(days)}
+    near: dict[date, list[tuple[date, pl.DataFrame]]] = {}  # drop → its rows by their day, as long as a waiting day may ask
     for drop in drops:
         rows = raw[drop.isoformat()].collect(engine="in-memory")
-        for (day,), part in _by_target(rows, drop, drops, config):
+        near[drop] = [(day, part) for (day,), part in _by_target(rows, drop, drops, config)]
+        for day, part in near[drop]:
             if day in waiting:
                 waiting[day].append(part)
         last = drop == drops[-1]
         for day in [day for day in waiting if last or day + lateness <= drop]:
             together = pl.concat(waiting.pop(day) or [rows.clear()], how="vertical")  # all of its rows may be late
-            cleaned = clean_events(together, known_items, config, day)
+            elsewhere = _with_its_ids(together, day, {at: near[at] for at in near if abs(at - day) <= lateness})
+            cleaned = clean_events(together, known_items, config, day, elsewhere)
             aside.add(day.isoformat(), together, cleaned.quarantined)
             yield day.isoformat(), cleaned
+        near = {at: parts for at, parts in near.items() if waiting and at >= min(waiting) - lateness}
     aside.check()
+
+
+def _with_its_ids(rows: pl.DataFrame, day: date, near: Mapping[date, list[tuple[date, pl.DataFrame]]]) -> pl.DataFrame:
+    """Rows of the drops around a day that are made with another day and bear the id of one of its rows."""
+    ids = rows["event_id"].drop_nulls().unique()
+    return pl.concat([rows.clear(), *(part.filter(pl.col("event_id").is_in(ids.implode())) for parts in near.values()
+                                      for other, part in parts if other != day)])
 
 
 def _by_target(rows: pl.DataFrame, drop: date, drops: Sequence[date], config: CleaningConfig

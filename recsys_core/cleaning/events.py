@@ -75,7 +75,7 @@ class CleanedEvents:
 
 
 def clean_events(raw: pl.DataFrame, known_items: pl.Series, config: CleaningConfig,
-                 drop_day: date | None = None) -> CleanedEvents:
+                 drop_day: date | None = None, elsewhere: pl.DataFrame | None = None) -> CleanedEvents:
     """Turn raw events into trusted ones; every other row is kept apart with one reason.
 
     Every row of `raw` ends in exactly one of: events, quarantined, duplicates. A missing event_id
@@ -87,6 +87,7 @@ def clean_events(raw: pl.DataFrame, known_items: pl.Series, config: CleaningConf
         config: thresholds and time zone.
         drop_day: local day of the drop; None where rows of many days are cleaned at once
             (no row is then late or in the future).
+        elsewhere: rows of other days that may bear the same ids, same columns; None: none.
 
     Returns:
         events sorted by user_id, timestamp, event_id; quarantined sorted by reason, user_id,
@@ -100,7 +101,10 @@ def clean_events(raw: pl.DataFrame, known_items: pl.Series, config: CleaningConf
     distinct = rows.unique(["event_id", "_digest"], keep="first", maintain_order=True)
     reason = row_reasons(known_items, config.max_query_characters, config.max_amount,
                          config.lateness_days, drop_day)
-    conflict = pl.when(pl.col("event_id").is_duplicated()).then(pl.lit("conflicting_event_id"))
+    repeated = pl.col("event_id").is_duplicated()
+    if elsewhere is not None and elsewhere.height:
+        repeated |= pl.col("event_id").is_in(_otherwise(distinct, _identify(_normalise(_checked(elsewhere), config))).implode())
+    conflict = pl.when(repeated).then(pl.lit("conflicting_event_id"))
     distinct = distinct.with_columns(pl.coalesce(reason, conflict).alias("reason"))
     if not config.order_only:
         distinct = _flagged(distinct, "bot_burst", find_bots(_trusted(distinct), config.bot_events_per_minute))
@@ -151,6 +155,12 @@ def _identify(rows: pl.DataFrame) -> pl.DataFrame:
     derived = pl.col("_digest").str.slice(0, EVENT_ID_DIGITS)
     return rows.with_columns(pl.Series("_digest", digests, dtype=pl.String)).with_columns(
         pl.coalesce("event_id", derived))
+
+
+def _otherwise(rows: pl.DataFrame, others: pl.DataFrame) -> pl.Series:
+    """Ids of rows that say something else among the others; a copy, such as one that came too early, says the same."""
+    both = others.join(rows.select("event_id", "_digest"), on="event_id", suffix="_here")
+    return both.filter(pl.col("_digest") != pl.col("_digest_here"))["event_id"].unique()
 
 
 def _trusted(rows: pl.DataFrame) -> pl.DataFrame:

@@ -24,7 +24,7 @@ REASONS = {
     "late": "its local day is more than lateness_days before the drop: closed, not re-made",
     "bad_price": "price is NaN, infinite, negative or above max_amount",
     "bad_quantity": "quantity is NaN, infinite, not positive (cancellations) or above max_amount",
-    "conflicting_event_id": "another row has the same event_id and says something else: both are set aside",
+    "conflicting_event_id": "another row has the same event_id and says something else on a day near: both are set aside",
     "bot_burst": "the user acted at more distinct instants of one minute of that day than a person can",
     "click_flood": "the user viewed, clicked or carted that item at more distinct instants of that day than a shopper would",
 }

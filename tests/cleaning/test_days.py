@@ -52,3 +52,23 @@ def test_every_row_has_one_day_or_one_reason() -> None:
 @pytest.mark.parametrize("day", list(DROPS))
 def test_a_day_alone_equals_the_day_in_a_range(day: str) -> None:
     assert made([day]) == {day: made(list(DROPS))[day]}
+
+
+MOVED = {
+    "2024-06-01": drop(("first", "2024-06-01T10:00"), ("moved", "2024-06-01T11:00"), ("early", "2024-06-01T23:30")),
+    "2024-06-02": drop(("second", "2024-06-02T10:00"), ("early", "2024-06-01T23:30")),  # again, in its own drop
+    "2024-06-03": drop(("third", "2024-06-03T10:00"), ("moved", "2024-06-03T11:00"), ("far", "2024-06-03T12:00")),
+    "2024-06-09": drop(("ninth", "2024-06-09T10:00"), ("far", "2024-06-09T12:00")),
+}
+
+
+def test_an_id_that_says_something_else_on_a_day_nearby_is_set_aside_on_both() -> None:
+    found = made(list(MOVED), MOVED)
+    assert found["2024-06-01"] == (["first"], [("early", "future"), ("moved", "conflicting_event_id")])
+    assert found["2024-06-02"] == (["early", "second"], [])
+    assert found["2024-06-03"] == (["far", "third"], [("moved", "conflicting_event_id")])
+    lateness = CONFIG.lateness_days
+    for day in MOVED:  # made alone, from the drops that a run of one day reads
+        at = datetime.fromisoformat(day)
+        near = {other: rows for other, rows in MOVED.items() if abs((datetime.fromisoformat(other) - at).days) <= lateness}
+        assert made([day], near) == {day: found[day]}

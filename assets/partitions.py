@@ -92,13 +92,16 @@ class Home(dg.ConfigurableResource):
 
 
 def staging(home: Path, name: str) -> Path:
-    """A new empty folder inside `home`; folders that killed runs left there are swept away."""
+    """A new empty folder inside `home`; folders that killed runs left there are swept away.
+
+    Never those of this process: a clock that jumps a day ahead makes them look abandoned.
+    """
     root = home / ".staging"
     root.mkdir(parents=True, exist_ok=True)
     for leftover in root.iterdir():
-        if time.time() - leftover.stat().st_mtime > ABANDONED_AFTER:
+        if time.time() - leftover.stat().st_mtime > ABANDONED_AFTER and not leftover.name.endswith(f"-{os.getpid()}"):
             shutil.rmtree(leftover, ignore_errors=True)
-    folder = root / f"{name}-{uuid.uuid4().hex[:8]}"
+    folder = root / f"{name}-{uuid.uuid4().hex[:8]}-{os.getpid()}"
     folder.mkdir()
     return folder
 

@@ -37,8 +37,11 @@ def test_unknown_or_no_keys_are_an_error(keys: list[str]) -> None:
 
 def test_staging_sweeps_what_killed_runs_left(tmp_path) -> None:
     home = Home(folder=str(tmp_path))
-    old, fresh = home.staging("old"), home.staging("fresh")
+    own, fresh = home.staging("own"), home.staging("fresh")
+    old = own.parent / "old-12345678-0"  # of a process that is no more
+    old.mkdir()
     yesterday = time.time() - 100_000
-    os.utime(old, (yesterday, yesterday))
+    for folder in (old, own):  # or the clock jumped ahead while this process was at work
+        os.utime(folder, (yesterday, yesterday))
     newest = home.staging("newest")
-    assert (old.exists(), fresh.exists(), list(newest.iterdir())) == (False, True, [])
+    assert (old.exists(), own.exists(), fresh.exists(), list(newest.iterdir())) == (False, True, True, [])

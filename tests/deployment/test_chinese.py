@@ -4,7 +4,6 @@ import re
 from importlib.util import find_spec
 from types import SimpleNamespace
 
-import polars as pl
 import pytest
 
 from recsys_core.adaptation.study import Study
@@ -14,7 +13,7 @@ from recsys_core.cleaning.items import clean_items
 from recsys_core.deployment.build import build_bundle
 from recsys_core.distillation.build import StudentConfig, build_student
 from recsys_core.evaluation.summary import Evidence, make_results
-from recsys_core.features.store import FeatureConfig, build_features
+from recsys_core.features import FeatureConfig, Inputs, build_features, read_features
 from recsys_core.ingestion.opening import open_shop
 from recsys_core.interactions.windows import WindowConfig
 from recsys_core.retrieval.search import UNLIKE
@@ -39,13 +38,17 @@ def shop(tmp_path_factory):
     root = tmp_path_factory.mktemp("chinese")
     opened = open_shop(chinese_shop(root / "shop", users=48, days=28))
     items = clean_items(opened.items())
-    events = pl.concat(clean_events(day.events, items["item_id"], CleaningConfig(time_zone="Asia/Shanghai"), day.day).events
-                       for day in opened.events())
-    tables = build_features(root / "features.duckdb", events.lazy(), items, opened.users(), opened.config.segments,
-                            FeatureConfig(), opened.config.context)
+    days, place = {}, folder(root / "clean")
+    for drop in opened.events():
+        days[str(drop.day)] = place / f"{drop.day}.parquet"
+        cleaned = clean_events(drop.events, items["item_id"], CleaningConfig(time_zone="Asia/Shanghai"), drop.day)
+        cleaned.events.write_parquet(days[str(drop.day)])
+    inputs = Inputs(items, opened.users(), opened.config.segments, opened.config.context)
+    made = build_features(root / "features", days, inputs, FeatureConfig())
+    tables = {name: read_features(root / "features", name).collect() for name in made}
     plan = plan_shop(tables["interactions"], list(opened.config.segments), WindowConfig(), families=[], time_zone="Asia/Shanghai",
                      order_only=False)
-    return SimpleNamespace(config=opened.config, items=items, tables=tables, plan=plan, labels=opened.labels(), events=events)
+    return SimpleNamespace(config=opened.config, items=items, tables=tables, plan=plan, labels=opened.labels())
 
 
 @pytest.fixture(scope="module", params=["characters", MULTILINGUAL])

@@ -69,10 +69,11 @@ def made(request, shop, tmp_path_factory):
     tasks = adapt_tasks(root / "student" / "student", shop.labels, shop.items, folder(root / "tasks"))
     config = shop.config.model_copy(update={"segments": ()})
     study = Study(base, shop.tables["interactions"], shop.tables["segment_events"].clear(), ())
-    evidence = Evidence(encoder.folder, root / "student", {}, shop.tables["exposures"], {})
+    search = learn_of(base, root, root / "search_model")
+    evidence = Evidence(encoder.folder, root / "student", root / "search_model", root / "tasks", {}, shop.tables["exposures"], {})
     build_bundle(root / "bundle", study=study, student=root / "student", adapters={}, shop=config, users=None, lineage={},
                  results=make_results(study, evidence, config, "full", EVALUATION), tasks=root / "tasks",
-                 search=learn_of(base, root, root / "search_model"))
+                 search=search)
     real = request.param == "multilingual"
     return SimpleNamespace(bundle=Bundle.load(root / "bundle"), base=base, tasks=tasks["tasks"], real=real)
 

@@ -73,7 +73,7 @@ class Kill:
 
 
 def prepare(place: Path, users: int, days: int) -> Nights:
-    """Plant a shop, run it up to its last day but one, and run the last night undisturbed.
+    """Plant a shop, run it up to its last day but one, and run the last night undisturbed; the night begins with a champion.
 
     Args:
         place: an empty folder. users, days: of the planted shop.
@@ -84,6 +84,9 @@ def prepare(place: Path, users: int, days: int) -> Nights:
     newest = max((shop / "events").iterdir())
     shutil.move(newest, place / newest.name)
     _finish(place)
+    champion = place / "home" / "champion"
+    if not (champion / MANIFEST).is_file():  # so small a shop may not show that its base is worth a champion
+        shutil.copytree(place / "home" / "bundle", champion, dirs_exist_ok=True)
     shutil.copytree(place / "home", place / "start", symlinks=True)
     shutil.move(place / newest.name, newest)
     begun = time.perf_counter()

@@ -1,6 +1,5 @@
 """What serving loads: the bundle, and the champion among the bundles."""
 
-import shutil
 from datetime import date
 from pathlib import Path
 
@@ -26,6 +25,7 @@ from recsys_core.deployment import (
     write_search,
 )
 from recsys_core.evaluation import EvaluationConfig, Results
+from recsys_core.release import Promoter
 from recsys_core.text_encoder import TextEncoderArtefact
 
 
@@ -74,17 +74,18 @@ def bundle(context: dg.AssetExecutionContext, home: Home, base_model, text_encod
 def champion(context: dg.AssetExecutionContext, home: Home, tracking: dg.ResourceParam[object], bundle: Path,
              base_model, interactions: pl.LazyFrame, segment_events: pl.LazyFrame, raw_users: pl.LazyFrame):
     """The bundle that earned its place; a challenger that did not leaves the old champion as it is."""
-    verdict, metrics = judge_bundle(make_study(base_model, interactions, segment_events, raw_users), bundle,
-                                    home.published("champion"), EvaluationConfig(), BundleGateConfig())
-    context.add_output_metadata({"promoted": verdict.passed, "reasons": list(verdict.reasons)})
-    tracking.log(metrics={f"gate/{name}": value for name, value in metrics.items()},
-                 tags={"gate": "promoted" if verdict.passed else "refused"})
-    tracking.register(bundle, verdict.passed, "; ".join(verdict.reasons))
-    folder = home.staging("champion")
-    source = bundle if verdict.passed else home.published("champion")
-    if source.is_dir():
-        shutil.copytree(source, folder, dirs_exist_ok=True)
-    return folder
+    promoter = Promoter(home.path, shop_config.release)
+    found = judge_bundle(
+        make_study(base_model, interactions, segment_events, raw_users), bundle, promoter.champion, EvaluationConfig(),
+        BundleGateConfig(), predecessor=promoter.predecessor(), fairness=shop_config.fairness)
+    verdict = promoter.settle(bundle, found, context.run_id)
+    promoted = verdict.outcome == "passed"
+    context.add_output_metadata({"promoted": promoted, "verdict": verdict.outcome, "reasons": list(verdict.reasons),
+                                 "challenger": verdict.bundle, "relapse": found.relapse or "none",
+                                 "waiting": {kind: entry.bundle[:12] for kind, entry in promoter.log().waiting().items()}})
+    tracking.log(metrics={f"gate/{name}": value for name, value in found.metrics.items()}, tags={"verdict": verdict.outcome})
+    tracking.register(bundle, promoted, "; ".join(verdict.reasons))
+    return promoter.champion
 
 
 class DailyRecommendationsConfig(dg.Config):

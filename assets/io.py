@@ -126,7 +126,8 @@ class FolderIO(dg.ConfigurableIOManager):
         target = self._path(context)
         if not context.has_asset_partitions:
             with one_writer(Path(self.home)):
-                publish_folder(Path(value), target)
+                if Path(value) != target:  # the promoter alone moves the champion, and hands over its place
+                    publish_folder(Path(value), target)
                 facts = _folder_facts(target)
             record(context, facts)
             context.add_output_metadata({"folder": dg.MetadataValue.path(str(target))})

@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "recsys_core"
 FLOORS = (
-    "errors", "artefacts", "signatures", "schema", "arguments", "personal", "words", "units", "amounts",
+    "errors", "artefacts", "signatures", "schema", "arguments", "personal", "words", "units", "amounts", "oversight",
     "reading", "ingestion", "collection", "cleaning", "inspection", "features", "interactions",
     "metrics", "retrieval", "shoppers",
     "text_encoder", "student", "base_model", "adaptation", "promotions", "spans", "tasks",
@@ -19,7 +19,7 @@ FLOORS = (
     "answering", "wording", "serving",
     "monitoring",
     "service",
-    "distillation", "deployment",
+    "distillation", "deployment", "release",
     "cli",
 )
 HOUSES = ("recsys_core", "expectations", "assets", "orchestration")  # from the ground up

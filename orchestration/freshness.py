@@ -56,14 +56,14 @@ STAGES = {
     PUBLISH: Stage(("base_model", "student", "segment_adapter", "segment_evaluation", "raw/raw_users.parquet",
                     "raw/raw_shelves.parquet", "raw/raw_promotions.parquet", "raw/raw_judgments.parquet",
                     "raw/raw_labels.parquet", "rules.yaml"),
-                   ("evaluation", "distillation", "deployment", "monitoring", "serving", "answering", "retrieval", "shoppers",
-                    "student", "spans", "tasks", "report"),
+                   ("evaluation", "distillation", "deployment", "release", "monitoring", "serving", "answering", "retrieval",
+                    "shoppers", "student", "spans", "tasks", "report"),
                    ("report", "search_model", "task_adapter", "clean/item_attributes.parquet", "bundle",
                     "daily_recommendations")),
 }
 # Fields of shop.yaml that do not change what a stage makes of the same inputs.
 _DAY_LIMITS = {"first_day", "last_day"}
-_ONLY_PUBLISHED = _DAY_LIMITS | {"licence"}
+_ONLY_PUBLISHED = _DAY_LIMITS | {"licence", "fairness", "release"}
 NOT_READ = {DAYS: _ONLY_PUBLISHED | {"segments", "families", "segment_order", "base_model"}, BASE: _ONLY_PUBLISHED,
             SEGMENTS: _ONLY_PUBLISHED, PUBLISH: _DAY_LIMITS}
 

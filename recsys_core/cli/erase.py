@@ -23,11 +23,13 @@ def add_commands(commands: Any) -> None:
 def erase(options: argparse.Namespace) -> None:
     """Print what was removed and what the next cycle makes again."""
     from recsys_core.deployment import erase_user, lines_of
+    from recsys_core.release import Promoter
     from recsys_core.signatures import PRIVATE_KEY
 
     home, named = home_folder(), os.environ.get("RECSYS_SIGNING_KEY")
     key = Path(named) if named else home / "keys" / PRIVATE_KEY
     found = erase_user(home, options.user, _sessions(home), key if key.is_file() else None)
+    Promoter(home).follow_erasure()
     print("\n".join(lines_of(found)))
     print("the shop's own files are not touched; whatever they hold of the shopper is not read any more")
 

@@ -8,11 +8,11 @@ import os
 import sys
 from typing import NoReturn
 
-from recsys_core.cli import ask, drift, erase, experiment, lists, serve, shop, tasks, verify, words
+from recsys_core.cli import ask, drift, erase, experiment, lists, release, serve, shop, tasks, verify, words
 from recsys_core.errors import RecsysError, RequestError
 
 # Each adds its commands to the parser; what a command needs is imported when it runs.
-COMMANDS = (ask, drift, erase, experiment, lists, serve, shop, tasks, verify, words)
+COMMANDS = (ask, drift, erase, experiment, lists, release, serve, shop, tasks, verify, words)
 
 
 class _Parser(argparse.ArgumentParser):

@@ -19,7 +19,7 @@ REDIS = "RECSYS_REDIS_URL"  # no option: it may hold a password, and options are
 def add_commands(commands: Any) -> None:
     """Add this module's commands to the parser."""
     served = commands.add_parser("serve", help="answer over HTTP")
-    served.add_argument("--bundle", type=Path, help="folder of the bundle (RECSYS_HOME/champion, else RECSYS_HOME/bundle)")
+    served.add_argument("--bundle", type=Path, help="folder of the bundle (RECSYS_HOME/champion)")
     served.add_argument("--host", default="127.0.0.1", help="address to listen on (127.0.0.1)")
     served.add_argument("--port", type=int, default=8000, help="port to listen on (8000); 0: any that is free")
     served.add_argument("--workers", type=int, default=len(os.sched_getaffinity(0)), help="processes that answer (one per core)")
@@ -68,8 +68,7 @@ def make_key(options: argparse.Namespace) -> None:
 
 
 def _bundle(options: argparse.Namespace) -> Path:
-    """The folder that --bundle names; else the champion's, or the newest build's where nothing was promoted yet."""
-    if options.bundle is not None:
-        return Path(options.bundle).absolute()
-    champion = home_folder() / "champion"
-    return (champion if (champion / "manifest.json").is_file() else home_folder() / "bundle").absolute()
+    """The folder that --bundle names; else the champion's, which must have a stored passing verdict."""
+    from recsys_core.release import released_champion
+
+    return Path(options.bundle).absolute() if options.bundle is not None else released_champion(home_folder().absolute())

@@ -1,6 +1,8 @@
+from .base import answer_all
 from .contest import run_contest
 from .contestants import Adaptation
 from .curve import ShotCurve
+from .fairness import measure_fairness, too_far
 from .gate import AUDIENCES, RIVAL_WORDS, GateConfig, Trial, decide, name_audiences
 from .off_policy import OffPolicyConfig, PolicyLog, policy_value
 from .offers import PROMOTIONS, OffersConfig, judge_promotions, read_judged
@@ -20,9 +22,8 @@ from .summary import Evidence, make_results, trials_of
 
 __all__ = [
     "AUDIENCES", "METHOD_NAMES", "PROMOTIONS", "RIVAL_WORDS", "SLICE_NAMES", "Adaptation", "AudienceResult",
-    "EvaluationConfig", "Evidence", "Gain", "GateConfig", "MemberResult", "MethodResult", "OffPolicyConfig", "OffersConfig",
-    "PolicyLog", "Results", "Rivals", "SegmentJudge", "SegmentResult", "ShotCurve", "TaskResult", "Trial", "decide",
-    "judge_promotions",
-    "judge_segments", "make_results", "name_audiences", "policy_value", "read_judged", "run_contest", "summarise",
-    "trials_of",
+    "EvaluationConfig", "Evidence", "Gain", "GateConfig", "MemberResult", "MethodResult", "OffPolicyConfig",
+    "OffersConfig", "PolicyLog", "Results", "Rivals", "SegmentJudge", "SegmentResult", "ShotCurve", "TaskResult", "Trial",
+    "answer_all", "decide", "judge_promotions", "judge_segments", "make_results", "measure_fairness", "name_audiences",
+    "policy_value", "read_judged", "run_contest", "summarise", "too_far", "trials_of",
 ]

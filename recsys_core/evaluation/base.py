@@ -15,11 +15,13 @@ from recsys_core.adaptation import Study
 from recsys_core.base_model import Ranker
 from recsys_core.evaluation.certify import Certifier
 from recsys_core.evaluation.contest import SLICES, Contest, Scorer, run_contest
+from recsys_core.evaluation.fairness import measure_fairness
 from recsys_core.evaluation.leakage import Certificate
 from recsys_core.evaluation.off_policy import OffPolicyConfig, policy_value, ranker_log
 from recsys_core.evaluation.results import (
     ExposureMethod,
     Exposures,
+    Fairness,
     Gain,
     KnownSteps,
     MethodResult,
@@ -48,6 +50,7 @@ from recsys_core.metrics import (
     user_auc,
     user_aucs,
 )
+from recsys_core.oversight import FairnessSpec
 
 log = logging.getLogger(__name__)
 
@@ -63,26 +66,31 @@ class BaseEvaluation:
         gains: over each rival, per slice.
         known_steps: the same rankers with little known.
         queries: what was asked.
+        fairness: by groups of shoppers and items, of the base.
     """
 
     methods: list[MethodResult]
     gains: list[Gain]
     known_steps: list[KnownSteps]
     queries: Queries
+    fairness: Fairness
 
 
-def evaluate_base(study: Study, config: EvaluationConfig) -> BaseEvaluation:
-    """Rank a sample of everybody's steps of the report window with the base and its rivals as they were at its start."""
+def evaluate_base(study: Study, config: EvaluationConfig, groups: FairnessSpec | None = None) -> BaseEvaluation:
+    """Rank a sample of everybody's steps of the report window with the base and its rivals as they were at its start.
+
+    Args:
+        study: the shop's events beside the base.
+        config: how the base is judged.
+        groups: of shoppers and items that are looked at; None: those of items that need no declaration.
+    """
     window, rng = study.base.plan[BASE], np.random.default_rng([config.seed, 11])
     events, size, metric = study.events, len(study.base.catalogue), config.gate.metric
     queries = make_queries(events, window.report_start, window.report_end, max_queries=config.base_queries, rng=rng)
     base, rivals = study.base_at(window.report_start)[0], Rivals(events, size).at(window.report_start)
     contest = run_contest(base, queries, rivals=rivals, k=config.k)
     methods = [_method(name, slices, queries, rng) for name, slices in contest.items()]
-    popularity = base.counts.popularity
-    ties = tie_ranks(base.catalogue.item_ids, popularity)
-    lists = np.concatenate([top_items(base.score(queries.histories[low:low + 128]), config.k, ties)
-                            for low in range(0, len(queries), 128)]) if len(queries) else np.zeros((0, config.k), int)
+    popularity, lists = base.counts.popularity, answer_all(base, queries, config.k)
     methods[0] = methods[0].model_copy(update={
         "ours": True, "coverage": coverage(lists, size),
         "novelty": float(novelty(lists, popularity).mean()) if len(lists) else None,
@@ -91,7 +99,17 @@ def evaluate_base(study: Study, config: EvaluationConfig) -> BaseEvaluation:
              for rival in rivals for part in SLICES
              if (interval := _gain(contest, rival, part, queries, metric, rng)) is not None]
     few = make_queries(events, window.report_start, window.report_end, max_queries=config.max_queries, rng=rng)
-    return BaseEvaluation(methods, gains, measure_known_steps(base, rivals, few, config, rng), queries)
+    known = measure_known_steps(base, rivals, few, config, rng)
+    fairness = measure_fairness(study, groups or FairnessSpec(), base, queries, contest["base"]["all"][metric], lists, rng) \
+        if len(queries) else Fairness()
+    return BaseEvaluation(methods, gains, known, queries, fairness)
+
+
+def answer_all(base: Ranker, queries: Queries, k: int) -> np.ndarray:
+    """int [n, k]: the items that every question is answered with, best first."""
+    ties = tie_ranks(base.catalogue.item_ids, base.counts.popularity)
+    return np.concatenate([top_items(base.score(queries.histories[low:low + 128]), k, ties)
+                           for low in range(0, len(queries), 128)]) if len(queries) else np.zeros((0, k), int)
 
 
 def measure_known_steps(base: Ranker, rivals: Mapping[str, Scorer], queries: Queries, config: EvaluationConfig,

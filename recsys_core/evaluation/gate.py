@@ -2,9 +2,10 @@
 
 An *audience* is how much a request knows of its shopper: nothing, a little, or all there is. An adapter is promoted
 for an audience only if it beats *every* rival there on the gate window: the base as fresh as its shots, a placebo
-(another member's adapter, or as many shots from outside), the popularity among its shots, counting them, and the
-incumbent. Beating all of them is an intersection–union test, so its p-value is the largest of the single ones (Berger
-1982); these are Holm-corrected over segments × audiences. Missing, NaN or too few rows: refused.
+(another member's adapter, or as many shots from outside), the popularity among its shots, and counting them. Against the
+incumbent, which it mostly equals from night to night, it must be shown not to lose more than a tolerance. Passing all
+of them is an intersection–union test, so its p-value is the largest of the single ones (Berger 1982); these are
+Holm-corrected over segments × audiences. Missing, NaN or too few rows: refused.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ class GateConfig(BaseModel, frozen=True, extra="forbid"):
     level: float = Field(0.05, gt=0, lt=0.5, description="family-wise error over all segments and audiences")
     min_queries: int = Field(30, ge=1, description="fewer gate questions of an audience than this is no evidence")
     min_users: int = Field(10, ge=2)
+    tolerance: float = Field(0.05, ge=0, lt=1, description="share of the incumbent's metric that may be lost against it")
 
 
 @dataclass(frozen=True)
@@ -97,8 +99,10 @@ def try_adapter(segment: str, audience: Audience, scores: dict[str, np.ndarray],
             return no_trial(segment, audience, f"a metric of {rival} is not finite: the gate fails closed", otherwise)
         interval = paired_bootstrap(difference, users, rng)
         gains[rival] = interval.to_json()
-        if interval.p_value >= worst:
-            worst, toughest = interval.p_value, rival
+        allowed = config.tolerance * float(scores[rival].mean()) if rival == "incumbent" else 0.0
+        p_value = paired_bootstrap(difference + allowed, users, rng).p_value if allowed else interval.p_value
+        if p_value >= worst:
+            worst, toughest = p_value, rival
     detectable = minimum_detectable_effect(scores["adapted"] - scores["base"], users)
     return Trial(segment, audience, float(worst), toughest, gains, n, distinct,
                  float(detectable) if math.isfinite(detectable) else None, "", otherwise)
@@ -147,7 +151,8 @@ def _finding(trial: Trial, p: float, promoted: bool, config: GateConfig) -> str:
     if trial.reason:
         return trial.reason
     rival = "base" if promoted else trial.toughest
-    verdict = "pays" if promoted else f"not proven better than {RIVAL_WORDS[rival]}"
+    verdict = "pays" if promoted else f"may lose too much against {RIVAL_WORDS[rival]}" if rival == "incumbent" else \
+        f"not proven better than {RIVAL_WORDS[rival]}"
     return f"{verdict} ({_signed(trial.gains[rival])} {config.metric}{' over the base' if promoted else ''}, Holm p = {p:.3g})"
 
 

@@ -9,15 +9,12 @@ names are shown as they are. Slices are named as in `SLICE_NAMES`.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from operator import itemgetter
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer
+from pydantic import BaseModel, Field
 
-from recsys_core.evaluation.curve import ShotCurve
-from recsys_core.evaluation.leakage import Certificate
+from recsys_core.evaluation.stored import Measured, StoredCertificate, StoredCurve, StoredInterval
 from recsys_core.interactions import Audience
 from recsys_core.metrics import Interval
 
@@ -28,20 +25,6 @@ METHOD_NAMES = {
     "base_rate": "base rate", "item_rate": "item rate", "click_model": "click model",
 }
 SLICE_NAMES = {"all": "all targets", "repeat": "repeats", "first_time": "first-time"}
-
-
-def _none_if_nan(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _read_by(from_json: Callable[[Any], Any]) -> BeforeValidator:
-    return BeforeValidator(lambda value: from_json(value) if isinstance(value, dict | list) else value)
-
-
-Measured = Annotated[float | None, BeforeValidator(_none_if_nan)]
-StoredInterval = Annotated[Interval, _read_by(Interval.from_json), PlainSerializer(Interval.to_json)]
-StoredCurve = Annotated[ShotCurve, _read_by(ShotCurve.from_json), PlainSerializer(ShotCurve.to_json)]
-StoredCertificate = Annotated[Certificate, _read_by(Certificate.from_json), PlainSerializer(Certificate.to_json)]
 
 
 class Record(BaseModel, frozen=True, extra="forbid"):
@@ -265,6 +248,37 @@ class TaskResult(Record):
     test: dict[str, Measured] = Field({}, description="what was measured on rows that took no part")
 
 
+class ShopperGroup(Record):
+    """How well the base ranks for the shoppers of one group, beside all others who were asked."""
+
+    column: str
+    group: str
+    users: int
+    questions: int
+    quality: StoredInterval
+    gap: StoredInterval | None = Field(None, description="the group minus everybody else; None where it is too small to say")
+    lacks: Measured = Field(None, description="the gap as a share of everybody else's metric; negative where the group is ahead")
+
+
+class ItemGroup(Record):
+    """How much of the lists' attention one group of items gets, beside what is taken of it."""
+
+    column: str
+    group: str
+    items: int
+    exposure: StoredInterval = Field(description="share of attention, each place counted by its discount in NDCG")
+    taken: float = Field(description="share of the same questions' targets")
+    gap: StoredInterval = Field(description="exposure minus taken, per question")
+    lacks: Measured = Field(None, description="the gap as a share of what is taken; negative where the group is shown more")
+
+
+class Fairness(Record):
+    """Whether groups of shoppers are ranked for, and groups of items shown, alike."""
+
+    shoppers: list[ShopperGroup] = []
+    items: list[ItemGroup] = []
+
+
 class Results(Record):
     """The whole report. The first window named "report" is the one that `methods` were measured on."""
 
@@ -276,6 +290,7 @@ class Results(Record):
     known_steps: list[KnownSteps] = []
     promotions: PromotionsResult | None = Field(None, description="in shops that say what they promote")
     exposures: Exposures | None = None
+    fairness: Fairness | None = None
     segments: list[SegmentResult] = []
     certificates: list[StoredCertificate] = []
     curves: list[Curve] = []

@@ -75,7 +75,7 @@ def make_results(study: Study, evidence: Evidence, shop: ShopConfig, profile: st
     """
     certificate = certify_base(study, order_only=shop.order_only)
     certificate.raise_if_broken()
-    ranked = evaluate_base(study, config)
+    ranked = evaluate_base(study, config, shop.fairness)
     kinds = {**{segment.name: segment.kind for segment in shop.segments}, **{family.name: "family" for family in shop.families}}
     evaluations = {name: read_json(folder / "evaluation.json") for name, folder in evidence.evaluations.items()
                    if name in kinds}
@@ -85,7 +85,8 @@ def make_results(study: Study, evidence: Evidence, shop: ShopConfig, profile: st
         shop=_shop_facts(study, evidence, shop, profile), metric=config.gate.metric,
         windows=[describe_window(window, ranked.queries, shop.time_zone, order_only=shop.order_only)],
         methods=ranked.methods, gains=ranked.gains, known_steps=ranked.known_steps,
-        promotions=_promotions(study), exposures=evaluate_clicks(study, evidence.exposures, config, shop.time_zone),
+        promotions=_promotions(study), fairness=ranked.fairness,
+        exposures=evaluate_clicks(study, evidence.exposures, config, shop.time_zone),
         segments=[_segment(name, kinds[name], found, decisions[name], shop) for name, found in evaluations.items()],
         certificates=[certificate] + [Certificate.from_json(found["certificate"]) for found in evaluations.values()
                       if found["certificate"]],

@@ -8,6 +8,6 @@ from .shop import DayDrop, FileLedger, Shop
 from .timestamps import pseudo_timestamps
 
 __all__ = [
-    "DayDrop", "FamilySpec", "FileLedger", "Meeting", "SegmentSpec", "Shop", "ShopConfig", "meet", "open_settings", "open_shop",
-    "pseudo_timestamps", "refusing", "split_condition", "to_closed_table",
+    "DayDrop", "FamilySpec", "FileLedger", "Meeting", "SegmentSpec", "Shop", "ShopConfig", "meet",
+    "open_settings", "open_shop", "pseudo_timestamps", "refusing", "split_condition", "to_closed_table",
 ]

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Validati
 
 from recsys_core import schema
 from recsys_core.errors import ShopError
+from recsys_core.oversight import FairnessSpec, ReleaseSpec
 from recsys_core.reading import read_yaml
 
 SHOP_FILE = "shop.yaml"
@@ -110,6 +111,8 @@ class ShopConfig(BaseModel, frozen=True, extra="forbid"):
     segments: tuple[SegmentSpec, ...] = Field((), description="the segments to adapt to")
     families: tuple[FamilySpec, ...] = Field((), description="one segment per value of a column")
     segment_order: tuple[str, ...] = Field((), description="which segment or family `auto` prefers, best first")
+    fairness: FairnessSpec = Field(FairnessSpec(), description="groups of shoppers and items that are looked at")
+    release: ReleaseSpec = Field(ReleaseSpec(), description="how a bundle becomes champion")
     lateness_days: int = Field(2, ge=0, le=366, description="events this many days late still re-make their day")
     base_model: str | None = Field(None, description="pretrained text encoder: `multilingual`, a Hugging Face id, or a folder; "
                                    "without it, the packaged English one")
@@ -201,10 +204,10 @@ def _as_shop_error(error: ValidationError, artefact: str) -> ShopError:
     place = [part for part in first["loc"] if part not in ("[key]", "str", "list[str]")]
     field, where = str(place[-1]), " → ".join(str(part) for part in place)
     if first["type"] == "extra_forbidden":
-        models: dict[str, type[BaseModel]] = {"segments": SegmentSpec, "families": FamilySpec, "joins": JoinSpec}
+        models: dict[str, type[BaseModel]] = {"segments": SegmentSpec, "families": FamilySpec, "joins": JoinSpec,
+                                             "fairness": FairnessSpec, "release": ReleaseSpec}
         known = list(models.get(str(place[0]), ShopConfig).model_fields)
-        return ShopError(artefact, f"unknown field {where!r}{nearest(field, known)}",
-                         f"use only {', '.join(known)}")
+        return ShopError(artefact, f"unknown field {where!r}{nearest(field, known)}", f"use only {', '.join(known)}")
     given = first.get("input")
     fix = "write it as text, in quotes" if first["type"] == "string_type" else "correct the value"
     return ShopError(artefact, f"field {where!r}: {first['msg']} (got {str(given)[:80]!r})", fix)
@@ -229,8 +232,7 @@ def _check_consistency(config: ShopConfig, artefact: str) -> None:
         raise ShopError(artefact, f"order_only together with time_zone {config.time_zone!r}",
                         "leave time_zone out: a shop without timestamps has no clock")
     if config.first_day and config.last_day and config.first_day > config.last_day:
-        raise ShopError(artefact, f"first_day {config.first_day} is after last_day {config.last_day}",
-                        "swap them")
+        raise ShopError(artefact, f"first_day {config.first_day} is after last_day {config.last_day}", "swap them")
     for field in ("category_separator", "delimiter"):
         if getattr(config, field) == "":
             raise ShopError(artefact, f"{field} is empty or a line end", f'write it in quotes, e.g. {field}: "|"')

@@ -16,6 +16,7 @@ from recsys_core.ingestion.folder import FolderShop
 from recsys_core.ingestion.presets.complete_journey import CompleteJourney
 from recsys_core.ingestion.segments import validate_families, validate_segments
 from recsys_core.ingestion.shop import Shop
+from recsys_core.oversight import check_groups
 
 EMBEDDED = "complete_journey"
 
@@ -59,6 +60,7 @@ def _opened(config: ShopConfig, base: Path | None, profile: Literal["full", "qui
         "context": dict.fromkeys(shop.config.context, pl.String()), **shop.table_columns()}
     validate_segments(shop.config.segments, tables, artefact)
     validate_families(shop.config.families, tables, artefact)
+    check_groups(shop.config.fairness, tables, artefact)
     return shop
 
 

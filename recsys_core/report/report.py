@@ -30,6 +30,7 @@ from recsys_core.report.base_sections import (
     with_interval,
 )
 from recsys_core.report.document import Block, Bullets, Heading, Tile, Tiles, to_html, to_markdown
+from recsys_core.report.fairness_section import fairness_section, fairness_words
 from recsys_core.report.plots import DARK, LIGHT, draw_plots
 from recsys_core.report.segment_sections import as_good, pays_where, segment_section
 from recsys_core.report.understanding_sections import search_section, task_section, understanding_words
@@ -63,9 +64,9 @@ def build_report(results: Results, plots: set[str]) -> list[Block]:
         plots: names of the figures that exist.
     """
     return [*_summary(results), *ranking_section(results, plots), *known_steps_section(results, plots),
-            *segment_section(results, plots), *exposure_section(results, plots), *search_section(results),
-            *task_section(results), *student_section(results),
-            *training_section(results, plots), *leakage_section(results), *data_section(results), *reading_section(results)]
+            *segment_section(results, plots), *exposure_section(results, plots), *fairness_section(results),
+            *search_section(results), *task_section(results), *student_section(results), *training_section(results, plots),
+            *leakage_section(results), *data_section(results), *reading_section(results)]
 
 
 def _subtitle(results: Results) -> str:
@@ -77,7 +78,8 @@ def _subtitle(results: Results) -> str:
 
 def _summary(results: Results) -> list[Block]:
     lines = [*_ranking_words(results), *_known_words(results), *_segment_words(results), *_promotion_words(results),
-             *_exposure_words(results), *understanding_words(results), *_student_words(results), _leakage_words(results),
+             *_exposure_words(results), *fairness_words(results), *understanding_words(results), *_student_words(results),
+             _leakage_words(results),
              *results.notes]
     return [Tiles(_tiles(results)), Heading("Summary"), Bullets([line for line in lines if line])]
 

@@ -60,7 +60,7 @@ class Supervisor:
         settings: of the service; its `bundle` is replaced by what `find_bundle` says.
         host: the address to listen on.
         port: where to listen; 0: any that is free.
-        find_bundle: the folder to serve now; asked twice a second.
+        find_bundle: the folder to serve now; asked twice a second. A `RecsysError` of it leaves the old bundle serving.
         announce: called with the URL once the first list can be asked for.
 
     Raises:
@@ -77,6 +77,7 @@ class Supervisor:
         self.coming: Generation | None = None
         self.leaving: list[Generation] = []
         self.refused = ""  # the mark of a bundle that could not be served
+        self.unfit = ""  # why nothing may be served now, as far as it was told
         self.told: int | None = None
         self.again = False
         self._counts = tempfile.mkdtemp(prefix="recsys-metrics-")
@@ -114,11 +115,22 @@ class Supervisor:
             log.error("the workers ended; they are started again")
             self.coming = self._start()
         else:
-            mark = self._mark(self.find_bundle())
+            mark = self._found()
             if mark and (self.again or mark not in (self.current.mark, self.refused)):
                 self.again = False
                 log.info("a new bundle: starting its workers")
                 self.coming = self._start()
+
+    def _found(self) -> str:
+        """The mark of what should be served now; "" where nothing may, which leaves the old bundle serving."""
+        try:
+            mark, self.unfit = self._mark(self.find_bundle()), ""
+        except RecsysError as error:
+            mark = ""
+            if self.unfit != str(error):
+                log.error("the old bundle stays: %s", error)
+            self.unfit = str(error)
+        return mark
 
     def _watch_coming(self, coming: Generation) -> None:
         """Promote a generation whose workers all answer; give up one that failed."""

@@ -11,16 +11,17 @@ from recsys_core.adaptation.closed_form import Strengths
 from recsys_core.adaptation.family import make_family
 from recsys_core.adaptation.items import ItemPrior
 from recsys_core.adaptation.study import Study
-from recsys_core.artefacts import read_json, write_json
+from recsys_core.artefacts import file_hash, read_json, write_json
 from recsys_core.deployment.build import build_bundle
 from recsys_core.deployment.champion import judge_bundle
-from recsys_core.deployment.gates import BundleGateConfig
+from recsys_core.deployment.gates import BundleGateConfig, show_gain
 from recsys_core.deployment.manifest import write_manifest
 from recsys_core.deployment.searching import read_search
 from recsys_core.errors import BundleError
 from recsys_core.evaluation.summary import Evidence, make_results
 from recsys_core.interactions.knots import KNOTS
 from recsys_core.monitoring.golden import self_test
+from recsys_core.oversight import FairnessSpec
 from recsys_core.promotions.table import make_promotions
 from recsys_core.promotions.weights import PromotionWeights
 from recsys_core.schema import RAW_PROMOTIONS, RAW_SHELVES
@@ -161,26 +162,55 @@ def test_a_family_is_served_by_what_the_bundle_knows_of_its_shoppers(built, tmp_
 
 def test_the_base_is_judged_on_the_gate_window_as_it_was_there(built, bundle):
     config = BundleGateConfig()
-    first, metrics = judge_bundle(built.study, bundle.folder, None, EVALUATION, config)
-    assert 0 < metrics["ndcg@10"] < 1 and len(first.reasons) == len(config.baselines) + 2
-    assert any("the floor is" in reason for reason in first.reasons)
-    again, same = judge_bundle(built.study, bundle.folder, bundle.folder, EVALUATION, config)
-    assert same == metrics  # and against itself it loses nothing
-    assert any(reason.startswith("holds against the champion") for reason in again.reasons)
+    first = judge_bundle(built.study, bundle.folder, None, EVALUATION, config)
+    assert 0 < first.metrics["ndcg@10"] < 1 and len(first.verdict.reasons) == len(config.baselines) + 2
+    assert any("the floor is" in reason for reason in first.verdict.reasons) and first.champion == ""
+    again = judge_bundle(built.study, bundle.folder, bundle.folder, EVALUATION, config)
+    assert again.metrics == first.metrics  # and against itself it loses nothing
+    assert any(reason.startswith("holds against the champion") for reason in again.verdict.reasons)
+    assert any(reason.startswith("not proven worse than the champion in any of ") for reason in again.verdict.reasons)
+    assert again.champion == file_hash(bundle.folder / "manifest.json") and again.relapse == ""
+
+
+def changed(bundle, folder, factor: float):
+    """A copy of a bundle whose ranker's weights are multiplied; its files fit its manifest."""
+    from safetensors.numpy import load_file, save_file
+
+    copy = shutil.copytree(bundle.folder, folder)
+    path = copy / "ranker" / "ranker.safetensors"
+    arrays = load_file(path)
+    save_file({**arrays, "weights": arrays["weights"] * np.float32(factor)}, path)
+    write_manifest(copy, {key: value for key, value in bundle.manifest.items() if key not in ("files", "versions", "format")})
+    return copy
+
+
+def test_a_champion_that_ranks_worse_than_its_predecessor_has_relapsed(built, bundle, tmp_path):
+    bad, config = changed(bundle, tmp_path / "bad", -1.0), BundleGateConfig()
+    found = judge_bundle(built.study, bundle.folder, bad, EVALUATION, config, predecessor=bundle.folder)
+    assert found.relapse.startswith("worse than its predecessor") and found.gains["champion"].low > 0
+    assert (found.champion, found.predecessor) == tuple(file_hash(one / "manifest.json") for one in (bad, bundle.folder))
+    compared = f"against the champion {show_gain(found.gains['predecessor'])}"  # with the one that comes back
+    assert any(compared in reason for reason in found.verdict.reasons)
+    better = judge_bundle(built.study, bundle.folder, bundle.folder, EVALUATION, config, predecessor=bad)
+    assert better.relapse == ""
+
+
+def test_groups_too_far_apart_hold_a_bundle_on_the_gate_rows(built, bundle):
+    columns = FairnessSpec(users=("region",), items=("department",))
+    limits = columns.model_copy(update={"exposure_gap": 1e-6})
+    free, tight = (judge_bundle(built.study, bundle.folder, None, EVALUATION, BundleGateConfig(), fairness=spec).verdict.reasons
+                   for spec in (columns, limits))
+    assert not any("exposure lacks" in reason for reason in free) and any("exposure lacks" in reason for reason in tight)
 
 
 def test_a_bundle_that_answers_otherwise_than_trained_is_not_promoted(built, bundle, tmp_path):
     """Its files fit its manifest; only the training side's answers tell that they are others."""
-    from safetensors.numpy import load_file, save_file
-
-    copy = shutil.copytree(bundle.folder, tmp_path / "copy")
-    path = copy / "ranker" / "ranker.safetensors"
-    arrays = load_file(path)
-    save_file({**arrays, "weights": arrays["weights"] * np.float32(1.1)}, path)
-    write_manifest(copy, {key: value for key, value in bundle.manifest.items() if key not in ("files", "versions", "format")})
-    good, bad = (judge_bundle(built.study, folder, None, EVALUATION, BundleGateConfig())[0] for folder in (bundle.folder, copy))
+    copy = changed(bundle, tmp_path / "copy", 1.1)
+    good, bad = (judge_bundle(built.study, folder, None, EVALUATION, BundleGateConfig()).verdict
+                 for folder in (bundle.folder, copy))
     assert "answers its golden requests as trained" in good.reasons
-    assert not bad.passed and bad.reasons[0].startswith("golden request 0 (0 known events) is answered differently: item ")
+    assert bad.outcome == "broken"
+    assert bad.reasons[0].startswith("golden request 0 (0 known events) is answered differently: item ")
 
 
 def test_golden_requests_are_real_ones_that_name_nobody(built, bundle):

@@ -42,7 +42,15 @@ def test_better_than_every_rival_is_promoted_for_its_audience():
     assert "ndcg@10 over the base, Holm p = " in decision["reason"] and "serves" not in decision["reason"]
 
 
-@pytest.mark.parametrize("rival", ALL)
+def test_against_the_incumbent_an_adapter_must_only_not_lose_too_much():
+    """From night to night it is almost the same adapter: if it had to be better, every second night would refuse it."""
+    assert decide([judged(**ALL | {"incumbent": 0.0})], CONFIG)["toys"]["decision"] == "promoted"
+    worse = judged(**ALL | {"incumbent": -0.1})
+    reason = decide([worse], CONFIG)["toys"]["reason"]
+    assert worse.toughest == "incumbent" and "may lose too much against the adapter that serves now (-0.0" in reason
+
+
+@pytest.mark.parametrize("rival", sorted(set(ALL) - {"incumbent"}))
 def test_a_rival_as_good_is_named_in_the_refusal(rival):
     """Counting among them: an adapter that is no better than counting its shots is not worth its keep."""
     trial = judged(audience="full", **ALL | {rival: 0.0})

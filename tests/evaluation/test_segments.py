@@ -203,7 +203,8 @@ def test_the_incumbent_is_a_rival_and_an_equal_one_keeps_its_place(study, tmp_pa
     assert load_incumbent(tmp_path / "bundle", "store", LOCK | {"encoder": "other"}) is None
     again = judge_all(study, tmp_path, ["store"], tmp_path / "bundle")
     assert again["store"]["audiences"]["none"]["trial"]["gains"]["incumbent"]["mean"] == 0
-    assert "not proven better than the adapter that serves now" in decisions(again)["store"]["reason"]
+    first = judge_all(study, tmp_path / "first", ["store"], tmp_path / "nowhere")
+    assert decisions(again)["store"]["audiences"] == decisions(first)["store"]["audiences"] != []
     (tmp_path / "bundle" / "families" / "store" / "family.json").write_text("{")
     assert load_incumbent(tmp_path / "bundle", "store", LOCK) is None  # a broken one does not stand in the way
 

@@ -7,7 +7,9 @@ from recsys_core.evaluation.results import (
     Curve,
     ExposureMethod,
     Exposures,
+    Fairness,
     Gain,
+    ItemGroup,
     KnownSteps,
     MemberResult,
     MethodResult,
@@ -18,6 +20,7 @@ from recsys_core.evaluation.results import (
     SearchSlice,
     SegmentResult,
     ShopFacts,
+    ShopperGroup,
     StudentResult,
     TaskResult,
     WindowFacts,
@@ -120,6 +123,12 @@ def sample_results() -> Results:
                                    ("popularity", (0.153, 0.213, 0.0072)),
                                    ("item_knn", (0.164, 0.227, 0.0068)))
                for part, gain in zip(("all", "repeat", "first_time"), gains, strict=True)],
+        fairness=Fairness(
+            shoppers=[ShopperGroup(column="age", group="19-24", users=200, questions=300, quality=interval(0.12, 0.02),
+                                   gap=interval(-0.11, 0.02), lacks=0.478),
+                      ShopperGroup(column="age", group="65+", users=4, questions=9, quality=interval(0.2, 0.1))],
+            items=[ItemGroup(column="brand_tier", group="private", items=900, exposure=interval(0.3, 0.01), taken=0.2,
+                             gap=interval(0.1, 0.01), lacks=-0.5)]),
         exposures=Exposures(
             first="2017-12-01", last="2017-12-14", rows=40231, users=611, base_rate=0.0231,
             methods=[ExposureMethod(method="click_model", ours=True, auc=0.843, uauc=0.712, log_loss=0.0931,

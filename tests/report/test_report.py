@@ -245,3 +245,10 @@ def test_numbers_are_rounded_signed_and_open_where_unbounded():
     assert with_interval(Interval(0.23456, 0.2, 0.27, 0.01, 9, 9), 3) == "0.235 [0.200, 0.270]"
     assert signed(Interval(0.01, float("-inf"), float("inf"), 1.0, 1, 1)) == "+0.0100 [−∞, +∞]"
     assert signed(None) == with_interval(None) == "–"
+
+
+def test_groups_that_lag_behind_are_told_with_their_intervals(markdown):
+    section = markdown.split("## Fairness")[1].split("\n## ")[0]
+    assert "−0.1100 [−0.1300, −0.0900]" in section and "47.8%" in section and "too few to say" in section
+    assert "0.300 [0.290, 0.310]" in section and "+0.100 [+0.090, +0.110]" in section
+    assert "age 19-24 lags furthest behind: NDCG@10 0.120, 47.8% below all others" in markdown.split("## Ranking")[0]

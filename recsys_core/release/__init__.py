@@ -1,0 +1,5 @@
+"""Release: what stands between a built bundle and the one that serves."""
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

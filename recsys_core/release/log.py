@@ -35,7 +35,7 @@ class Entry(BaseModel, frozen=True, extra="forbid"):
     reasons: tuple[str, ...] = Field((), description="of a verdict, failures first")
     metrics: dict[str, float | None] = Field({}, description="the challenger's on the gate rows; None where it is not finite")
     gains: dict[str, dict[str, float | int | None]] = Field({}, description="name → a paired difference, as `Interval.to_json`")
-    champion: str = Field("", description="manifest hash of the champion before it; of a rewriting, of the bundle; empty for none")
+    champion: str = Field("", description="manifest hash of the champion before it; of a rewriting, the bundle; empty: none")
     run: str = Field("", description="the run that judged")
 
 

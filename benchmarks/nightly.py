@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from benchmarks.nights import faults, kills
+from benchmarks.nights import faults, features, kills
 from benchmarks.parts import Part, run_parts
 
 PARTS = {
+    "features": Part(features.measure, {
+        "features.rows_per_s_over_pandas": (">=", 8), "features.append_speedup": (">=", 50),
+        "features.peak_gib_200m_events": ("<=", 6)}),
     "faults": Part(faults.measure, {"faults.covered": ("==", 25)}),
     "kills": Part(kills.measure, {"kills.converged_share": ("==", 1.0)}),
 }
 
 if __name__ == "__main__":
-    run_parts("nightly", PARTS, ["dagster", "duckdb", "mlflow", "numpy", "polars"], bundle=None)
+    run_parts("nightly", PARTS, ["dagster", "duckdb", "mlflow", "numpy", "pandas", "polars"], bundle=None)

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
 import polars as pl
 
 from recsys_core.features.ledger import digest
@@ -33,6 +32,11 @@ class Attributes:
     users: pl.DataFrame | None
     whole: str
 
+    @property
+    def nothing(self) -> tuple[str, str]:
+        """What a drop without rows depends on."""
+        return digest([0] * (1 + (self.users is not None))), digest([])
+
     @classmethod
     def of(cls, items: pl.DataFrame, users: pl.DataFrame, segments: Sequence[SegmentSpec]) -> Attributes:
         """Of the tables that a night works with."""
@@ -42,26 +46,29 @@ class Attributes:
         parts = [hashed["item_id"], *([hashed["user_id"]] if read else [])]
         return cls(hashed["item_id"], hashed["user_id"] if read else None, digest([(len(part), _sum(part)) for part in parts]))
 
-    def of_drop(self, totals: pl.DataFrame) -> tuple[str, str]:
-        """What a drop's partials depend on: the rows that its conditions read, and the items that the catalogue lacks.
+    def of_drops(self, totals: pl.DataFrame) -> dict[int, tuple[str, str]]:
+        """What each drop's partials depend on: the rows that its conditions read, and the items that the catalogue lacks.
 
         Args:
-            totals: the drop's `TOTALS`.
+            totals: the drops' `TOTALS` and _file.
         """
-        items = totals.filter(pl.col("user_id").is_null()).select("item_id")
-        found = [_sum(self.items.join(items, on="item_id", how="semi"))]
+        items = totals.filter(pl.col("user_id").is_null()).select("_file", "item_id").join(
+            self.items, on="item_id", how="left", maintain_order="left")
+        sums = [dict(items.group_by("_file").agg(pl.col("_hash").sum()).iter_rows())]
         if self.users is not None:
-            users = totals.filter(pl.col("item_id").is_null()).select("user_id")
-            found.append(_sum(self.users.join(users, on="user_id", how="semi")))
-        missing = items.join(self.items, on="item_id", how="anti")["item_id"].sort()
-        return digest(found), digest(missing.to_list())
+            users = totals.filter(pl.col("item_id").is_null()).join(self.users, on="user_id", how="inner")
+            sums.append(dict(users.group_by("_file").agg(pl.col("_hash").sum()).iter_rows()))
+        missing = items.filter(pl.col("_hash").is_null()).group_by("_file").agg(pl.col("item_id").sort())
+        lacking = dict(missing.iter_rows())
+        return {file: (digest([found.get(file, 0) for found in sums]), digest(lacking.get(file, [])))
+                for file in totals["_file"].unique().to_list()}
 
 
 def _hash_rows(frame: pl.DataFrame, key: str, text: str) -> pl.DataFrame:
+    """A hash per row, of 40 bits, so that their sum has room: it does not depend on the order of rows."""
     named = [name for name in frame.columns if name != key and name.lower() in text]
-    return frame.select(key, frame.select(key, *named).hash_rows().alias("_hash"))
+    return frame.select(key, (frame.select(key, *named).hash_rows() // 2**24).alias("_hash"))
 
 
 def _sum(hashed: pl.DataFrame) -> int:
-    """The sum modulo 2^64: it does not depend on the order of rows."""
-    return int(hashed["_hash"].to_numpy().sum(dtype=np.uint64))
+    return int(hashed["_hash"].sum())

@@ -7,20 +7,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from recsys_core.artefacts import file_hash, staged_file
 from recsys_core.schema import IMPRESSION
 
 NAME = "ledger.json"
+READ_AT_ONCE = 32  # drops
 
 
 @dataclass(frozen=True)
@@ -83,23 +85,34 @@ def survey(clean_events: Mapping[str, Path], noted: Mapping[str, Any]) -> list[D
         clean_events: day → its clean Parquet.
         noted: the ledger's days.
     """
-    drops: list[Drop] = []
-    for day in sorted(clean_events):
-        path = Path(clean_events[day])
+    drops: dict[str, Drop] = {}
+    for day, path in sorted(clean_events.items()):
         now = path.stat()
         stat, known = [now.st_size, now.st_mtime_ns, now.st_ino], noted.get(day, {}).get("drop")
-        if known is not None and known["stat"] == stat:
-            drops.append(Drop(**{**known, "path": path}))
-            continue
-        clean = file_hash(path)
+        clean = known["clean"] if known is not None and known["stat"] == stat else file_hash(path)
         if known is not None and known["clean"] == clean:
-            drops.append(Drop(**{**known, "path": path, "stat": stat}))
-            continue
-        rows = pl.read_parquet(path, columns=["event_type", "day"], glob=False)
-        types = dict(sorted(rows["event_type"].value_counts().iter_rows()))
-        first = rows["day"].min()
-        drops.append(Drop(day, path, stat, clean, types, str(first) if first is not None else "", {}))
-    return drops
+            drops[day] = Drop(**{**known, "path": path, "stat": stat})
+        else:
+            drops[day] = Drop(day, path, stat, clean, {}, "", {})
+    changed = [drop for drop in drops.values() if not drop.first_day]
+    for at in range(0, len(changed), READ_AT_ONCE):
+        some = changed[at:at + READ_AT_ONCE]
+        rows = read_drops([drop.path for drop in some], ("event_type", "day"))
+        types = {key[0]: dict(sorted(part.select("event_type", "len").iter_rows())) for key, part in rows.group_by(
+            "_file", "event_type").len().partition_by("_file", as_dict=True).items()}
+        first = dict(rows.group_by("_file").agg(pl.col("day").min().cast(pl.String)).iter_rows())
+        for n, drop in enumerate(some):
+            drops[drop.day] = replace(drop, types=types.get(n, {}), first_day=first.get(n, ""))
+    return list(drops.values())
+
+
+def read_drops(paths: Sequence[Path], columns: Sequence[str]) -> pl.DataFrame:
+    """Some columns of clean files and `_file`, the position of each row's file."""
+    rows = pl.scan_parquet(list(paths), glob=False, include_file_paths="_path").select("_path", *columns).collect(
+        engine="in-memory")
+    runs, place = rows["_path"].rle().struct.unnest(), {str(path): n for n, path in enumerate(paths)}
+    files = np.repeat(np.array([place[path] for path in runs["value"]], np.int32), runs["len"].to_numpy())
+    return rows.select(pl.Series("_file", files, dtype=pl.Int32), *columns)
 
 
 def note_drop(drop: Drop) -> dict[str, Any]:
@@ -109,11 +122,16 @@ def note_drop(drop: Drop) -> dict[str, Any]:
 
 def note_crossings(drops: list[Drop], outcome: str) -> None:
     """Fill in `crossing` where it is not known: sessions that go on past a drop's end join it to the next."""
-    for drop, after in pairwise(drops):
-        if (key := after.clean + outcome) not in drop.crossing:
-            drop.crossing.clear()
-            drop.crossing[key] = bool(drop.types.get(IMPRESSION) and after.types.get(outcome)
-                                      and _sessions(drop, IMPRESSION).is_in(_sessions(after, outcome).implode()).any())
+    unknown = [n for n, (drop, after) in enumerate(pairwise(drops)) if after.clean + outcome not in drop.crossing]
+    for at in range(0, len(unknown), READ_AT_ONCE):
+        some = unknown[at:at + READ_AT_ONCE]
+        read = sorted({n + step for n in some for step in (0, 1)})
+        sessions = _sessions([drops[n].path for n in read], outcome)
+        place = {n: position for position, n in enumerate(read)}
+        for n in some:
+            drops[n].crossing.clear()
+            drops[n].crossing[drops[n + 1].clean + outcome] = bool(
+                np.isin(sessions[place[n]][0], sessions[place[n + 1]][1]).any())
 
 
 def crosses(drop: Drop, after: Drop, outcome: str) -> bool:
@@ -121,9 +139,14 @@ def crosses(drop: Drop, after: Drop, outcome: str) -> bool:
     return drop.crossing[after.clean + outcome]
 
 
-def _sessions(drop: Drop, event_type: str) -> pl.Series:
-    rows = pl.scan_parquet(drop.path, glob=False).filter(pl.col("event_type") == event_type)
-    return rows.select("session_id").collect(engine="in-memory")["session_id"]
+def _sessions(paths: Sequence[Path], outcome: str) -> list[tuple[np.ndarray, np.ndarray]]:
+    """uint64 per file: hashes of the sessions with impressions, and of those with outcomes."""
+    rows = read_drops(paths, ("event_type", "session_id"))
+    file, hashed = rows["_file"].to_numpy(), rows["session_id"].hash().to_numpy()
+    bounds = np.searchsorted(file, np.arange(len(paths) + 1))
+    kinds = [(rows["event_type"] == kind).to_numpy() for kind in (IMPRESSION, outcome)]
+    shown, led = ([np.unique(hashed[low:high][kind[low:high]]) for low, high in pairwise(bounds)] for kind in kinds)
+    return list(zip(shown, led, strict=True))
 
 
 def total_types(drops: Iterable[Drop]) -> dict[str, int]:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 import shutil
-import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,12 +17,14 @@ import polars as pl
 from recsys_core.artefacts import file_hash, staged_file
 from recsys_core.features.attributes import Attributes
 from recsys_core.features.ledger import (
+    READ_AT_ONCE,
     Drop,
     code_digest,
     crosses,
     digest,
     note_crossings,
     note_drop,
+    read_drops,
     total_types,
     write_ledger,
 )
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from recsys_core.features.store import FeatureConfig, Inputs
 
 PARTIALS, TOTALS = ".partials", "totals"
+MOST_DROPS = 32  # computed at once: counts are tables over items and days
 
 
 class Night:
@@ -62,19 +66,23 @@ class Night:
         keys = [self._key(drop, self.outcome, self._neighbour(at - 1, at)) for at, drop in enumerate(drops)]
         self.totals = Totals(folder / PARTIALS / TOTALS, [drop.day for drop in drops], keys)
         self.attributes = Attributes.of(inputs.items, users, inputs.segments)
-        self.own: dict[int, tuple[str, str]] = {}
         self.here = {name: {path.name for path in (folder / PARTIALS / name).glob("*.parquet")}
                      for name in (*FEATURE_TABLES, TOTALS)}
+        self.own = self._known_attributes()
+        self.names: dict[tuple[str, int], str] = {}
+        self.specs = digest([segment.model_dump(mode="json") for segment in inputs.segments])
         self.written: dict[tuple[str, str], tuple[int, str]] = {}
 
     # --- names ---
 
     def name(self, table: str, at: int) -> str:
         """The file name of a table's partial for the drop at a position; its totals must be there for all but these."""
-        drop = self.drops[at]
         if table == TOTALS:
             return self.totals.name(0, at)
-        return f"{drop.day}-{getattr(self, f'_{table}_key')(drop, at)}.parquet"
+        if (table, at) not in self.names:
+            drop = self.drops[at]
+            self.names[table, at] = f"{drop.day}-{getattr(self, f'_{table}_key')(drop, at)}.parquet"
+        return self.names[table, at]
 
     def _key(self, drop: Drop, *parts: object) -> str:
         return digest(code_digest(), drop.day, drop.clean, *parts)
@@ -89,7 +97,7 @@ class Night:
         return self._key(drop)
 
     def _interactions_key(self, drop: Drop, at: int) -> str:
-        return self._key(drop, self._attributes_of(at)[1])
+        return self._key(drop, self.own[at][1])
 
     def _exposures_key(self, drop: Drop, at: int) -> str:
         if not drop.types.get(IMPRESSION):
@@ -97,22 +105,25 @@ class Night:
         return self._key(drop, self.outcome, self._neighbour(at + 1, at), self.totals.chain[at])
 
     def _segment_events_key(self, drop: Drop, at: int) -> str:
-        specs = [segment.model_dump(mode="json") for segment in self.inputs.segments]
         known = [self.opening, self.totals.chain[at], self.config.order_only, self.config.new_user_events] \
             if any(segment.kind == "new_users" for segment in self.inputs.segments) else []
-        return self._key(drop, specs, list(self.inputs.context), self._attributes_of(at)[0], known)
+        return self._key(drop, self.specs, list(self.inputs.context), self.own[at][0], known)
 
-    def _attributes_of(self, at: int) -> tuple[str, str]:
-        if at not in self.own:
-            drop = self.drops[at]
+    def _known_attributes(self) -> dict[int, tuple[str, str]]:
+        """What the ledger knows of drops' items and shoppers, and what can be read from the totals that are there."""
+        own, unknown = {}, []
+        for at, drop in enumerate(self.drops):
             known = self.noted.get(drop.day, {})
             if known and known["drop"]["clean"] == drop.clean and known["attributes"][0] == self.attributes.whole:
-                _, conditions, missing = known["attributes"]
-                self.own[at] = conditions, missing
-            else:
-                totals = pl.read_parquet(self._partial(TOTALS, at), columns=["user_id", "item_id"], glob=False)
-                self.own[at] = self.attributes.of_drop(totals)
-        return self.own[at]
+                own[at] = known["attributes"][1], known["attributes"][2]
+            elif self.totals.name(0, at) in self.here[TOTALS]:
+                unknown.append(at)
+        for first in range(0, len(unknown), READ_AT_ONCE):
+            some = unknown[first:first + READ_AT_ONCE]
+            totals = read_drops([self._partial(TOTALS, at) for at in some], ("user_id", "item_id"))
+            found = self.attributes.of_drops(totals)
+            own |= {at: found.get(n, self.attributes.nothing) for n, at in enumerate(some)}
+        return own
 
     def _partial(self, table: str, at: int) -> Path:
         return self.folder / PARTIALS / table / self.name(table, at)
@@ -123,13 +134,9 @@ class Night:
         """Write the partials that are not there; table → how many."""
         computed = dict.fromkeys((*tables, TOTALS), 0)
         with ExitStack() as stack:
-            connection = None
+            database = cache(lambda: stack.enter_context(private_database(self.folder, self.config)))  # opened once, if ever
             for span in self._spans(tables):
-                if connection is None:
-                    spill = self.folder / f".staging-spill-{uuid.uuid4().hex[:8]}"
-                    stack.callback(shutil.rmtree, spill, ignore_errors=True)
-                    connection = stack.enter_context(private_database(spill, self.config))
-                for table, count in self._compute(connection, span, tables).items():
+                for table, count in self._compute(span, tables, database).items():
                     computed[table] += count
         return computed
 
@@ -138,7 +145,8 @@ class Night:
         first, rows = None, 0
         for at, drop in enumerate(self.drops):
             stale = bool(self._missing(at, tables))
-            if first is not None and (not stale or rows + drop.rows > self.config.batch_events):
+            full = first is not None and (rows + drop.rows > self.config.batch_events or at - first == MOST_DROPS)
+            if first is not None and (full or not stale):
                 yield range(first, at)
                 first, rows = None, 0
             if stale:
@@ -151,17 +159,20 @@ class Night:
             return [TOTALS, *tables]  # the others are named by what the totals hold
         return [table for table in tables if self.name(table, at) not in self.here[table]]
 
-    def _compute(self, connection: duckdb.DuckDBPyConnection, span: range, tables: Sequence[str]) -> dict[str, int]:
+    def _compute(self, span: range, tables: Sequence[str], database: Callable[[], duckdb.DuckDBPyConnection]) -> dict[str, int]:
         last = len(self.drops) - 1
         crossing = span[0] > 0 and self.joined[span[0] - 1], span[-1] < last and self.joined[span[-1]]
-        batch = Batch(connection, self.drops, span, self.outcome, crossing)
-        written = {TOTALS: self._write(TOTALS, span, batch.totals)}
+        batch = Batch(self.drops, span, self.outcome, crossing)
+        totals = batch.totals()
+        found = self.attributes.of_drops(totals)
+        self.own |= {at: found.get(at, self.attributes.nothing) for at in span}
+        written = {TOTALS: self._write(TOTALS, span, lambda: totals)}
         inputs = self.inputs
         makers = {
             "item_features": batch.item_features, "interactions": lambda: batch.interactions(inputs.items),
             "exposures": lambda: batch.exposures(self.totals),
-            "segment_events": lambda: batch.segment_events(inputs.segments, inputs.items, self.users, inputs.context, self.config,
-                                                           self.opening, self.totals)}
+            "segment_events": lambda: batch.segment_events(database, inputs.segments, inputs.items, self.users, inputs.context,
+                                                           self.config, self.opening, self.totals)}
         return {**written, **{table: self._write(table, span, makers[table]) for table in tables}}
 
     def _write(self, table: str, span: range, make: Callable[[], pl.DataFrame]) -> int:
@@ -170,15 +181,15 @@ class Night:
         if not wanted:
             return 0
         rows = make()
+        if table in FEATURE_TABLES:
+            rows = rows.select("_file", *FEATURE_TABLES[table])
         parts = rows.partition_by("_file", as_dict=True, include_key=False) if len(span) > 1 else {(span[0],): rows.drop("_file")}
-        for at in wanted:
-            part, path = parts.get((at,), rows.clear().drop("_file")), self._partial(table, at)
-            if table in FEATURE_TABLES:
-                part = part.select(pl.col(name).cast(dtype) for name, dtype in FEATURE_TABLES[table].items())
-            with staged_file(path) as staging:
-                part.write_parquet(staging, compression="zstd")
-                self.written[table, path.name] = part.height, file_hash(staging)
-            self.here[table].add(path.name)
+        empty = rows.clear().drop("_file")
+        with ThreadPoolExecutor(self.config.threads) as pool:
+            for at, fact in zip(wanted, pool.map(lambda at: _store(parts.get((at,), empty), self._partial(table, at)), wanted),
+                                strict=True):
+                self.written[table, self.name(table, at)] = fact
+                self.here[table].add(self.name(table, at))
         return len(wanted)
 
     # --- publishing ---
@@ -203,7 +214,7 @@ class Night:
         """Put the partials in the places that readers see, note what was done, and clear away what nothing asks for."""
         before = {drop.day: self.noted.get(drop.day, {}).get("tables", {}) for drop in self.drops}
         days: dict[str, dict[str, Any]] = {
-            drop.day: {"drop": note_drop(drop), "attributes": [self.attributes.whole, *self._attributes_of(at)],
+            drop.day: {"drop": note_drop(drop), "attributes": [self.attributes.whole, *self.own[at]],
                        "tables": dict(before[drop.day])} for at, drop in enumerate(self.drops)}
         for table in tables:
             place = self.folder / table
@@ -227,6 +238,13 @@ class Night:
             for path in (self.folder / PARTIALS / table).glob("*"):
                 if path.name not in names:
                     path.unlink()
+
+
+def _store(rows: pl.DataFrame, path: Path) -> tuple[int, str]:
+    """Write a partial; its rows and hash."""
+    with staged_file(path) as staging:
+        rows.write_parquet(staging, compression="zstd")
+        return rows.height, file_hash(staging)
 
 
 def _link(source: Path, target: Path) -> None:

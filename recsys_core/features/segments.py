@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from recsys_core.ingestion import SegmentSpec
 
 NEW_USERS, SCENE = "new_users", "scene"
-_SHOPPERS = "LEFT JOIN shoppers ON events._row = shoppers._row"
 _USERS = "LEFT JOIN users ON events.user_id = users.user_id"
 _ITEMS = "LEFT JOIN items ON events.item_id = items.item_id"
 _CONTEXT = "LEFT JOIN context ON events.context = context._text"
@@ -28,9 +27,9 @@ def select_segment_events(connection: duckdb.DuckDBPyConnection, events: pl.Data
     """Evaluate every segment's predicate over its positive events, joined to users, items and context.
 
     Args:
-        connection: holds tables events (with _row, _positive), shoppers (_row, _first_day, _rank; of every event where a segment
-            is about new users), users, items and context (_text and a column per declared name); their keys are unique.
-        events: _file and event_id, indexed by _row.
+        connection: holds tables users, items and context (_text and a column per declared name), whose keys are unique, and
+            events, which is:
+        events: the positive events, with _file, ascending _row and, where a segment is about new users, _first_day and _rank.
         segments: predicates over the aliases events, users, items and context.
         opening: the shop's first local day, ISO.
         order_only: the shop has no times: `new_users` then means a user's first `new_user_events`.
@@ -45,9 +44,7 @@ def select_segment_events(connection: duckdb.DuckDBPyConnection, events: pl.Data
     """
     segments = sorted(segments, key=lambda segment: segment.name)
     conditions = [_condition(segment, opening, order_only, new_user_events) for segment in segments]
-    about_new = any(segment.kind == NEW_USERS for segment in segments)
-    joined = (f"FROM events {_SHOPPERS if about_new else ''} {_USERS} {_ITEMS} {_CONTEXT if has_context else ''} "
-              "WHERE events._positive")
+    joined = f"FROM events {_USERS} {_ITEMS} {_CONTEXT if has_context else ''}"
     empty = pl.DataFrame(schema={"_file": pl.Int32, **SEGMENT_EVENTS})
     if not segments:
         return empty
@@ -56,14 +53,12 @@ def select_segment_events(connection: duckdb.DuckDBPyConnection, events: pl.Data
         member = connection.execute(f"SELECT events._row, {columns} {joined}").pl().sort("_row")
     except duckdb.Error as error:
         raise _culprit(connection, segments, conditions, joined, error) from None
-    [(expected,)] = connection.execute("SELECT count(*) FROM events WHERE _positive").fetchall()
-    if member.height != expected or member["_row"].n_unique() != expected:
-        raise DataError("segment_events", f"joins to users, items and context made {member.height} rows of {expected}",
+    if not member["_row"].equals(events["_row"]):
+        raise DataError("segment_events", f"joins to users, items and context made {member.height} rows of {events.height}",
                         "make user_id in users and item_id in items unique")
     parts = [empty]
     for n, segment in enumerate(segments):
-        rows = member.filter(pl.col(f"s{n}"))["_row"]
-        parts.append(events[rows].select("_file", pl.lit(segment.name).alias("segment"), "event_id"))
+        parts.append(events.filter(member[f"s{n}"]).select("_file", pl.lit(segment.name).alias("segment"), "event_id"))
     return pl.concat(parts).sort("_file", maintain_order=True)
 
 
@@ -74,11 +69,11 @@ def _condition(segment: SegmentSpec, opening: str, order_only: bool, new_user_ev
         parts += [f"events.day >= DATE '{segment.start}'"] if segment.start else []
         parts += [f"events.day <= DATE '{segment.end}'"] if segment.end else []
     elif segment.kind == NEW_USERS and order_only:
-        parts.append(f"shoppers._rank <= {new_user_events}")
+        parts.append(f"events._rank <= {new_user_events}")
     elif segment.kind == NEW_USERS:
         # Users already there when the log begins may be old customers, so they are left out.
-        parts.append(f"shoppers._first_day >= DATE '{opening}' + {segment.first_days // 3}")
-        parts.append(f"events.day < shoppers._first_day + {segment.first_days}")
+        parts.append(f"events._first_day >= DATE '{opening}' + {segment.first_days // 3}")
+        parts.append(f"events.day < events._first_day + {segment.first_days}")
     return " AND ".join(parts)
 
 

@@ -20,7 +20,7 @@ from recsys_core.features.store import FeatureConfig, Inputs, Made, build_featur
 from recsys_core.ingestion.config import SegmentSpec
 from recsys_core.schema import CLEAN_EVENTS, CLEAN_ITEMS, FEATURE_TABLES
 
-DAYS, ITEMS, USERS = 23, 12, 15
+DAYS, ITEMS, USERS = 14, 12, 15
 SEGMENTS = (SegmentSpec(name="dear", kind="domain", where="items.price > 5"),
             SegmentSpec(name="north", kind="custom", where="users.region = 'north'"),
             SegmentSpec(name="new", kind="new_users", first_days=6))

@@ -138,6 +138,7 @@ class Night:
             for span in self._spans(tables):
                 for table, count in self._compute(span, tables, database).items():
                     computed[table] += count
+        self.totals.merge()
         return computed
 
     def _spans(self, tables: Sequence[str]) -> Iterator[range]:

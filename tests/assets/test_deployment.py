@@ -1,12 +1,15 @@
 """The assets of deployment that read nothing but files: everybody's lists."""
 
 import shutil
+from types import SimpleNamespace
 
 import dagster as dg
 import polars as pl
 import pytest
 
 from assets import adaptation, base_model, cleaning, deployment, distillation, evaluation, features, ingestion, tasks
+from recsys_core.deployment.champion import Judgement
+from recsys_core.deployment.gates import GateVerdict
 from tests.assets.runs import run
 from tests.features.written import write_feature_table
 from tests.serving.tiny import tiny_events, use_word_encoder
@@ -47,3 +50,20 @@ def test_every_list_obeys_the_rules_file_of_the_home(lists):
 
 def test_without_a_champion_nobody_has_one(lists):
     assert lists(promoted=False).is_empty()
+
+
+@pytest.mark.parametrize(("outcome", "promoted"), [("passed", True), ("held", False), ("refused", False)])
+def test_the_champion_s_metadata_tells_the_verdict_and_its_reasons(home, bundle_folder, monkeypatch, outcome, promoted):
+    found = Judgement(GateVerdict(outcome, ("a reason",)), {"ndcg@10": 0.1}, {})
+    monkeypatch.setattr(deployment, "judge_bundle", lambda *_, **__: found)
+    monkeypatch.setattr(deployment, "make_study", lambda *_: None)
+    registered, logged = [], {}
+    tracking = SimpleNamespace(log=lambda **what: logged.update(what), register=lambda *what: registered.append(what))
+    with dg.build_asset_context() as context:
+        folder = deployment.champion(context=context, home=home, tracking=tracking, bundle=bundle_folder, base_model=None,
+                                     interactions=pl.LazyFrame(), segment_events=pl.LazyFrame(), raw_users=pl.LazyFrame())
+        told = context.get_output_metadata("result")
+    assert folder == home.path / "champion" and (folder / "manifest.json").is_file() is promoted
+    assert (told["promoted"], told["verdict"], told["reasons"]) == (promoted, outcome, ["a reason"])
+    assert bool(told["waiting"]) is not promoted and logged["tags"] == {"verdict": outcome}
+    assert registered == [(bundle_folder, promoted, "a reason")]

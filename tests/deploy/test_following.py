@@ -13,6 +13,9 @@ from pathlib import Path
 import pytest
 
 from recsys_core.deployment.bundle import write_bundle
+from recsys_core.deployment.champion import Judgement
+from recsys_core.deployment.gates import GateVerdict
+from recsys_core.release.promoter import Promoter
 from tests.deploy.containerfile import ROOT, Stage, command, effective, environment, lineage, read_stages
 from tests.serving.test_serve_install import UNREACHABLE, arguments_with_student
 
@@ -57,7 +60,8 @@ def test_the_service_s_steps_end_in_a_service_that_answers(tmp_path):
     stages = read_stages()
     follow(lineage(stages, "service-build"), tmp_path, variables(stages, "service-build", tmp_path))
     environ = variables(stages, "service", tmp_path)
-    write_bundle(tmp_path / "data" / "champion", **arguments_with_student(tmp_path / "sources"))
+    write_bundle(tmp_path / "bundle", **arguments_with_student(tmp_path / "sources"))
+    Promoter(tmp_path / "data").settle(tmp_path / "bundle", Judgement(GateVerdict("passed", ()), {}, {}))
     made = subprocess.run(["recsys", "new-key", "test"], env=environ, capture_output=True, text=True, check=True, cwd=tmp_path)
     key, line = (one.split(maxsplit=1)[1] for one in made.stdout.splitlines())
     with socket.socket() as free:

@@ -155,7 +155,8 @@ def _keep_segment(bundle: Bundle, teacher: TextEncoder, label: str, segment: str
     own = bundle.catalogue.items.filter(inside)
     texts = own["text"].unique().sort().to_list()
     queries = make_queries(own, texts, [], SEGMENT_QUERIES, rng)
-    logits = sum(understand(bundle.parts, None, segment=segment).offsets.values(), np.zeros(len(bundle.catalogue), np.float32))
+    total = understand(bundle.parts, None, segment=segment).offsets.total
+    logits = np.zeros(len(bundle.catalogue), np.float32) if total is None else total
     ways = {"teacher": teacher.encode(queries.texts), "student": bundle.parts.encoder.encode(queries.texts)}
     every, weight = bundle.catalogue.items["text"].to_numpy(), np.float32(bundle.parts.search.text)
     found: dict[str, list[float]] = {name: [] for name in ways}

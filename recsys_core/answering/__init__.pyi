@@ -1,11 +1,11 @@
 from .contributions import Contribution, offset_contributions, ranked_contributions, tell
 from .profile import Profile, make_profile
+from .relations import RELATIONS, Relation
 from .rules import BoundRules, Rules, bind_rules, read_rules, shop_rules
 from .sentences import TEMPLATES, Facts, sentence
-from .similar import one_per_text, score_similar
+from .similar import find_similar
 
 __all__ = [
-    "TEMPLATES", "BoundRules", "Contribution", "Facts", "Profile", "Rules", "bind_rules", "make_profile",
-    "offset_contributions", "one_per_text", "ranked_contributions", "read_rules", "score_similar", "sentence",
-    "shop_rules", "tell",
+    "RELATIONS", "TEMPLATES", "BoundRules", "Contribution", "Facts", "Profile", "Relation", "Rules", "bind_rules", "find_similar",
+    "make_profile", "offset_contributions", "ranked_contributions", "read_rules", "sentence", "shop_rules", "tell",
 ]

@@ -1,3 +1,4 @@
+from .analysis import analyse
 from .ann import INDEX_ABOVE, TextIndex
 from .facets import Facet, count_bands, count_values
 from .fields import Documents
@@ -23,7 +24,7 @@ from .suggest import Phrases, gather_phrases
 __all__ = [
     "INDEX_ABOVE", "UNLIKE", "Attribute", "Documents", "EncodesQueries", "Facet", "Grouping", "ItemAttributes",
     "LexicalIndex", "Lists", "Narrowing", "Offsets", "Phrases", "QueryParts", "Scaled", "SearchConfig", "Searched",
-    "Standing", "TextIndex", "as_strong", "best_items", "build_lexical", "clean_query", "count_bands", "count_values",
-    "fit_weights", "gather_phrases", "list_ndcg", "log_shares", "make_lists", "nonsense_floor", "query_parts", "scaled",
-    "some_lists", "taste_part",
+    "Standing", "TextIndex", "analyse", "as_strong", "best_items", "build_lexical", "clean_query", "count_bands",
+    "count_values", "fit_weights", "gather_phrases", "list_ndcg", "log_shares", "make_lists", "nonsense_floor", "query_parts",
+    "scaled", "some_lists", "taste_part",
 ]

@@ -132,7 +132,7 @@ def _asking(answering: Answering, scopes: dict[str, Scope | None]) -> APIRouter:
         """Items like one item."""
         if str(body.item_id).strip() not in answering.bundle.catalogue.row_of:
             raise HTTPException(404, f"item {str(body.item_id)[:40]!r} is unknown")
-        answers = answering.bundle.similar(str(body.item_id), body.k)
+        answers = answering.bundle.similar(str(body.item_id), body.k, body.relation)
         return _json(request, {"variant": None, "fallback": answers.fallback, "items": _items(answers, body.fields)})
 
     @post("/v1/profile", ProfileAnswer)
@@ -145,7 +145,7 @@ def _asking(answering: Answering, scopes: dict[str, Scope | None]) -> APIRouter:
 
     def _items(answers: Recommendations, fields: list[str]) -> list[dict[str, Any]]:
         return [{"item_id": one.item_id, "score": one.score, "reasons": one.reasons, "segment": one.segment,
-                 "contributions": one.contributions, "sentence": one.sentence,
+                 "contributions": one.contributions, "sentence": one.sentence, "relation": one.relation,
                  "fields": item_fields(answering.bundle, one.item_id, fields)} for one in answers]
 
     def _list(request: Request, endpoint: str, body: Listing, listed: Listed) -> Response:

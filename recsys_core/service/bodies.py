@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, Required
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from typing_extensions import TypedDict
 
+from recsys_core.answering import Relation
+
 Id = Annotated[str, Field(min_length=1, max_length=256)] | int
 Name = Annotated[str, Field(min_length=1, max_length=256)]
 Value = str | int | float | bool | None
@@ -86,6 +88,7 @@ class SimilarBody(Body):
 
     item_id: Id
     k: int = Field(10, ge=1, le=1000, description="the most items that are answered")
+    relation: Relation | None = Field(None, description="only items that are this to it")
     fields: list[Name] = Field([], max_length=50, description="columns of the items table to answer with")
 
 
@@ -179,6 +182,7 @@ class Item(BaseModel):
     segment: str | None = Field(description="whose adapter took part")
     contributions: list[dict[str, str | float]] = Field([], description="source, name, value; they add up to the score")
     sentence: str | None = Field(None, description="why the item is there")
+    relation: Relation | None = Field(None, description="what it is to the item that similar ones were asked of")
     fields: dict[str, str | int | float | None] = Field(description="the columns that were asked for")
 
 

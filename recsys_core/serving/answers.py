@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from recsys_core.answering import Contribution
+from recsys_core.answering import Contribution, Relation
 
 
 @dataclass(frozen=True)
@@ -20,6 +20,7 @@ class Recommendation:
         fallback: what the request asked for and did not get, and what was ignored; None: nothing.
         contributions: what raises or lowers the score, largest first; they add up to it. Empty unless `explain`.
         sentence: why the item is there, for people; None unless `explain`.
+        relation: what it is to the item that `similar` was asked of; None elsewhere, or where no rule tells.
     """
 
     item_id: str
@@ -29,6 +30,7 @@ class Recommendation:
     fallback: str | None
     contributions: list[Contribution] = field(default_factory=list)
     sentence: str | None = None
+    relation: Relation | None = None
 
 
 class Recommendations(list[Recommendation]):

@@ -38,7 +38,7 @@ class ItemColumns:
     """
 
     def __init__(self, items: pl.DataFrame) -> None:
-        self._items = items
+        self.items = items
         self._coded: dict[str, _Coded] = {}
         self._numbers: dict[str, np.ndarray] = {}
 
@@ -51,7 +51,7 @@ class ItemColumns:
         Raises:
             RequestError: a column that the items do not have, or a value of another type.
         """
-        mask = np.ones(self._items.height, bool)
+        mask = np.ones(self.items.height, bool)
         for column, wanted in filters.items():
             self._check(column)
             try:
@@ -76,22 +76,22 @@ class ItemColumns:
             RequestError: a column that the items do not have.
         """
         self._check(column)
-        if self._items.schema[column].is_numeric():
+        if self.items.schema[column].is_numeric():
             return count_bands(self._array(column).astype(np.float64), rows)
         coded = self._codes(column)
         return count_values(coded.codes, coded.code_of, rows, path=column == "category")
 
     def _check(self, column: str) -> None:
-        if column not in self._items.columns:
-            raise RequestError("filters", f"items have no column {show(column)}", f"use one of {', '.join(self._items.columns)}")
+        if column not in self.items.columns:
+            raise RequestError("filters", f"items have no column {show(column)}", f"use one of {', '.join(self.items.columns)}")
 
     def _equal(self, column: str, wanted: Any) -> np.ndarray:
         wanted = plain(wanted)
         single = isinstance(wanted, str | bytes) or not hasattr(wanted, "__len__")
         values = [self._read(column, value) for value in
                   ([wanted] if single else read_list(wanted, f"filters, {column!r}", "values", ordered=False))]
-        if self._items.schema[column].is_numeric():
-            nothing = np.zeros(self._items.height, bool)
+        if self.items.schema[column].is_numeric():
+            nothing = np.zeros(self.items.height, bool)
             return np.logical_or.reduce([nothing, *(self._array(column) == value for value in values)])
         coded = self._codes(column)
         codes = [coded.code_of[value] for value in values if value in coded.code_of]
@@ -104,20 +104,20 @@ class ItemColumns:
     def _in_range(self, column: str, wanted: Mapping[str, Any]) -> np.ndarray:
         if not wanted or set(wanted) - BOUNDS.keys():
             raise RequestError("filters", f"the range of {column!r} has keys {show(list(wanted))}", "use min and max")
-        mask = np.ones(self._items.height, bool)
+        mask = np.ones(self.items.height, bool)
         for name, bound in wanted.items():
             if bound is not None:
                 mask &= self._within(column, BOUNDS[name], self._read(column, bound))
         return mask
 
     def _within(self, column: str, compare: Callable[[Any, Any], Any], bound: Any) -> np.ndarray:
-        if self._items.schema[column].is_numeric():
+        if self.items.schema[column].is_numeric():
             return compare(self._array(column), bound)
         return self._codes(column).where(lambda value: compare(value, bound))
 
     def _read(self, column: str, value: Any) -> Any:
         """A wanted value in the column's own type."""
-        dtype, given = self._items.schema[column], plain(value)
+        dtype, given = self.items.schema[column], plain(value)
         if dtype.is_numeric():
             if isinstance(given, bool):
                 raise self._unlike(column, value)
@@ -135,7 +135,7 @@ class ItemColumns:
         raise self._unlike(column, value)
 
     def _moment(self, column: str, value: Any, given: Any) -> date:
-        dtype = self._items.schema[column]
+        dtype = self.items.schema[column]
         try:
             moment = datetime.fromisoformat(given.strip()) if isinstance(given, str) else given
         except ValueError:
@@ -147,7 +147,7 @@ class ItemColumns:
         return moment if isinstance(moment, datetime) else datetime(moment.year, moment.month, moment.day)
 
     def _unlike(self, column: str, value: Any) -> RequestError:
-        return RequestError("filters", f"{column!r} holds {self._items.schema[column]}, {show(value)} is none",
+        return RequestError("filters", f"{column!r} holds {self.items.schema[column]}, {show(value)} is none",
                             "compare like with like")
 
     def _codes(self, column: str) -> _Coded:
@@ -155,13 +155,13 @@ class ItemColumns:
         if found is None:
             code_of: dict[Any, int] = {}
             codes = [-1 if value is None else code_of.setdefault(value, len(code_of))
-                     for value in self._items[column].to_list()]
+                     for value in self.items[column].to_list()]
             found = self._coded[column] = _Coded(np.array(codes, np.int32), code_of)
         return found
 
     def _array(self, column: str) -> np.ndarray:
         """Numbers; NaN where an item has none, which equals nothing and lies in no range."""
         if column not in self._numbers:
-            values = self._items[column]
+            values = self.items[column]
             self._numbers[column] = (values if values.dtype.is_integer() else values.cast(pl.Float64)).to_numpy()
         return self._numbers[column]

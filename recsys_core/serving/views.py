@@ -8,11 +8,20 @@ from typing import Any, Self
 
 import numpy as np
 
-from recsys_core.answering import BoundRules, Profile, Rules, bind_rules, make_profile, one_per_text, read_rules, score_similar
+from recsys_core.answering import (
+    RELATIONS,
+    BoundRules,
+    Profile,
+    Relation,
+    Rules,
+    bind_rules,
+    find_similar,
+    make_profile,
+    read_rules,
+)
 from recsys_core.arguments import read_id, read_k, read_list, show
 from recsys_core.errors import RequestError
 from recsys_core.interactions import Catalogue
-from recsys_core.metrics import top_rows
 from recsys_core.retrieval import Attribute, Facet, clean_query
 from recsys_core.serving.answers import Recommendation, Recommendations
 from recsys_core.serving.files import BundleParts
@@ -70,7 +79,7 @@ class Views:
         """
         return type(self)(with_items(self.parts, rows))
 
-    def similar(self, item_id: str, k: int = 10) -> Recommendations:
+    def similar(self, item_id: str, k: int = 10, relation: Relation | None = None) -> Recommendations:
         """Items like one item: what follows it, what its shoppers take too, what its text, brand and category say.
 
         Items that share a text are one answer, the item's own text is none. Scores are comparable within one list.
@@ -78,26 +87,31 @@ class Views:
         Args:
             item_id: the item.
             k: the most items that are answered, ≥ 1.
+            relation: only items that are this to it: duplicate, variant, substitute or complement; also those of its own text.
 
         Returns:
-            at most k, best first, with reasons that add up; empty, with `fallback`, for an unknown item.
+            at most k, best first, with reasons that add up and the relation; empty, with `fallback`, for an unknown item.
 
         Raises:
-            RequestError: an id that is none; a k that makes no sense.
+            RequestError: an id that is none; a k or a relation that makes no sense.
 
         Examples:
             >>> [answer.item_id for answer in bundle.similar("k0", k=2)]
             ['g0', 't0']
+            >>> [answer.item_id for answer in bundle.similar("k1", relation="duplicate")]
+            ['k2']
         """
         k, item = read_k(k), read_id(item_id, "item_id")
+        if relation is not None and relation not in RELATIONS:
+            raise RequestError("relation", f"{show(relation)} is none", f"use one of {', '.join(RELATIONS)}")
         row = self.parts.catalogue.row_of.get(item or "")
         if row is None:
             return Recommendations([], f"item {str(item)[:40]!r} is unknown")
-        scores, parts = score_similar(self.parts.ranker, row)
-        rows = top_rows(one_per_text(scores, self.parts.catalogue, row, self.parts.ties), k, self.parts.ties)
+        found = find_similar(self.parts.ranker, self.parts.columns.items, self.parts.ties, row, k, relation)
         ids = self.parts.catalogue.item_ids
-        return Recommendations([Recommendation(ids[at], float(scores[at]), {name: float(part[at]) for name, part in parts.items()
-                                                                            if part[at]}, None, None) for at in rows.tolist()])
+        none = None if found else f"no item is {f'a {relation} of' if relation else 'like'} {item!r}"
+        return Recommendations([Recommendation(ids[one.row], one.score, one.reasons, None, None, relation=one.relation)
+                                for one in found], none)
 
     def attributes(self, item_id: str) -> dict[str, Attribute]:
         """What an item's columns of extracted attributes say, and whether the shop gave it or a task read it off the text.

@@ -121,6 +121,9 @@ def test_an_explained_list_says_why(client, bundle):
 
 def test_similar_items_and_an_unknown_one(client, bundle):
     assert ids(client.post("/v1/similar", json={"item_id": "k0", "k": 2})) == [one.item_id for one in bundle.similar("k0", 2)]
+    twins = client.post("/v1/similar", json={"item_id": "k1", "relation": "duplicate"})
+    assert ids(twins) == ["k2"] and twins.json()["items"][0]["relation"] == "duplicate"
+    assert client.post("/v1/similar", json={"item_id": "k1", "relation": "twin"}).status_code == 422
     unknown = client.post("/v1/similar", json={"item_id": "gone"})
     assert unknown.status_code == 404 and "'gone' is unknown" in unknown.json()["error"]["culprit"]
 

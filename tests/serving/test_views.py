@@ -31,6 +31,21 @@ def test_an_item_nobody_took_has_neighbours_by_text(bundle):
         assert [a.item_id for a in found] == sorted((a.item_id for a in found), key=lambda item: -cosine[item])
 
 
+def test_answers_of_one_relation(bundle):
+    everything = bundle.similar("k0", k=20)
+    assert {answer.relation for answer in everything} <= {"duplicate", "variant", "substitute", "complement", None}
+    for relation in ("substitute", "complement"):
+        assert [a.item_id for a in bundle.similar("k0", k=20, relation=relation)] == [
+            a.item_id for a in everything if a.relation == relation]
+    assert [a.item_id for a in bundle.similar("k1", relation="duplicate")] == ["k2"]
+    assert bundle.similar("k0", relation="complement", k=1)[0].item_id == "g0"
+    nothing = bundle.similar("d1", relation="duplicate")
+    assert list(nothing) == [] and "no item is a duplicate" in nothing.fallback
+    for wrong in ("twin", ["variant"], 7):
+        with pytest.raises(RequestError, match="relation"):
+            bundle.similar("k0", relation=wrong)
+
+
 def test_an_unknown_item_is_said_to_be_unknown(bundle):
     assert list(bundle.similar("gone")) == [] and bundle.similar("gone").fallback == "item 'gone' is unknown"
     for wrong in ({}, ["k0"]):

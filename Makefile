@@ -3,6 +3,7 @@
 PYTHON ?= python3
 PROFILE ?= full
 PORT ?= 3000
+DAYS ?= 60
 export RECSYS_HOME ?= var
 export RECSYS_SHOP
 export RECSYS_PROFILE = $(PROFILE)
@@ -14,7 +15,7 @@ export OMP_WAIT_POLICY ?= PASSIVE
 PY := .venv/bin/python
 INSTALLED := .venv/.installed
 
-.PHONY: demo shop serve test ui lint docs bench bench-peers clean
+.PHONY: demo shop replay serve test ui lint docs bench bench-peers clean
 .DEFAULT_GOAL := demo
 
 demo: $(INSTALLED)  ## the whole chain on the embedded shop, then what it found (PROFILE=quick: a slice)
@@ -25,6 +26,9 @@ shop: $(INSTALLED)  ## the same on your shop: make shop RECSYS_SHOP=folder RECSY
 	@test -n "$(RECSYS_SHOP)" || { echo "make shop: name your shop's folder, RECSYS_SHOP=folder"; exit 2; }
 	@$(PY) -m orchestration.cycle
 	@$(PY) -m orchestration.demo
+
+replay: $(INSTALLED)  ## the newest DAYS days of the shop night by night, and what each night did: RECSYS_HOME/replay/replay.md
+	@$(PY) -m orchestration.replay --days $(DAYS)
 
 test: $(INSTALLED)  ## every test on every core (at most 8), then what share of each module they run
 	@OMP_NUM_THREADS=1 $(PY) -m pytest --cov -n logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder

@@ -17,11 +17,13 @@ from recsys_core.collection import read_unwanted
 from recsys_core.deployment import (
     BundleGateConfig,
     DailyConfig,
+    NextDaysConfig,
     build_bundle,
     judge_bundle,
     load_champion,
     read_search,
     write_daily_lists,
+    write_next_days,
     write_search,
 )
 from recsys_core.evaluation import EvaluationConfig, Results
@@ -46,6 +48,19 @@ def judged_table(judged: dict) -> dg.MarkdownMetadataValue:
         {"judged by": judged["by"], "queries": name, "asked": found["queries"], "nothing fits": round(found["nothing"], 3),
          **{metric: round(one["mean"], 3) for metric, one in found["metrics"].items()}}
         for name, found in judged["slices"].items()]))
+
+
+@dg.asset(group_name="deployment", io_manager_key="folders", kinds={"numpy"})
+def judged_nights(context: dg.AssetExecutionContext, home: Home, tracking: dg.ResourceParam[object], interactions: pl.LazyFrame):
+    """What the champion (before the first one, the newest bundle) really did on the days since, beside rivals as fresh."""
+    folder = home.staging("judged_nights")
+    served = load_champion(home.published("champion")) or load_champion(home.published("bundle"))
+    found = write_next_days(folder, served, interactions, home.published("judged_nights"), shop_config.time_zone,
+                            NextDaysConfig())
+    newest = {name: value for name, value in found[-1].items() if name != "day"} if found else {}
+    tracking.log(metrics={f"next_day/{name}": value for name, value in newest.items()})
+    context.add_output_metadata({"days_judged": [row["day"] for row in found], **newest})
+    return folder
 
 
 @dg.asset(group_name="deployment", io_manager_key="folders", kinds={"onnx", "safetensors"})

@@ -81,14 +81,14 @@ def _with_interval(gain: dict | None) -> str:
 @dg.asset(group_name="evaluation", io_manager_key="folders", kinds={"markdown"})
 def evaluation_report(context: dg.AssetExecutionContext, home: Home, tracking: dg.ResourceParam[object],
                       config: JudgeConfig, base_model, text_encoder, student, search_model: Path, task_adapter: Path,
-                      segment_evaluation: dict[str, Path], interactions: pl.LazyFrame,
+                      segment_evaluation: dict[str, Path], judged_nights: Path, interactions: pl.LazyFrame,
                       segment_events: pl.LazyFrame, raw_users: pl.LazyFrame, exposures: pl.LazyFrame,
                       quarantined_events: dict[str, pl.LazyFrame]):
     """How good the base is, and for whom adapting pays and for whom it does not."""
     study, folder = make_study(base_model, interactions, segment_events, raw_users), home.staging("report")
     reasons = pl.concat(quarantined_events.values()).group_by("reason").len().collect()
     evidence = Evidence(text_encoder, student, search_model, task_adapter, segment_evaluation, exposures.collect(),
-                        dict(reasons.iter_rows()))
+                        dict(reasons.iter_rows()), judged_nights)
     results = make_results(study, evidence, shop_config, home.profile, config.settings())
     write_report(folder, results)
     tracking.log(folders={"report": folder}, metrics=headline(results))

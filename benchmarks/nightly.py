@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.nights import faults, features, kills
+from benchmarks.nights import faults, features, kills, replay
 from benchmarks.parts import Part, run_parts
 
 PARTS = {
@@ -11,6 +11,7 @@ PARTS = {
         "features.peak_gib_200m_events": ("<=", 6)}),
     "faults": Part(faults.measure, {"faults.covered": ("==", 25)}),
     "kills": Part(kills.measure, {"kills.converged_share": ("==", 1.0)}),
+    "replay": Part(replay.measure, replay.GOALS),
 }
 
 if __name__ == "__main__":

@@ -58,7 +58,7 @@ STAGES = {
                     "raw/raw_labels.parquet", "rules.yaml"),
                    ("evaluation", "distillation", "deployment", "release", "monitoring", "serving", "answering", "retrieval",
                     "shoppers", "student", "spans", "tasks", "report"),
-                   ("report", "search_model", "task_adapter", "clean/item_attributes.parquet", "bundle",
+                   ("judged_nights", "report", "search_model", "task_adapter", "clean/item_attributes.parquet", "bundle",
                     "daily_recommendations")),
 }
 # Fields of shop.yaml that do not change what a stage makes of the same inputs.

@@ -19,8 +19,8 @@ segments_job = dg.define_asset_job(
     "segments_job", assets("segment_adapter", "segment_evaluation"), partitions_def=segments,
     description="Adapt segments and evaluate them; all stale ones in one run.")
 publish_job = dg.define_asset_job(
-    "publish_job", assets("evaluation_report", "search_model", "task_adapter", "item_attributes", "bundle", "champion",
-                          "daily_recommendations"),
+    "publish_job", assets("judged_nights", "evaluation_report", "search_model", "task_adapter", "item_attributes", "bundle",
+                          "champion", "daily_recommendations"),
     description="Write the report, learn the search, prove labelled tasks, read the items' attributes, pack the bundle, promote "
                 "it if its gates hold, write everybody's list.")
 

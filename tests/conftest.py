@@ -24,7 +24,7 @@ for _name in ("MLFLOW_TRACKING_URI", "DAGSTER_HOME"):
 
 
 # Modules and groups of modules that take longest: a worker that met one last would be waited for.
-LONGEST = ("tests/test_kills.py", "tests/test_chain.py", "tests/test_ui.py", "built_shop")
+LONGEST = ("tests/test_kills.py", "tests/orchestration/test_replay.py", "tests/test_chain.py", "tests/test_ui.py", "built_shop")
 SHARED = ("built_shop", "made_home")
 
 

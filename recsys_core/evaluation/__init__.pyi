@@ -18,11 +18,11 @@ from .results import (
     TaskResult,
 )
 from .segments import EvaluationConfig, Rivals, SegmentJudge, judge_segments, summarise
-from .summary import Evidence, make_results, trials_of
+from .summary import JUDGED_NIGHTLY, NIGHTS, Evidence, make_results, trials_of
 
 __all__ = [
-    "AUDIENCES", "METHOD_NAMES", "PROMOTIONS", "RIVAL_WORDS", "SLICE_NAMES", "Adaptation", "AudienceResult",
-    "EvaluationConfig", "Evidence", "Gain", "GateConfig", "MemberResult", "MethodResult", "OffPolicyConfig",
+    "AUDIENCES", "JUDGED_NIGHTLY", "METHOD_NAMES", "NIGHTS", "PROMOTIONS", "RIVAL_WORDS", "SLICE_NAMES", "Adaptation",
+    "AudienceResult", "EvaluationConfig", "Evidence", "Gain", "GateConfig", "MemberResult", "MethodResult", "OffPolicyConfig",
     "OffersConfig", "PolicyLog", "Results", "Rivals", "SegmentJudge", "SegmentResult", "ShotCurve", "TaskResult", "Trial",
     "answer_all", "decide", "judge_promotions", "judge_segments", "make_results", "measure_fairness", "name_audiences",
     "policy_value", "read_judged", "run_contest", "summarise", "too_far", "trials_of",

@@ -12,9 +12,9 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import Literal
 
-from pydantic import BaseModel, Field
+from pydantic import Field
 
-from recsys_core.evaluation.stored import Measured, StoredCertificate, StoredCurve, StoredInterval
+from recsys_core.evaluation.stored import Measured, NextDays, Record, StoredCertificate, StoredCurve, StoredInterval
 from recsys_core.interactions import Audience
 from recsys_core.metrics import Interval
 
@@ -22,13 +22,9 @@ METHOD_NAMES = {
     "base": "base ranker", "adapted": "adapted", "placebo": "placebo adapter", "incumbent": "incumbent adapter",
     "segment_popularity": "segment popularity", "counting": "counting", "personal_frequency": "personal frequency",
     "item_knn": "item-kNN", "last_item": "last item", "popularity": "popularity", "like_ratio": "like ratio",
-    "base_rate": "base rate", "item_rate": "item rate", "click_model": "click model",
+    "base_rate": "base rate", "item_rate": "item rate", "click_model": "click model", "served": "what was served",
 }
 SLICE_NAMES = {"all": "all targets", "repeat": "repeats", "first_time": "first-time"}
-
-
-class Record(BaseModel, frozen=True, extra="forbid"):
-    """Base of all records below."""
 
 
 class ShopFacts(Record):
@@ -286,6 +282,7 @@ class Results(Record):
     metric: str = Field("ndcg@10", description="the metric that decides")
     windows: list[WindowFacts]
     methods: list[MethodResult]
+    next_days: NextDays | None = Field(None, description="once enough nights were judged")
     gains: list[Gain] = []
     known_steps: list[KnownSteps] = []
     promotions: PromotionsResult | None = Field(None, description="in shops that say what they promote")

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer
+from pydantic import BaseModel, BeforeValidator, Field, PlainSerializer
 
 from recsys_core.evaluation.curve import ShotCurve
 from recsys_core.evaluation.leakage import Certificate
@@ -25,3 +25,18 @@ Measured = Annotated[float | None, BeforeValidator(_none_if_nan)]
 StoredInterval = Annotated[Interval, _read_by(Interval.from_json), PlainSerializer(Interval.to_json)]
 StoredCurve = Annotated[ShotCurve, _read_by(ShotCurve.from_json), PlainSerializer(ShotCurve.to_json)]
 StoredCertificate = Annotated[Certificate, _read_by(Certificate.from_json), PlainSerializer(Certificate.to_json)]
+
+
+class Record(BaseModel, frozen=True, extra="forbid"):
+    """Base of all records of the report."""
+
+
+class NextDays(Record):
+    """What was served, judged on the day after: means over days, each day weighing the same."""
+
+    days: int
+    first_day: str
+    last_day: str
+    questions: int
+    ndcg: dict[str, StoredInterval]
+    gains: dict[str, StoredInterval] = Field(description="what was served minus each rival, on the same days")

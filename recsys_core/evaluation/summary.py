@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from recsys_core.adaptation import Study
@@ -35,12 +36,15 @@ from recsys_core.evaluation.results import (
     TaskResult,
 )
 from recsys_core.evaluation.segments import EvaluationConfig
+from recsys_core.evaluation.stored import NextDays
 from recsys_core.ingestion import ShopConfig
 from recsys_core.interactions import BASE, Window
-from recsys_core.metrics import Interval
+from recsys_core.metrics import Interval, paired_bootstrap
 from recsys_core.tasks import ADAPTED, KINDS
 from recsys_core.text_encoder import TextEncoderArtefact
 
+NIGHTS, ENOUGH_NIGHTS = "nights.json", 5  # fewer days say little of other days
+JUDGED_NIGHTLY = ("served", "personal_frequency", "popularity")
 ASKED_OF_TASKS = ("proven", "reason", "groups", "score", "rivals", "gains", "unsure_below", "test")
 
 
@@ -56,6 +60,7 @@ class Evidence:
         evaluations: segment or family → folder of its evaluation.
         exposures: the feature table, `schema.EXPOSURES`.
         quarantined: reason → rows that cleaning set aside.
+        nights: the folder of the days that were judged as served.
     """
 
     text_encoder: Path
@@ -65,6 +70,7 @@ class Evidence:
     evaluations: Mapping[str, Path]
     exposures: pl.DataFrame
     quarantined: Mapping[str, int]
+    nights: Path | None = None
 
 
 def make_results(study: Study, evidence: Evidence, shop: ShopConfig, profile: str, config: EvaluationConfig) -> Results:
@@ -84,8 +90,8 @@ def make_results(study: Study, evidence: Evidence, shop: ShopConfig, profile: st
     return Results(
         shop=_shop_facts(study, evidence, shop, profile), metric=config.gate.metric,
         windows=[describe_window(window, ranked.queries, shop.time_zone, order_only=shop.order_only)],
-        methods=ranked.methods, gains=ranked.gains, known_steps=ranked.known_steps,
-        promotions=_promotions(study), fairness=ranked.fairness,
+        methods=ranked.methods, next_days=_next_days(evidence.nights, config.seed), gains=ranked.gains,
+        known_steps=ranked.known_steps, promotions=_promotions(study), fairness=ranked.fairness,
         exposures=evaluate_clicks(study, evidence.exposures, config, shop.time_zone),
         segments=[_segment(name, kinds[name], found, decisions[name], shop) for name, found in evaluations.items()],
         certificates=[certificate] + [Certificate.from_json(found["certificate"]) for found in evaluations.values()
@@ -168,6 +174,20 @@ def _student(folder: Path) -> StudentResult:
     table = {name: ", ".join(f"{k} {v:.3f}" for k, v in one.items()) for name, one in about["comparison"].items()}
     return StudentResult(cosine=found["cosine"], megabytes=about["megabytes"][about["serves"]], top10_overlap=found["recall@10"],
                          facts={"serves": serves, "queries": learnt, "compared on": measured, **table})
+
+
+def _next_days(folder: Path | None, seed: int) -> NextDays | None:
+    """Means over days, where there are enough: a day's events resemble each other, so the day is drawn."""
+    rows = read_json(folder / NIGHTS) if folder is not None and (folder / NIGHTS).is_file() else []
+    if len(rows) < ENOUGH_NIGHTS:
+        return None
+    rng, each = np.random.default_rng([seed, 31]), np.arange(len(rows))
+    ndcg = {name: np.array([row[name] for row in rows]) for name in JUDGED_NIGHTLY}
+    served = ndcg[JUDGED_NIGHTLY[0]]
+    return NextDays(
+        days=len(rows), first_day=rows[0]["day"], last_day=rows[-1]["day"], questions=sum(row["questions"] for row in rows),
+        ndcg={name: paired_bootstrap(values, each, rng) for name, values in ndcg.items()},
+        gains={name: paired_bootstrap(served - ndcg[name], each, rng) for name in JUDGED_NIGHTLY[1:]})
 
 
 def _search(folder: Path) -> SearchResult:

@@ -109,6 +109,19 @@ def ranking_section(results: Results, plots: set[str]) -> list[Block]:
     return blocks
 
 
+def next_days_section(results: Results) -> list[Block]:
+    """What the published bundle did on the day after each night, beside what is just as fresh."""
+    found = results.next_days
+    if found is None:
+        return []
+    rows: list[list[Entry]] = [[method_name(name), with_interval(mean), gain_cell(found.gains.get(name))]
+                               for name, mean in found.ndcg.items()]
+    return [Heading("Judged as served"), Text(
+        f"{count(found.questions)} steps of {count(found.days)} days, {found.first_day} … {found.last_day}. A day is asked "
+        "of the evening's champion (before the first, of the bundle). Its rivals count up to that evening. Intervals over days."),
+        Table(["ranker", metric_name(results.metric), "what was served, minus it"], rows)]
+
+
 def known_steps_section(results: Results, plots: set[str]) -> list[Block]:
     """How far each ranker comes with little known of a shopper."""
     if not results.known_steps:

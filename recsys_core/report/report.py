@@ -20,6 +20,7 @@ from recsys_core.report.base_sections import (
     leakage_section,
     method_name,
     metric_name,
+    next_days_section,
     ranking_section,
     reading_section,
     share,
@@ -63,10 +64,10 @@ def build_report(results: Results, plots: set[str]) -> list[Block]:
         results: what is reported.
         plots: names of the figures that exist.
     """
-    return [*_summary(results), *ranking_section(results, plots), *known_steps_section(results, plots),
-            *segment_section(results, plots), *exposure_section(results, plots), *fairness_section(results),
-            *search_section(results), *task_section(results), *student_section(results), *training_section(results, plots),
-            *leakage_section(results), *data_section(results), *reading_section(results)]
+    return [*_summary(results), *ranking_section(results, plots), *next_days_section(results),
+            *known_steps_section(results, plots), *segment_section(results, plots), *exposure_section(results, plots),
+            *fairness_section(results), *search_section(results), *task_section(results), *student_section(results),
+            *training_section(results, plots), *leakage_section(results), *data_section(results), *reading_section(results)]
 
 
 def _subtitle(results: Results) -> str:

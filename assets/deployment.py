@@ -17,16 +17,15 @@ from recsys_core.collection import read_unwanted
 from recsys_core.deployment import (
     BundleGateConfig,
     DailyConfig,
-    NextDaysConfig,
     build_bundle,
     judge_bundle,
     load_champion,
     read_search,
     write_daily_lists,
-    write_next_days,
     write_search,
 )
 from recsys_core.evaluation import EvaluationConfig, Results
+from recsys_core.monitoring import NextDaysConfig, write_next_days
 from recsys_core.release import Promoter
 from recsys_core.text_encoder import TextEncoderArtefact
 

@@ -23,11 +23,12 @@ from orchestration.command import told_in_one_line
 from orchestration.nights import write_nights
 from recsys_core.artefacts import file_hash, one_writer, read_json, staged_file, staged_folder, write_json
 from recsys_core.cleaning import count_day
-from recsys_core.deployment import NextDaysConfig, judge_day, load_champion
+from recsys_core.deployment import load_champion
 from recsys_core.errors import RecsysError
 from recsys_core.evaluation import JUDGED_NIGHTLY, NIGHTS
 from recsys_core.features import read_features
 from recsys_core.ingestion import Shop, open_shop
+from recsys_core.monitoring import NextDaysConfig, judge_day
 from recsys_core.reading import read_yaml
 
 ROOT = Path(__file__).parent.parent

@@ -5,12 +5,11 @@ from .erasure import erase_user, lines_of
 from .evaluate import evaluate_bundle
 from .gates import BundleGateConfig
 from .labelled import add_task
-from .next_days import NextDaysConfig, judge_day, write_next_days
 from .registry import save_model
 from .searching import LearnedSearch, learn_search, learn_weights, read_search, write_search
 
 __all__ = [
-    "BundleGateConfig", "DailyConfig", "LearnedSearch", "NextDaysConfig", "add_task", "build_bundle", "erase_user",
-    "evaluate_bundle", "judge_bundle", "judge_day", "learn_search", "learn_weights", "lines_of", "load_champion", "read_search",
-    "save_model", "write_daily_lists", "write_next_days", "write_search",
+    "BundleGateConfig", "DailyConfig", "LearnedSearch", "add_task", "build_bundle", "erase_user",
+    "evaluate_bundle", "judge_bundle", "learn_search", "learn_weights", "lines_of", "load_champion", "read_search",
+    "save_model", "write_daily_lists", "write_search",
 ]

@@ -1,8 +1,7 @@
 """Everything the evaluation report shows, as plain frozen records that survive JSON.
 
-The stages fill these in; the report and its plots only read them. A number that could not be measured
-is None (NaN becomes None on the way in), never zero. Method names are the keys of `METHOD_NAMES`; other
-names are shown as they are. Slices are named as in `SLICE_NAMES`.
+The stages fill these in; the report and its plots only read them. A number that could not be measured is None (NaN becomes None
+on the way in), never zero. Methods are named as in `METHOD_NAMES` (others are shown as they are), slices as in `SLICE_NAMES`.
 
 `Results.model_dump(mode="json")` gives the content of `metrics.json`; `Results.model_validate` reads it.
 """
@@ -12,9 +11,9 @@ from __future__ import annotations
 from operator import itemgetter
 from typing import Literal
 
-from pydantic import Field
+from pydantic import BaseModel, Field
 
-from recsys_core.evaluation.stored import Measured, NextDays, Record, StoredCertificate, StoredCurve, StoredInterval
+from recsys_core.evaluation.stored import Measured, NextDays, StoredCertificate, StoredCurve, StoredInterval
 from recsys_core.interactions import Audience
 from recsys_core.metrics import Interval
 
@@ -25,6 +24,10 @@ METHOD_NAMES = {
     "base_rate": "base rate", "item_rate": "item rate", "click_model": "click model", "served": "what was served",
 }
 SLICE_NAMES = {"all": "all targets", "repeat": "repeats", "first_time": "first-time"}
+
+
+class Record(BaseModel, frozen=True, extra="forbid"):
+    """Base of all records below."""
 
 
 class ShopFacts(Record):

@@ -27,11 +27,7 @@ StoredCurve = Annotated[ShotCurve, _read_by(ShotCurve.from_json), PlainSerialize
 StoredCertificate = Annotated[Certificate, _read_by(Certificate.from_json), PlainSerializer(Certificate.to_json)]
 
 
-class Record(BaseModel, frozen=True, extra="forbid"):
-    """Base of all records of the report."""
-
-
-class NextDays(Record):
+class NextDays(BaseModel, frozen=True, extra="forbid"):
     """What was served, judged on the day after: means over days, each day weighing the same."""
 
     days: int

@@ -7,8 +7,8 @@ import polars as pl
 import pytest
 
 from recsys_core.artefacts import read_json
-from recsys_core.deployment.next_days import NextDaysConfig, judge_day, write_next_days
 from recsys_core.evaluation import NIGHTS
+from recsys_core.monitoring.next_days import NextDaysConfig, judge_day, write_next_days
 from tests.serving.tiny import tiny_events
 
 CONFIG = NextDaysConfig()

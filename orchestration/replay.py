@@ -40,7 +40,9 @@ class Replay:
     """A shop that is replayed.
 
     Args:
-        folder: where everything goes. source: the shop's folder; None: the embedded shop. profile: full or quick.
+        folder: where everything goes.
+        source: the shop's folder; None: the embedded shop.
+        profile: full or quick.
     """
 
     folder: Path

@@ -24,9 +24,12 @@ class DayLedger:
 
     Args:
         delivered: rows of all drops that are made into this day.
-        clean, set_aside, late: where they are now; late ones are not among those set aside.
+        clean: those that are trusted.
+        set_aside: those in quarantine for another reason than lateness.
+        late: those in quarantine as late.
         duplicates: copies of another of these rows.
-        lost: distinct rows that are nowhere. double_counted: rows that nobody delivered, or once only.
+        lost: distinct rows that are nowhere.
+        double_counted: rows beyond those that were delivered.
     """
 
     delivered: int

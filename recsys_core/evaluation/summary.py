@@ -43,7 +43,8 @@ from recsys_core.metrics import Interval, paired_bootstrap
 from recsys_core.tasks import ADAPTED, KINDS
 from recsys_core.text_encoder import TextEncoderArtefact
 
-NIGHTS, ENOUGH_NIGHTS = "nights.json", 5  # fewer days say little of other days
+NIGHTS = "nights.json"
+ENOUGH_NIGHTS = 5  # fewer days say little of other days
 JUDGED_NIGHTLY = ("served", "personal_frequency", "popularity")
 ASKED_OF_TASKS = ("proven", "reason", "groups", "score", "rivals", "gains", "unsure_below", "test")
 

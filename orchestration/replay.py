@@ -141,7 +141,8 @@ class Replay:
                       if abs((one - day).days) <= config.lateness_days}
             clean, aside = (pl.scan_parquet(self.home / "clean" / table / f"{day}.parquet", glob=False)
                             for table in ("clean_events", "quarantined_events"))
-            ledger[str(day)] = asdict(count_day(around, day, clean, aside, config.time_zone, config.lateness_days))
+            counted = asdict(count_day(around, day, clean, aside, config.time_zone, config.lateness_days))
+            ledger[str(day)] = {**ledger.get(str(day), {}), **counted}
         for drop in self.shop.events(days[-1], days[-1]):
             loaded = pl.scan_parquet(raw[drop.day], glob=False).select(pl.len()).collect().item()
             ledger[str(drop.day)] |= {"rows_in": drop.events.height + drop.rejects.height, "unreadable": drop.rejects.height}

@@ -74,6 +74,7 @@ def _cell(value: Any) -> str:
 def _draw(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     figure = Figure(figsize=(9, 6), layout="constrained")
     FigureCanvasAgg(figure)
@@ -87,5 +88,6 @@ def _draw(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     cost.bar(range(1, len(rows) + 1), [row["seconds"] for row in rows])
     cost.set_ylabel("seconds")
     cost.set_xlabel("night")
+    cost.xaxis.set_major_locator(MaxNLocator(integer=True))
     with staged_file(path) as staged:
         figure.savefig(staged, format="png", dpi=110)

@@ -8,8 +8,11 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from recsys_core.artefacts import file_hash, write_json
 from recsys_core.distillation.static import StaticStudent
+from recsys_core.distillation.vocabulary import ignores_case, whole_words
 from recsys_core.errors import ModelError
 from recsys_core.student import (
     STUDENT_FLOAT,
@@ -38,10 +41,12 @@ def export_static(student: StaticStudent, teacher: dict[str, Any], folder: Path)
 
     folder.mkdir(parents=True)
     vectors, scales = student.quantized()
-    save_file({"vectors": vectors, "scales": scales}, str(folder / STUDENT_TABLE))
+    whole = np.array(whole_words(student.tokenizer) if student.by_word else [], np.int32)
+    save_file({"vectors": vectors, "scales": scales, "whole": whole}, str(folder / STUDENT_TABLE))
     student.tokenizer.save(str(folder / STUDENT_TOKENIZER), pretty=False)
     _write_settings(folder, [STUDENT_TABLE, STUDENT_TOKENIZER],
-                    {"teacher": teacher, "dim": vectors.shape[1], "by_word": student.by_word})
+                    {"teacher": teacher, "dim": vectors.shape[1], "by_word": student.by_word,
+                     "uncased": ignores_case(student.tokenizer, whole.tolist())})
 
 
 def export_onnx(encoder: TextEncoder, folder: Path) -> None:

@@ -77,6 +77,27 @@ def reads_by_word(tokenizer: Tokenizer, texts: Iterable[str]) -> bool:
     return all(ids(text) == [token for word in text.split() for token in ids(word)] for text in texts)
 
 
+def whole_words(tokenizer: Tokenizer) -> list[int]:
+    """Ids of the tokens that a word of the same letters is read as, in order.
+
+    >>> from tokenizers import Tokenizer, models, pre_tokenizers
+    >>> tokenizer = Tokenizer(models.WordPiece({"?": 0, "tea": 1, "##pot": 2, "of tea": 3}, unk_token="?"))
+    >>> tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    >>> whole_words(tokenizer)
+    [0, 1]
+    """
+    words = [(token, name) for name, token in tokenizer.get_vocab().items() if name.split() == [name]]
+    read = tokenizer.encode_batch([name for _, name in words], add_special_tokens=False)
+    return sorted(token for (token, _), found in zip(words, read, strict=True) if found.ids == [token])
+
+
+def ignores_case(tokenizer: Tokenizer, words: Sequence[int]) -> bool:
+    """Whether those of these whole words that are ASCII are read alike in upper case."""
+    plain = [(word, name) for word in words if (name := tokenizer.id_to_token(word) or "").isascii()]
+    read = tokenizer.encode_batch([name.upper() for _, name in plain], add_special_tokens=False)
+    return all(found.ids == [word] for (word, _), found in zip(plain, read, strict=True))
+
+
 def _names(model: dict[str, Any]) -> list[str]:
     """The model's tokens in the order of their ids."""
     if model["type"] == "Unigram":

@@ -8,6 +8,7 @@ A student folder holds student.json, which names the tier that serves, and one f
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,11 +22,10 @@ STUDENT_MODEL = "student.onnx"
 STUDENT_FLOAT = "student-float32.onnx"
 STUDENT_TOKENIZER = "tokenizer.json"
 STUDENT_SETTINGS = "student.json"
-STUDENT_FORMAT = 2
+STUDENT_FORMAT = 3
 STATIC = "static"
 ONNX = "onnx"
-WORDS_KEPT = 65_536  # words whose tokens stay in memory; then it starts anew
-TEXTS_AT_ONCE = 1_024  # of a batch: their token vectors are in memory at the same time
+WORDS_KEPT = 65_536  # words read whose tokens stay in memory; then it starts anew
 
 
 class StaticEncoder:
@@ -35,14 +35,19 @@ class StaticEncoder:
         vectors: int8 [V, d], a row per token id.
         scales: float32 [V]: a token's vector is `scales · vectors`. What a token counts for is in it.
         tokenizer: a `tokenizers.Tokenizer`.
-        settings: the content of the tier's student.json. Where `by_word` is set, a text's tokens are those of its words.
+        settings: the content of the tier's student.json. `by_word`: a text's tokens are those of its words.
+            `uncased`: ASCII letters of either case are read alike.
+        whole: token ids int [W] of words that are one token: the token's own name. They need no reading.
     """
 
-    def __init__(self, vectors: np.ndarray, scales: np.ndarray, tokenizer: Any, settings: dict[str, Any]) -> None:
+    def __init__(self, vectors: np.ndarray, scales: np.ndarray, tokenizer: Any, settings: dict[str, Any], whole: np.ndarray
+                 ) -> None:
         self.settings, self._vectors, self._scales, self._tokenizer = settings, vectors, scales, tokenizer
         self._tokenizer.no_padding()
         self._tokenizer.no_truncation()
-        self._known: dict[str, list[int]] = {}
+        self._uncased = bool(settings.get("uncased"))
+        self._whole = {tokenizer.id_to_token(token): (token,) for token in whole.tolist()}
+        self._known: dict[str, Sequence[int]] = dict(self._whole)
 
     @property
     def dim(self) -> int:
@@ -65,30 +70,20 @@ class StaticEncoder:
         tokenizer = Tokenizer.from_file(str(Path(folder) / STUDENT_TOKENIZER))
         if len(arrays["scales"]) != len(arrays["vectors"]) or tokenizer.get_vocab_size() > len(arrays["vectors"]):
             raise BundleError(str(folder), "its table has fewer rows than its tokenizer has tokens", "distil the student again")
-        return cls(arrays["vectors"], arrays["scales"], tokenizer, settings)
+        return cls(arrays["vectors"], arrays["scales"], tokenizer, settings, arrays["whole"])
 
     def encode(self, texts: list[str]) -> np.ndarray:
         """float32 [n, d], rows of unit length, 0 for a text without a token; no text changes another's vector."""
         sums = np.zeros((len(texts), self.dim), np.float32)
-        for start in range(0, len(texts), TEXTS_AT_ONCE):
-            tokens = [self._tokens(text) for text in texts[start:start + TEXTS_AT_ONCE]]
-            read = [row for row, ids in enumerate(tokens, start) if ids]
-            if not read:
-                continue
-            lengths = np.array([len(ids) for ids in tokens if ids])
-            rows = self._weighted([token for ids in tokens for token in ids])
-            sums[read] = np.add.reduceat(rows, lengths.cumsum() - lengths)
+        for row, text in enumerate(texts):
+            if ids := self._tokens(text):
+                np.dot(self._scales[ids], self._vectors[ids].astype(np.float32), out=sums[row])
         lengths = np.sqrt(np.einsum("nd,nd->n", sums, sums))
         sums /= np.where(lengths > 0, lengths, 1)[:, None]
         return sums
 
-    def _weighted(self, ids: list[int]) -> np.ndarray:
-        """float32 [tokens, d]."""
-        rows = np.array(ids, np.int64)
-        return self._vectors[rows] * self._scales[rows, None]
-
     def _tokens(self, text: str) -> list[int]:
-        """Token ids of a text; those of a word met before are looked up, which takes a tenth of reading it."""
+        """Token ids of a text; those of a whole word or of one met before are looked up, a tenth of what reading takes."""
         if not self.settings["by_word"]:
             return self._read(text)
         ids: list[int] = []
@@ -96,9 +91,10 @@ class StaticEncoder:
         for word in text.split():
             found = known.get(word)
             if found is None:
-                if len(known) >= WORDS_KEPT:
-                    known.clear()
-                found = known[word] = self._read(word)
+                if len(known) >= len(self._whole) + WORDS_KEPT:
+                    known = self._known = dict(self._whole)
+                plain = word.lower() if self._uncased and word.isascii() else word
+                found = known[word] = self._whole.get(plain) or self._read(word)
             ids += found
         return ids
 

@@ -88,6 +88,14 @@ def test_a_tokenizer_that_reads_across_words_gives_the_same_as_one_word_at_a_tim
     np.testing.assert_array_equal(words.encode(QUERIES), whole.encode(QUERIES))
 
 
+def test_words_that_are_a_token_are_read_as_the_tokenizer_reads_them(folder):
+    words, whole = StaticEncoder.load(folder / "static"), StaticEncoder.load(folder / "static")
+    texts = ["red mug", "RED Mug", "Réd", "redmug lamps", "[PAD] ##d"]
+    assert words.settings["uncased"] and "red" in words._whole
+    whole._whole, whole._known = {}, {}
+    np.testing.assert_array_equal(words.encode(texts), whole.encode(texts))
+
+
 def test_served_vectors_follow_their_teacher(teacher, folder):
     wanted = teacher.encode(QUERIES[:3])
     int8, precise = (OnnxEncoder.load(folder / "onnx", model=name).encode(QUERIES[:3])

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
-from recsys_core.distillation.vocabulary import reads_by_word, trim_tokenizer
+from recsys_core.distillation.vocabulary import ignores_case, reads_by_word, trim_tokenizer, whole_words
 
 TEXTS = ["red enamel mug", "blue enamel teapot", "teapots and mugs", "a red garden lamp"]
 OTHERS = ["wooden trains", "puzzle with magnets", "green olives and goat cheese", "smoked ham", "fig jam", "race cars"] * 3
@@ -50,3 +50,12 @@ def test_it_is_known_whether_words_are_read_alone():
     assert reads_by_word(trained("WordPiece"), ["red mug, blue teapot"])
     across = Tokenizer(models.BPE({"a": 0, " ": 1, "a ": 2}, [("a", " ")]))
     assert not reads_by_word(across, ["a a"]) and np.array(across.encode("a a").ids).size == 2
+
+
+def test_whole_words_and_their_case():
+    folded, exact = trained("WordLevel"), trained("WordLevel")
+    exact.normalizer = None
+    words = {folded.id_to_token(token) for token in whole_words(folded)}
+    assert {"red", "mug"} <= words and "blue teapot" not in words
+    assert ignores_case(folded, [folded.token_to_id("red")])
+    assert not ignores_case(exact, [exact.token_to_id("red")])

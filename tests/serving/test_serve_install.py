@@ -58,8 +58,8 @@ def word_student(folder: Path) -> None:
     tier = folder / STATIC
     tokenizer.save(str(tier / STUDENT_TOKENIZER))
     vectors = np.concatenate([np.zeros((1, 16), np.float32), WordEncoder().encode(words)])
-    save_file({"vectors": np.rint(127 * vectors).astype(np.int8), "scales": np.ones(len(vectors), np.float32)},
-              str(tier / STUDENT_TABLE))
+    save_file({"vectors": np.rint(127 * vectors).astype(np.int8), "scales": np.ones(len(vectors), np.float32),
+               "whole": np.arange(1, len(vectors), dtype=np.int32)}, str(tier / STUDENT_TABLE))
     write_json(tier / STUDENT_SETTINGS, {"format": STUDENT_FORMAT, "teacher": {}, "by_word": True, "files": {
         name: file_hash(tier / name) for name in (STUDENT_TABLE, STUDENT_TOKENIZER)}})
     write_json(folder / STUDENT_SETTINGS, {"format": STUDENT_FORMAT, "serves": STATIC})

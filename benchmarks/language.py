@@ -6,7 +6,7 @@ descriptions needs the extra `words`, Chinese the extra `multilingual`.
 
 from __future__ import annotations
 
-from benchmarks.languages import attributes, chinese, esci, intents, words
+from benchmarks.languages import attributes, augmentation, chinese, esci, intents, words
 from benchmarks.parts import Part, run_parts
 
 PARTS = {
@@ -17,6 +17,7 @@ PARTS = {
     "intents": Part(intents.measure, {
         "intents.accuracy_over_setfit@8": (">=", 1), "intents.setfit_time_over_ours": (">=", 100),
         "intents.accuracy_full": (">=", 0.98), "intents.unknown_refused": (">=", 0.7), "labels.active_over_random": (">", 1)}),
+    "augmentation": Part(augmentation.measure, {}),
     "attributes": Part(attributes.measure, {"attributes.micro_f1_minus_tagger": (">=", -0.02)}),
     "chinese": Part(chinese.measure, {"chinese.search_hit1": (">=", 0.8)}),
     "words": Part(words.measure, {

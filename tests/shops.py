@@ -78,8 +78,11 @@ def planted_items() -> list[dict]:
 
 
 def planted_shop(folder: Path | str, seed: int = 0, users: int = 60, days: int = 42,
-                 impressions: bool = True) -> Path:
-    """Write the shop into `folder` (made if missing) and return it; same arguments, same bytes."""
+                 impressions: bool = True, toy_encoder: bool = False) -> Path:
+    """Write the shop into `folder` (made if missing) and return it; same arguments, same bytes.
+
+    `toy_encoder`: the base model is a small one beside the shop, which saves half a minute where nobody asks what it knows.
+    """
     folder = Path(folder)
     (folder / "events").mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(seed)
@@ -88,7 +91,8 @@ def planted_shop(folder: Path | str, seed: int = 0, users: int = 60, days: int =
     shoppers = [_shopper(rng, n, days) for n in range(users)]
     _write_csv(folder / "users.csv", [{"user_id": s["user_id"], "region": s["region"]} for s in shoppers])
     start, end = scene_days(days)
-    (folder / "shop.yaml").write_text(SHOP_YAML.format(start=start, end=end))
+    base = f"base_model: {json.dumps(str(_toy_encoder(folder.parent, items)))}\n" if toy_encoder else ""
+    (folder / "shop.yaml").write_text(SHOP_YAML.format(start=start, end=end) + base)
     for offset in range(days):
         today = FIRST_DAY + timedelta(days=offset)
         rows = []
@@ -103,6 +107,14 @@ def planted_shop(folder: Path | str, seed: int = 0, users: int = 60, days: int =
     _write_csv(folder / "judgments.csv", _judgments(items))
     _write_csv(folder / "labels.csv", _labels(items))
     return folder
+
+
+def _toy_encoder(folder: Path, items: list[dict]) -> Path:
+    """An untrained encoder that knows the items' words."""
+    from tests.text_encoder.tiny_encoder import write_tiny_bert
+
+    words = {word for item in items for name in ("title", "description", "brand", "category") for word in item[name].split()}
+    return write_tiny_bert(folder / "encoder", layers=4, words=sorted({word.lower() for word in words}))
 
 
 def _shopper(rng: np.random.Generator, n: int, days: int) -> dict:

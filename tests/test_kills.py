@@ -3,13 +3,16 @@
 import pytest
 
 from benchmarks.nights.kills import begin_again, finish, kill_command, prepare, published, torn
+from tests.shops import planted_shop
 
 STAGES = ("events_by_trust", "base_model", "bundle")  # of days, base and publish
 
 
 @pytest.fixture(scope="module")
 def nights(tmp_path_factory):
-    return prepare(tmp_path_factory.mktemp("kills"), users=40, days=28)
+    place = tmp_path_factory.mktemp("kills")
+    planted_shop(place / "shop", users=40, days=28, toy_encoder=True)
+    return prepare(place)
 
 
 def test_a_night_killed_in_any_stage_converges(nights):

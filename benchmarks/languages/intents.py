@@ -90,7 +90,7 @@ def measure(bundle: Path) -> tuple[list[Bar], Tables]:
     if reason := missing():
         raise RecsysError("intents", reason, "then run again")
     intents = read_intents()
-    encoder = _encoder(intents)
+    encoder = kept_encoder(intents)
     parts = [part(encoder, intents) for part in (_against_setfit, _full, _unknown, _active)]
     return [bar for bars, _ in parts for bar in bars], {name: rows for _, tables in parts for name, rows in tables.items()}
 
@@ -120,7 +120,8 @@ def judge(labels: Sequence[str], probabilities: np.ndarray, truth: Sequence[str]
             "coverage_at_95": float((precise[-1] + 1) / len(right)) if len(precise) else 0.0}
 
 
-def _encoder(intents: Intents) -> KeptVectors:
+def kept_encoder(intents: Intents) -> KeptVectors:
+    """The pretrained encoder in int8; the vectors of all utterances are kept below var/bench."""
     folder = OWN / "onnx"
     if not (folder / "student.json").is_file():
         export_onnx(load_encoder(EncoderConfig(dtype="float32")), folder)

@@ -73,16 +73,13 @@ class Kill:
     seconds: float
 
 
-def prepare(place: Path, users: int, days: int) -> Nights:
-    """Plant a shop, run it up to its last day but one, and run the last night undisturbed; the night begins with a champion.
+def prepare(place: Path) -> Nights:
+    """Run a shop up to its last day but one, then the last night undisturbed; that night begins with a champion.
 
     Args:
-        place: an empty folder. users, days: of the planted shop.
+        place: holds nothing but the folder `shop`.
     """
-    from tests.shops import planted_shop
-
-    shop = planted_shop(place / "shop", users=users, days=days)
-    newest = max((shop / "events").iterdir())
+    newest = max((place / "shop" / "events").iterdir())
     shutil.move(newest, place / newest.name)
     _finish(place)
     promoter = Promoter(place / "home")
@@ -162,8 +159,11 @@ def random_kills(nights: Nights, kills: int, seed: int = SEED) -> Iterator[Kill]
 
 def measure(_: Path, kills: int = KILLS) -> tuple[list[Bar], dict[str, list[dict[str, Any]]]]:
     """The bars and tables of this part; the shop is planted, so no bundle is asked for."""
+    from tests.shops import planted_shop
+
     with TemporaryDirectory() as place:
-        nights = prepare(Path(place), users=60, days=42)
+        planted_shop(Path(place) / "shop", users=60, days=42)
+        nights = prepare(Path(place))
         found = list(random_kills(nights, kills))
     whole = [kill for kill in found if not kill.missed and not kill.torn]
     torn = sum(bool(kill.torn) for kill in found)

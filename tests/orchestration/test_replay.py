@@ -30,7 +30,7 @@ def plant(shop: Path) -> dict[str, str]:
 def replayed(tmp_path_factory):
     """Replay, its rows, what was planted where; the third night began and was cut, then the replay went on."""
     root = tmp_path_factory.mktemp("replay")
-    shop = planted_shop(root / "shop", users=24, days=30)
+    shop = planted_shop(root / "shop", users=24, days=30, toy_encoder=True)
     planted = plant(shop)
     replay = Replay(root / "replay", shop, "quick")
     with pytest.MonkeyPatch.context() as patch:

@@ -21,6 +21,7 @@ with told_in_one_line(__name__):
     import dagster as dg
 
     from assets.partitions import Home, days, partition_tags, segments
+    from orchestration.alerts import make_webhook
     from orchestration.freshness import (
         BASE,
         DAYS,
@@ -43,6 +44,8 @@ log = logging.getLogger(__name__)
 ORDER = (DAYS, BASE, SEGMENTS, PUBLISH)
 JOBS = {DAYS: "days_job", BASE: "base_job", SEGMENTS: "segments_job", PUBLISH: "publish_job"}
 NIGHTLY_BASE_JOB = "nightly_base_job"
+# A run that Dagster tries again reads everything again: a drop may have changed since the steps that went well.
+RETRIED_WHOLE = {"dagster/retry_strategy": "ALL_STEPS"}
 
 
 def first_request(kind: str, pending: Sequence[str], state: Freshness, cycle: str,
@@ -83,7 +86,7 @@ def _request(stage: str, tags: Mapping[str, str], state: Freshness,
     nightly_base = stage == BASE and tags[KIND_TAG] == NIGHTLY
     return dg.RunRequest(
         run_key=f"{tags[CYCLE_TAG]}:{stage}", job_name=NIGHTLY_BASE_JOB if nightly_base else JOBS[stage],
-        run_config=CONSOLE, tags={**carried, STAGE_TAG: stage, INPUTS_TAG: state.inputs(stage), **partitions})
+        run_config=CONSOLE, tags={**carried, **RETRIED_WHOLE, STAGE_TAG: stage, INPUTS_TAG: state.inputs(stage), **partitions})
 
 
 def run_cycle(state: Freshness, kind: str | None = None) -> bool:
@@ -138,8 +141,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.getLogger(name).propagate = False  # some library gives the root a handler: no line twice
     home = Home.from_environment()
     with only_cycle(home.path), open_instance(home.path) as instance:
+        begun = datetime.now(UTC)
         bury_killed_runs(instance)
-        return 0 if run_cycle(Freshness(home, instance), options.kind) else 1
+        done = run_cycle(Freshness(home, instance), options.kind)
+        _tell(home, instance, begun)
+        return 0 if done else 1
+
+
+def _tell(home: Home, instance: dg.DagsterInstance, begun: datetime) -> None:
+    """Send the alerts that the daemon's sensors would send: it does not look at the runs of a command."""
+    alerts = make_webhook(home)
+    if alerts.url:
+        failed = dg.RunsFilter(tags={DRIVER_TAG: PROCESS}, statuses=[dg.DagsterRunStatus.FAILURE], updated_after=begun)
+        alerts = alerts.process_config_and_initialize()
+        alerts.tell_failures(instance, instance.get_runs(failed))
+        alerts.tell_verdicts()
 
 
 if __name__ == "__main__":

@@ -109,7 +109,7 @@ class Replay:
     def _cycle(self, day: date) -> float:
         """The nightly command on the shop as it is on the evening of `day`; its seconds."""
         self._open_until(day)
-        own = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DAGSTER_"))}
+        own = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DAGSTER_", "RECSYS_ALERT_"))}
         environment = {**own, "RECSYS_SHOP": str(self.folder / "shop"), "RECSYS_HOME": str(self.home),
                        "RECSYS_PROFILE": self.profile}
         begun = time.perf_counter()

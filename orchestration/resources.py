@@ -11,6 +11,7 @@ for it.
 import atexit
 import logging
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -25,12 +26,14 @@ from pydantic import PrivateAttr
 
 from assets.io import DayFiles, FeatureIO, FolderIO, TableIO
 from assets.partitions import Home
+from orchestration.alerts import make_webhook
 from recsys_core.artefacts import read_json, staged_folder, write_json
 from recsys_core.deployment import save_model
 
 log = logging.getLogger(__name__)
 CYCLE_TAG = "recsys/cycle"
 EXPERIMENT = MODEL = "fewshot-recsys"
+TRACKING_URI = "MLFLOW_TRACKING_URI"  # it may hold a password: it is read when it is used, and no page of Dagster shows it
 
 
 class Tracking(dg.ConfigurableResource):
@@ -118,8 +121,8 @@ class Tracking(dg.ConfigurableResource):
             self._send_waiting(client)
             return run
         except Exception as error:
-            log.warning("MLflow at %s is away (%s); what would be logged is kept in %s", self.uri,
-                        _first_line(error), self._waiting)
+            log.warning("MLflow at %s is away (%s); what would be logged is kept in %s",
+                        _without_password(self.uri), _first_line(error), self._waiting)
             return None
 
     def _close(self, failed: bool) -> None:
@@ -175,8 +178,9 @@ def make_resources(home: Home) -> dict[str, Any]:
         "clean_files": DayFiles(home=home.folder, stage="clean"),
         "feature_tables": FeatureIO(home=home.folder),
         "folders": FolderIO(home=home.folder, renamed={"evaluation_report": "report"}),
-        "tracking": Tracking(home=home.folder, uri=os.environ.get("MLFLOW_TRACKING_URI")
-                             or sqlite_url(home.path / "mlflow.db")),
+        "tracking": Tracking(home=home.folder, uri=dg.EnvVar(TRACKING_URI) if os.environ.get(TRACKING_URI)
+                             else sqlite_url(home.path / "mlflow.db")),
+        "alerts": make_webhook(home),
     }
 
 
@@ -275,4 +279,9 @@ def _has_failed(context: dg.InitResourceContext) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n")[0][:200]
+    return _without_password(str(error).strip().split("\n")[0])[:200]
+
+
+def _without_password(text: str) -> str:
+    """A text whose URLs name neither user nor password."""
+    return re.sub(r"//[^/@\s]*@", "//", text)

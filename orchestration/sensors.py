@@ -1,13 +1,16 @@
-"""What starts runs by events: a new day drop, the end of one stage of a cycle, and drift of what is served."""
+"""What starts runs by events (a new day drop, the end of a stage, drift of what is served), and what tells a person."""
 
 import dagster as dg
 
 from assets.partitions import home
+from orchestration.alerts import Webhook
 from orchestration.cycle import next_request
 from orchestration.freshness import STAGE_TAG, Freshness
 from orchestration.instance import DRIVER_TAG, PROCESS
 from orchestration.jobs import base_job, days_job, jobs, nightly_base_job, publish_job, segments_job
 from orchestration.schedules import request_adaptation, request_new_days
+
+WILL_RETRY_TAG = "dagster/will_retry"  # set by Dagster when a run fails
 
 
 @dg.sensor(job=days_job, minimum_interval_seconds=60)
@@ -35,4 +38,18 @@ def drift(context: dg.SensorEvaluationContext):
     return request_adaptation(context.instance)
 
 
-sensors = [new_days, next_stage, drift]
+@dg.run_failure_sensor(minimum_interval_seconds=30, default_status=dg.DefaultSensorStatus.RUNNING)
+def failed_runs(context: dg.RunFailureSensorContext, alerts: Webhook):
+    """Tells of every run that failed and is not tried again; checks that block fail their run."""
+    if context.dagster_run.tags.get(WILL_RETRY_TAG) == "true":
+        return dg.SkipReason("The run is tried again.")
+    return dg.SkipReason(alerts.tell_failures(context.instance, [context.dagster_run]))
+
+
+@dg.sensor(minimum_interval_seconds=60, default_status=dg.DefaultSensorStatus.RUNNING)
+def verdicts(alerts: Webhook):
+    """Tells of every bundle that was held or refused and every champion that went back, and posts again what still waits."""
+    return dg.SkipReason(alerts.tell_verdicts())
+
+
+sensors = [new_days, next_stage, drift, failed_runs, verdicts]

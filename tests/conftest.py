@@ -19,7 +19,7 @@ SHOP = planted_shop(_ROOT / "shop", users=24, days=12)
 with open(SHOP / "shop.yaml", "a") as _settings:
     _settings.write("first_day: 2024-03-01\nlast_day: 2024-03-12\n")
 os.environ.update(RECSYS_SHOP=str(SHOP), RECSYS_HOME=str(_ROOT / "home"), RECSYS_PROFILE="full")
-for _name in ("MLFLOW_TRACKING_URI", "DAGSTER_HOME"):
+for _name in ("MLFLOW_TRACKING_URI", "DAGSTER_HOME", "RECSYS_ALERT_URL"):
     os.environ.pop(_name, None)
 
 

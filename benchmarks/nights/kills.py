@@ -211,7 +211,7 @@ def _doing(told: str) -> str:
 
 
 def _environment(place: Path) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DAGSTER_"))}
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DAGSTER_", "RECSYS_ALERT_"))}
     return {**kept, "RECSYS_SHOP": str(place / "shop"), "RECSYS_HOME": str(place / "home"), "RECSYS_PROFILE": "quick",
             "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 
-from orchestration.resources import CYCLE_TAG, EXPERIMENT, MODEL, Tracking
+from orchestration.resources import CYCLE_TAG, EXPERIMENT, MODEL, TRACKING_URI, Tracking, make_resources
 from recsys_core.artefacts import folder_hash
 from tests.assets.runs import QUIET
 
@@ -99,3 +99,12 @@ def test_only_a_promoted_bundle_becomes_champion(shared, uri, bundle_folder) -> 
     assert champion.description == "all gates hold"
     stored = Path(champion.source.removeprefix("file://")) / "artifacts" / "bundle"
     assert folder_hash(stored) == folder_hash(bundle_folder)
+
+
+def test_a_tracking_uri_with_a_password_is_shown_nowhere(home, monkeypatch, caplog) -> None:
+    monkeypatch.setenv(TRACKING_URI, "http://ann:secret@127.0.0.1:9")
+    made = make_resources(home)
+    assert "secret" not in str(made["tracking"])
+    run(home.path, "http://ann:secret@127.0.0.1:9", "c7", lambda t: None)
+    assert "MLflow at http://127.0.0.1:9 is away" in caplog.text
+    assert "secret" not in caplog.text

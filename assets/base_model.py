@@ -41,7 +41,7 @@ def _plan(interactions: pl.DataFrame):
                      order_only=shop_config.order_only)
 
 
-@dg.asset(group_name="base_model", io_manager_key="folders", kinds={"pytorch", "huggingface"})
+@dg.asset(group_name="base_model", io_manager_key="folders", pool="accelerator", kinds={"pytorch", "huggingface"})
 def text_encoder(context: dg.AssetExecutionContext, home: Home, tracking: dg.ResourceParam[object],
                  config: TextEncoderConfig, clean_items: pl.LazyFrame, interactions: pl.LazyFrame):
     """The pretrained encoder, fine-tuned by PEFT LoRA on what the shop knew before its earliest window."""
@@ -58,7 +58,7 @@ def text_encoder(context: dg.AssetExecutionContext, home: Home, tracking: dg.Res
     return folder
 
 
-@dg.asset(group_name="base_model", io_manager_key="folders", kinds={"numpy"})
+@dg.asset(group_name="base_model", io_manager_key="folders", pool="accelerator", kinds={"numpy"})
 def base_model(context: dg.AssetExecutionContext, home: Home, tracking: dg.ResourceParam[object],
                config: BaseModelConfig, text_encoder, clean_items: pl.LazyFrame, interactions: pl.LazyFrame,
                exposures: pl.LazyFrame, item_features: pl.LazyFrame, raw_promotions: pl.LazyFrame):

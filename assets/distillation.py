@@ -18,7 +18,7 @@ class DistillationConfig(dg.Config):
     seed: int = 0
 
 
-@dg.asset(group_name="distillation", io_manager_key="folders", kinds={"pytorch", "onnx"})
+@dg.asset(group_name="distillation", io_manager_key="folders", pool="accelerator", kinds={"pytorch", "onnx"})
 def student(context: dg.AssetExecutionContext, home: Home, tracking: dg.ResourceParam[object],
             config: DistillationConfig, text_encoder, clean_items: pl.LazyFrame, clean_events: dict[str, pl.LazyFrame]):
     """A static student in the text encoder's vector space, an int8 transformer beside it, and how both compare with it."""

@@ -8,7 +8,7 @@ import dagster as dg
 import polars as pl
 from pydantic import Field
 
-from assets.io import preview
+from assets.io import preview, tried_again
 from assets.partitions import Home, days, requested
 from recsys_core import schema
 from recsys_core.errors import DataError
@@ -17,6 +17,7 @@ from recsys_core.ingestion import Shop
 
 @dg.asset(group_name="ingestion", io_manager_key="raw_tables", partitions_def=days,
           backfill_policy=dg.BackfillPolicy.single_run(), pool="days", kinds={"polars"})
+@tried_again()
 def raw_events(context: dg.AssetExecutionContext, home: Home):
     """What shoppers did: one partition per day that the shop delivered; a year loads as one run."""
     shop, asked = home.open_shop(), requested(context)
@@ -50,6 +51,7 @@ def _ledger(shop: Shop) -> dict[str, Any]:
 
 
 @dg.asset(group_name="ingestion", io_manager_key="raw_tables", kinds={"polars"})
+@tried_again()
 def raw_items(context: dg.AssetExecutionContext, home: Home) -> pl.DataFrame:
     """The catalogue as the shop keeps it."""
     shop = home.open_shop()
@@ -59,6 +61,7 @@ def raw_items(context: dg.AssetExecutionContext, home: Home) -> pl.DataFrame:
 
 
 @dg.asset(group_name="ingestion", io_manager_key="raw_tables", kinds={"polars"})
+@tried_again()
 def raw_users(context: dg.AssetExecutionContext, home: Home) -> pl.DataFrame:
     """What the shop knows about its users; without a users table, an empty one."""
     shop = home.open_shop()
@@ -68,6 +71,7 @@ def raw_users(context: dg.AssetExecutionContext, home: Home) -> pl.DataFrame:
 
 
 @dg.asset(group_name="ingestion", io_manager_key="raw_tables", kinds={"polars"})
+@tried_again()
 def raw_shelves(home: Home) -> pl.DataFrame:
     """What the shop's pages offer, and when; without a shelves table, an empty one."""
     shelves = home.open_shop().shelves()
@@ -75,6 +79,7 @@ def raw_shelves(home: Home) -> pl.DataFrame:
 
 
 @dg.asset(group_name="ingestion", io_manager_key="raw_tables", kinds={"polars"})
+@tried_again()
 def raw_judgments(home: Home) -> pl.DataFrame:
     """How well items answer queries, where somebody judged it; without a judgments table, an empty one."""
     judgments = home.open_shop().judgments()
@@ -88,6 +93,7 @@ class PromotionsConfig(dg.Config):
 
 
 @dg.asset(group_name="ingestion", io_manager_key="raw_tables", kinds={"polars"})
+@tried_again()
 def raw_promotions(home: Home, config: PromotionsConfig) -> pl.DataFrame:
     """What the shop promotes for whom, when and how, of its newest days; without a promotions table, an empty one."""
     shop = home.open_shop()
@@ -96,6 +102,7 @@ def raw_promotions(home: Home, config: PromotionsConfig) -> pl.DataFrame:
 
 
 @dg.asset(group_name="ingestion", io_manager_key="raw_tables", kinds={"polars"})
+@tried_again()
 def raw_labels(context: dg.AssetExecutionContext, home: Home) -> pl.DataFrame:
     """What the shop labelled: classes, attributes, grades; without a labels table, an empty one."""
     shop = home.open_shop()

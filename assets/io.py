@@ -7,9 +7,11 @@ version, so that "unchanged" is seen as unchanged.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,22 @@ from assets.partitions import requested, staging
 from recsys_core.artefacts import file_hash, folder_hash, one_writer, publish_folder, staged_file
 from recsys_core.errors import DataError
 from recsys_core.features import Made, read_features
+
+# What storage answers while a share reconnects or a device is busy. A full disk, a missing file and every fault of data stay.
+PASSING = {errno.EAGAIN, errno.EBUSY, errno.ECONNABORTED, errno.ECONNRESET, errno.EHOSTUNREACH, errno.EIO, errno.ENETDOWN,
+           errno.ENETUNREACH, errno.ESTALE, errno.ETIMEDOUT}
+RETRIES, WAIT = 2, 10  # further tries of a step, and seconds before each
+
+
+@contextmanager
+def tried_again() -> Iterator[None]:
+    """Let Dagster run the step again where storage failed for a moment; everything else fails at once."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in PASSING:
+            raise dg.RetryRequested(RETRIES, WAIT) from error
+        raise
 
 
 class TableIO(dg.ConfigurableIOManager):
@@ -35,6 +53,7 @@ class TableIO(dg.ConfigurableIOManager):
     home: str
     stage: str
 
+    @tried_again()
     def handle_output(self, context: dg.OutputContext, value: Any) -> None:
         if not context.has_asset_partitions:
             self._write_table(context, value)
@@ -58,6 +77,7 @@ class TableIO(dg.ConfigurableIOManager):
         record(context, facts)
         context.add_output_metadata({"path": dg.MetadataValue.path(str(target)), "preview": preview(frame)})
 
+    @tried_again()
     def load_input(self, context: dg.InputContext) -> pl.LazyFrame | dict[str, pl.LazyFrame]:
         path = self._path(context)
         if context.has_asset_partitions:
@@ -79,6 +99,7 @@ class TableIO(dg.ConfigurableIOManager):
 class DayFiles(TableIO):
     """A table with days as its files: day → Path of those that exist, in order, for who reads some of them only."""
 
+    @tried_again()
     def load_input(self, context: dg.InputContext) -> dict[str, Path]:
         found = super().load_input(context)
         return {day: self._path(context) / f"{day}.parquet" for day in found}
@@ -93,6 +114,7 @@ class FeatureIO(dg.ConfigurableIOManager):
 
     home: str
 
+    @tried_again()
     def handle_output(self, context: dg.OutputContext, value: Made) -> None:
         name = context.asset_key.path[-1]
         record(context, {"dagster/row_count": value.rows, "hash": value.hash})
@@ -100,6 +122,7 @@ class FeatureIO(dg.ConfigurableIOManager):
                                      "path": dg.MetadataValue.path(str(self._folder / name)),
                                      "preview": preview(read_features(self._folder, name).head(5).collect())})
 
+    @tried_again()
     def load_input(self, context: dg.InputContext) -> pl.LazyFrame:
         return read_features(self._folder, context.asset_key.path[-1])
 
@@ -122,6 +145,7 @@ class FolderIO(dg.ConfigurableIOManager):
     home: str
     renamed: dict[str, str] = {}  # noqa: RUF012 (a pydantic field)
 
+    @tried_again()
     def handle_output(self, context: dg.OutputContext, value: Any) -> None:
         target = self._path(context)
         if not context.has_asset_partitions:
@@ -141,6 +165,7 @@ class FolderIO(dg.ConfigurableIOManager):
         record(context, facts)
         context.add_output_metadata({"folder": dg.MetadataValue.path(str(target))})
 
+    @tried_again()
     def load_input(self, context: dg.InputContext) -> Path | dict[str, Path]:
         path = self._path(context)
         if context.has_asset_partitions:

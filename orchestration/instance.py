@@ -22,12 +22,19 @@ with told_in_one_line(__name__):
 
 DRIVER_TAG, PROCESS = "recsys/driver", "process"  # a run of a command; the daemon leaves it alone
 
-# One run at a time: the work fills the machine, and two writers never meet. A run that was killed
-# gives up its place after max_runtime_seconds; pools do the same for single steps.
+# One run at a time: the work fills the machine, and two writers never meet. Of each pool one step at a time: `days` (drops and
+# clean days), `duckdb` (feature tables), `accelerator` (encoder, base model, student). A run that hangs gives up its place after
+# max_runtime_seconds; a finished one that was killed, its places in the pools. A run whose process died is tried once more. One
+# that failed in a step is not: data do not heal, and steps try again by themselves where storage failed for a moment.
 SETTINGS = """\
 telemetry: {enabled: false}
 nux: {enabled: false}
-run_monitoring: {enabled: true, max_runtime_seconds: 14400}
+run_monitoring:
+  enabled: true
+  start_timeout_seconds: 300
+  max_runtime_seconds: 14400
+  free_slots_after_run_end_seconds: 300
+run_retries: {enabled: true, max_retries: 1, retry_on_asset_or_op_failure: false}
 concurrency:
   pools: {granularity: op, default_limit: 1}
   runs: {max_concurrent_runs: 1}

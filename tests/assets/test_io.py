@@ -1,5 +1,6 @@
 """Tables and folders: published whole or not at all, and only what was made is marked as made."""
 
+import errno
 import time
 from pathlib import Path
 from threading import Thread
@@ -9,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from assets import ingestion, io
 from assets.io import data_versions
 from assets.partitions import Home, days, partition_tags, requested, segments
 from recsys_core.artefacts import one_writer
@@ -254,3 +256,56 @@ def test_a_manifest_can_name_the_data_version_of_every_input() -> None:
             dg.materialize([adapter], instance=instance, partition_key=key)
         dg.materialize([table, adapter, bundle], instance=instance, selection=[bundle])
     assert seen == {"table": "t1", "adapter": {"a": "v-a", "b": "v-b"}}
+
+
+@pytest.mark.parametrize(("faults", "tries"), [
+    ([OSError(errno.EIO, "Input/output error")], 2), ([OSError(errno.ESTALE, "Stale file handle")] * 2, 3),
+    ([OSError(errno.EIO, "Input/output error")] * 3, 3)])
+def test_a_step_is_tried_again_where_storage_failed_for_a_moment(home, monkeypatch, faults, tries) -> None:
+    result, count = written_through(home, monkeypatch, faults)
+    assert count == tries
+    assert result.success is (len(faults) < 3)
+    assert (home.path / "raw" / "letters.parquet").exists() is result.success
+
+
+@pytest.mark.parametrize("fault", [OSError(errno.ENOSPC, "No space left on device"), OSError(errno.EROFS, "Read-only"),
+                                   DataError("letters", "a fault of the data", "mend it")])
+def test_a_full_disk_and_bad_data_fail_at_once(home, monkeypatch, fault) -> None:
+    result, count = written_through(home, monkeypatch, [fault])
+    assert (result.success, count) == (False, 1)
+
+
+def written_through(home, monkeypatch, faults: list[Exception]):
+    """A run that writes a table while storage meets `faults`, one at a time; and how often it was tried."""
+    left, tries = list(faults), []
+
+    def write(frame: pl.DataFrame, path: Path) -> dict:
+        tries.append(path)
+        if left:
+            raise left.pop(0)
+        return real(frame, path)
+
+    real = io._write
+    monkeypatch.setattr(io, "_write", write)
+    monkeypatch.setattr(io, "WAIT", 0)
+
+    @dg.asset(io_manager_key="raw_tables")
+    def letters() -> pl.DataFrame:
+        return pl.DataFrame({"value": ["a"]})
+
+    return run([letters], home, raise_on_error=False), len(tries)
+
+
+def test_a_shop_on_a_share_that_stumbles_is_read_again(home, monkeypatch) -> None:
+    left = [OSError(errno.ETIMEDOUT, "Connection timed out")]
+    opened = Home.open_shop
+
+    def open_shop(self: Home):
+        if left:
+            raise left.pop()
+        return opened(self)
+
+    monkeypatch.setattr(Home, "open_shop", open_shop)
+    monkeypatch.setattr(io, "WAIT", 0)
+    assert run([ingestion.raw_items], home).success
+    assert pl.read_parquet(home.path / "raw" / "raw_items.parquet").height > 0

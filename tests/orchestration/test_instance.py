@@ -10,6 +10,7 @@ import pytest
 import yaml
 from sqlalchemy import create_engine, text
 
+from orchestration.definitions import job_named
 from orchestration.instance import (
     DRIVER_TAG,
     PROCESS,
@@ -18,6 +19,7 @@ from orchestration.instance import (
     open_instance,
     prepare_instance,
 )
+from orchestration.jobs import jobs
 from orchestration.resources import sqlite_url
 from recsys_core.errors import RecsysError
 
@@ -33,6 +35,22 @@ def test_settings_are_written_once_and_mended(tmp_path) -> None:
     file.write_text("telemetry: {enabled: true}\n")
     prepare_instance(tmp_path)
     assert yaml.safe_load(file.read_text()) == settings
+
+
+def test_dagster_takes_the_settings_and_tries_dead_runs_again_but_not_failed_steps(tmp_path, monkeypatch) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", "")
+    with open_instance(tmp_path) as instance:
+        assert instance.run_monitoring_enabled
+        assert instance.run_monitoring_max_runtime_seconds == 14400
+        assert (instance.run_retries_enabled, instance.run_retries_max_retries) == (True, 1)
+        assert not instance.run_retries_retry_on_asset_or_op_failure
+        assert instance.get_concurrency_config().pool_config.default_pool_limit == 1
+
+
+def test_the_feature_writer_and_the_accelerator_take_one_step_at_a_time() -> None:
+    pools = {node.name: node.definition.pool for job in jobs for node in job_named(job.name).graph.nodes}
+    assert {name for name, pool in pools.items() if pool == "accelerator"} == {"text_encoder", "base_model", "student"}
+    assert {name for name, pool in pools.items() if pool == "duckdb"} == {"features"}
 
 
 def test_only_the_event_log_is_written_without_waiting_for_the_disk(tmp_path, monkeypatch) -> None:

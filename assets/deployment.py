@@ -26,7 +26,7 @@ from recsys_core.deployment import (
 )
 from recsys_core.evaluation import EvaluationConfig, Results
 from recsys_core.monitoring import NextDaysConfig, write_next_days
-from recsys_core.release import Promoter
+from recsys_core.release import NightsConfig, Promoter, judge_nights
 from recsys_core.text_encoder import TextEncoderArtefact
 
 
@@ -86,13 +86,13 @@ def bundle(context: dg.AssetExecutionContext, home: Home, base_model, text_encod
 
 @dg.asset(group_name="deployment", io_manager_key="folders", kinds={"mlflow"})
 def champion(context: dg.AssetExecutionContext, home: Home, tracking: dg.ResourceParam[object], bundle: Path,
-             base_model, interactions: pl.LazyFrame, segment_events: pl.LazyFrame, raw_users: pl.LazyFrame):
+             judged_nights: Path, base_model, interactions: pl.LazyFrame, segment_events: pl.LazyFrame, raw_users: pl.LazyFrame):
     """The bundle that earned its place; a challenger that did not leaves the old champion as it is."""
     promoter = Promoter(home.path, shop_config.release)
     found = judge_bundle(
         make_study(base_model, interactions, segment_events, raw_users), bundle, promoter.champion, EvaluationConfig(),
         BundleGateConfig(), predecessor=promoter.predecessor(), fairness=shop_config.fairness)
-    verdict = promoter.settle(bundle, found, context.run_id)
+    verdict = promoter.settle(bundle, found, context.run_id, judge_nights(judged_nights, NightsConfig()))
     promoted = verdict.outcome == "passed"
     context.add_output_metadata({"promoted": promoted, "verdict": verdict.outcome, "reasons": list(verdict.reasons),
                                  "challenger": verdict.bundle, "relapse": found.relapse or "none",

@@ -25,6 +25,8 @@ from recsys_core.schema import PAD_SCORE, POSITIVE_EVENTS
 from recsys_core.serving import Bundle
 
 SERVED, FREQUENCY, POPULARITY = JUDGED_NIGHTLY
+ALONE, FRESH = "base", "fresh"  # a champion without its adapters; whether it had counted every day before the one that was asked
+NIGHT_RIVALS = (ALONE, FREQUENCY, POPULARITY)  # of a fresh night
 AT_ONCE = 64  # questions whose scores are held at once
 
 
@@ -51,7 +53,7 @@ def write_next_days(folder: Path, champion: Bundle | None, interactions: pl.Lazy
         config: how much is asked.
 
     Returns:
-        the days judged now, as `judge_day` gives them; none where the champion knows the newest day.
+        the days judged now, as `judge_day` gives them, and whether each was `fresh`; none where the champion knows the newest.
     """
     old = read_json(previous / NIGHTS) if (previous / NIGHTS).is_file() else []
     found = [] if champion is None else _judge_fresh(champion, interactions, time_zone, config)
@@ -61,13 +63,18 @@ def write_next_days(folder: Path, champion: Bundle | None, interactions: pl.Lazy
 
 
 def _judge_fresh(champion: Bundle, interactions: pl.LazyFrame, time_zone: str, config: NextDaysConfig) -> list[dict[str, Any]]:
-    """The days that the champion has not counted, in order."""
+    """The days that the champion has not counted, in order; on the first one it is as fresh as its rivals."""
     day = pl.col("timestamp").dt.convert_time_zone(time_zone).dt.date()
     days = interactions.select(day=day).filter(pl.col("day") > champion.parts.newest_day).unique().sort("day").collect()["day"]
     if days.is_empty():
         return []
     table = interactions.collect()
-    return [judge_day({SERVED: champion}, table, day, time_zone, config) for day in days.tail(config.most_days)]
+    found = []
+    for day in days.tail(config.most_days):
+        fresh = day == days[0]
+        answering = {SERVED: champion, ALONE: champion} if fresh else {SERVED: champion}
+        found.append({**judge_day(answering, table, day, time_zone, config), FRESH: fresh})
+    return found
 
 
 def judge_day(answering: Mapping[str, Bundle], table: pl.DataFrame, day: date, time_zone: str,
@@ -77,7 +84,7 @@ def judge_day(answering: Mapping[str, Bundle], table: pl.DataFrame, day: date, t
     A history holds what came strictly before its step. Items that a contestant does not know are misses that count.
 
     Args:
-        answering: bundles by name.
+        answering: bundles by name; the one named `base` answers without its adapters.
         table: `schema.INTERACTIONS`, `day` included.
         day: local day that is asked.
         time_zone: of local days.
@@ -101,8 +108,8 @@ def judge_day(answering: Mapping[str, Bundle], table: pl.DataFrame, day: date, t
         rows = range(low, min(low + AT_ONCE, len(queries)))
         part = queries.histories[rows.start:rows.stop]
         scored = {FREQUENCY: frequency.score(part), POPULARITY: popularity.score(part)}
-        scored |= {name: np.stack([_listed(bundle, events, queries, row, contexts[row], named, config.k) for row in rows])
-                   for name, bundle in answering.items()}
+        scored |= {name: np.stack([_listed(bundle, None if name == ALONE else "auto", events, queries, row, contexts[row], named,
+                                           config.k) for row in rows]) for name, bundle in answering.items()}
         targets = queries.target_indptr[rows.start:rows.stop + 1]
         for name, scores in scored.items():
             sums[name] += float(ranking_metrics(scores, targets - targets[0], queries.targets[targets[0]:targets[-1]],
@@ -111,15 +118,15 @@ def judge_day(answering: Mapping[str, Bundle], table: pl.DataFrame, day: date, t
             **{name: total / len(queries) for name, total in sums.items()}}
 
 
-def _listed(bundle: Bundle, events: Interactions, queries: Queries, row: int, context: str | None, named: Catalogue, k: int
-            ) -> np.ndarray:
+def _listed(bundle: Bundle, segment: str | None, events: Interactions, queries: Queries, row: int, context: str | None,
+            named: Catalogue, k: int) -> np.ndarray:
     """float32 [N]: one question's list as scores; what it leaves out was never offered."""
     past, at = queries.histories, int(queries.timestamp[row])
     history = [{"item_id": named.item_ids[past.items[n]], "event_type": POSITIVE_EVENTS[past.event_type[n]],
                 "timestamp": datetime.fromtimestamp(at - round(float(past.days_ago[n]) * SECONDS_PER_DAY), UTC)}
                for n in range(past.indptr[row], past.indptr[row + 1])]
     found = bundle.recommend(history, k, user_id=events.user_ids[queries.user[row]], at=datetime.fromtimestamp(at, UTC),
-                             segment="auto", context=json.loads(context) if context else None)
+                             segment=segment, context=json.loads(context) if context else None)
     scores = np.full(len(named), PAD_SCORE, np.float32)
     for place, answer in enumerate(found):
         if answer.item_id in named.row_of:  # what nobody has taken yet keeps its place in the list

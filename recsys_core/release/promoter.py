@@ -30,6 +30,7 @@ from recsys_core.serving import verify_bundle
 
 if TYPE_CHECKING:  # judging needs the models; whoever only moves or serves a champion does not
     from recsys_core.deployment.champion import Judgement
+    from recsys_core.release.nights import JudgedNights
 
 log = logging.getLogger(__name__)
 BUNDLES, NIGHT = "bundles", "night"
@@ -59,7 +60,7 @@ class Promoter:
         """The folder of the champion before this one; None where there is none, or it was not kept."""
         return self._kept(self._before())
 
-    def settle(self, bundle: Path, judgement: Judgement, run: str = "") -> Entry:
+    def settle(self, bundle: Path, judgement: Judgement, run: str = "", nights: JudgedNights | None = None) -> Entry:
         """Store the verdict on a night's bundle, and do what follows from it.
 
         A champion that was proven worse than its predecessor goes back first. A bundle that passed becomes champion, unless a
@@ -69,6 +70,7 @@ class Promoter:
             bundle: the challenger's folder.
             judgement: what `judge_bundle` found.
             run: who asked, for the log.
+            nights: what `judge_nights` found; None: nobody looked.
 
         Returns:
             the verdict as it was stored.
@@ -78,11 +80,15 @@ class Promoter:
             if judgement.relapse and compared == (manifest_hash(self.champion), self._before()):
                 self._go_back(judgement.predecessor, NIGHT, judgement.relapse)
             outcome, reasons = self._outcome(bundle, judgement)
+            gains = judgement.gains
+            if nights is not None:
+                outcome, reasons = nights.bear_on(outcome, reasons)
+                gains = gains | nights.gains
             entry = self._entry(
                 "judged", manifest_hash(bundle), content_of(bundle), NIGHT, outcome=outcome, reasons=reasons, run=run,
                 metrics={name: _finite(value) for name, value in judgement.metrics.items()},
                 gains={name: {key: _finite(value) for key, value in gain.to_json().items()}
-                       for name, gain in judgement.gains.items()})
+                       for name, gain in gains.items()})
             if outcome != "unchanged":
                 self._keep(bundle, entry.bundle)
             append(self._folder, entry)

@@ -8,8 +8,10 @@ import polars as pl
 import pytest
 
 from assets import adaptation, base_model, cleaning, deployment, distillation, evaluation, features, ingestion, tasks
+from recsys_core.artefacts import write_json
 from recsys_core.deployment.champion import Judgement
 from recsys_core.deployment.gates import GateVerdict
+from recsys_core.evaluation import NIGHTS
 from tests.assets.runs import run
 from tests.features.written import write_feature_table
 from tests.serving.tiny import tiny_events, use_word_encoder
@@ -53,7 +55,10 @@ def test_without_a_champion_nobody_has_one(lists):
 
 
 @pytest.mark.parametrize(("outcome", "promoted"), [("passed", True), ("held", False), ("refused", False)])
-def test_the_champion_s_metadata_tells_the_verdict_and_its_reasons(home, bundle_folder, monkeypatch, outcome, promoted):
+def test_the_champion_s_metadata_tells_the_verdict_and_its_reasons(home, bundle_folder, tmp_path, monkeypatch, outcome,
+                                                                  promoted):
+    write_json(tmp_path / NIGHTS, [])
+    reasons = ["a reason", "0 of 14 fresh nights judged as served: not yet compared"]
     found = Judgement(GateVerdict(outcome, ("a reason",)), {"ndcg@10": 0.1}, {})
     monkeypatch.setattr(deployment, "judge_bundle", lambda *_, **__: found)
     monkeypatch.setattr(deployment, "make_study", lambda *_: None)
@@ -61,9 +66,10 @@ def test_the_champion_s_metadata_tells_the_verdict_and_its_reasons(home, bundle_
     tracking = SimpleNamespace(log=lambda **what: logged.update(what), register=lambda *what: registered.append(what))
     with dg.build_asset_context() as context:
         folder = deployment.champion(context=context, home=home, tracking=tracking, bundle=bundle_folder, base_model=None,
-                                     interactions=pl.LazyFrame(), segment_events=pl.LazyFrame(), raw_users=pl.LazyFrame())
+                                     judged_nights=tmp_path, interactions=pl.LazyFrame(), segment_events=pl.LazyFrame(),
+                                     raw_users=pl.LazyFrame())
         told = context.get_output_metadata("result")
     assert folder == home.path / "champion" and (folder / "manifest.json").is_file() is promoted
-    assert (told["promoted"], told["verdict"], told["reasons"]) == (promoted, outcome, ["a reason"])
+    assert (told["promoted"], told["verdict"], told["reasons"]) == (promoted, outcome, reasons)
     assert bool(told["waiting"]) is not promoted and logged["tags"] == {"verdict": outcome}
-    assert registered == [(bundle_folder, promoted, "a reason")]
+    assert registered == [(bundle_folder, promoted, "; ".join(reasons))]

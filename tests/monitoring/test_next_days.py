@@ -54,6 +54,23 @@ def test_an_item_that_the_bundle_does_not_know_is_a_miss_for_it(bundle, after):
     assert found["questions"] == 1
 
 
+def test_only_the_first_day_is_fresh_and_there_the_base_alone_is_asked_too(bundle, after, tmp_path):
+    known = events(("u00", "t0", after), ("u01", "t0", after + timedelta(days=1))).lazy()
+    first, second = write_next_days(tmp_path, bundle, known, tmp_path / "none", "UTC", CONFIG)
+    assert (first["fresh"], second["fresh"]) == (True, False)
+    assert 0 <= first["base"] <= 1
+    assert "base" not in second
+
+
+def test_the_base_alone_answers_without_adapters(bundle, after, monkeypatch):
+    asked = []
+    recommend = type(bundle).recommend
+    monkeypatch.setattr(type(bundle), "recommend", lambda self, *args, segment=None, **more: asked.append(segment) or recommend(
+        self, *args, segment=segment, **more))
+    judge_day({"served": bundle, "base": bundle}, events(("u00", "t0", after)), after.date(), "UTC", CONFIG)
+    assert asked == ["auto", None]
+
+
 def test_days_are_judged_once_and_kept(bundle, after, tmp_path):
     known = events(("u00", "t0", after), ("u01", "t0", after + timedelta(days=1)))
     (tmp_path / "one").mkdir()

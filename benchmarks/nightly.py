@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.nights import faults, features, kills, replay
+from benchmarks.nights import faults, features, kills, light_steps, replay
 from benchmarks.parts import Part, run_parts
 
 PARTS = {
@@ -12,6 +12,7 @@ PARTS = {
     "faults": Part(faults.measure, {"faults.covered": ("==", 25)}),
     "kills": Part(kills.measure, {"kills.converged_share": ("==", 1.0)}),
     "replay": Part(replay.measure, replay.GOALS),
+    "steps": Part(light_steps.measure, light_steps.GOALS),
 }
 
 if __name__ == "__main__":

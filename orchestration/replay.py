@@ -54,6 +54,12 @@ class Replay:
         """RECSYS_HOME of the nights."""
         return self.folder / "home"
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """Of a command on the replayed shop; nobody's MLflow, Dagster instance or webhook hears of it."""
+        own = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DAGSTER_", "RECSYS_ALERT_"))}
+        return {**own, "RECSYS_SHOP": str(self.folder / "shop"), "RECSYS_HOME": str(self.home), "RECSYS_PROFILE": self.profile}
+
     @cached_property
     def shop(self) -> Shop:
         """The whole shop."""
@@ -70,7 +76,7 @@ class Replay:
             raise RecsysError("replay", f"{days} nights of a shop with {len(delivered)} days", "leave days for the first cycle")
         self._begin({"shop": str(self.source or "embedded"), "profile": self.profile, "first_night": str(delivered[-days])})
         if not (self.folder / "frozen").is_dir():
-            self._cycle(delivered[-days - 1])
+            self.cycle(delivered[-days - 1])
             self._count(delivered[:-days])
             with staged_folder(self.folder / "frozen") as frozen:
                 champion = self.home / "champion"
@@ -95,7 +101,7 @@ class Replay:
         begun = self.folder / "begun.json"
         cut = begun.is_file() and read_json(begun) == str(day)
         write_json(begun, str(day))
-        seconds = self._cycle(day)
+        seconds = self.cycle(day)
         late = [one for one in self.shop.days() if 0 <= (day - one).days <= self.shop.config.lateness_days]
         report = read_json(self.home / "report" / "metrics.json")
         now = self._adapters()
@@ -106,15 +112,16 @@ class Replay:
                 "segments_promoted": sum(one["decision"] == "promoted" for one in report["segments"]),
                 "champion_changed": self._champion() != champion, **self._next_day(day)}
 
-    def _cycle(self, day: date) -> float:
-        """The nightly command on the shop as it is on the evening of `day`; its seconds."""
+    def cycle(self, day: date) -> float:
+        """Run the nightly command on the shop as it is on the evening of `day`; its seconds.
+
+        Raises:
+            RecsysError: it failed.
+        """
         self._open_until(day)
-        own = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DAGSTER_", "RECSYS_ALERT_"))}
-        environment = {**own, "RECSYS_SHOP": str(self.folder / "shop"), "RECSYS_HOME": str(self.home),
-                       "RECSYS_PROFILE": self.profile}
         begun = time.perf_counter()
         with open(self.folder / "cycles.log", "a") as told:
-            done = subprocess.run([sys.executable, "-m", "orchestration.cycle"], cwd=ROOT, env=environment, stdout=told,
+            done = subprocess.run([sys.executable, "-m", "orchestration.cycle"], cwd=ROOT, env=self.environment, stdout=told,
                                   stderr=subprocess.STDOUT, check=False)
         if done.returncode:
             raise RecsysError("replay", f"the night of {day} failed", f"read the end of {told.name}, then continue")

@@ -283,6 +283,13 @@ def test_the_sensors_run_without_being_switched_on():
         assert defs.resolve_sensor_def(name).default_status == dg.DefaultSensorStatus.RUNNING
 
 
+def test_the_code_location_gives_its_sensors_a_webhook():
+    repository = defs.get_repository_def()
+    with dg.DagsterInstance.ephemeral() as instance, dg.build_sensor_context(
+            instance, repository_def=repository, resources=repository.get_top_level_resources()) as context:
+        assert defs.resolve_sensor_def("verdicts").evaluate_tick(context).skip_message == f"No alerts: {VARIABLE} is unset."
+
+
 # --- the resource and the command ---
 
 def test_the_url_is_read_from_the_environment_when_it_is_used(home, monkeypatch):

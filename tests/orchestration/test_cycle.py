@@ -58,6 +58,7 @@ def test_a_full_cycle_runs_every_stage_in_order() -> None:
     assert {request.tags[CYCLE_TAG] for request in made} == {"c1"}
     assert {request.tags[KIND_TAG] for request in made} == {FULL}
     assert [request.tags[INPUTS_TAG] for request in made] == [f"inputs of {s}" for s in (DAYS, BASE, SEGMENTS, PUBLISH)]
+    assert {request.tags["dagster/retry_strategy"] for request in made} == {"ALL_STEPS"}  # a retry reads the drops again
     assert len({request.run_key for request in made}) == 4
 
 

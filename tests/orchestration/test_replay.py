@@ -34,14 +34,14 @@ def replayed(tmp_path_factory):
     planted = plant(shop)
     replay = Replay(root / "replay", shop, "quick")
     with pytest.MonkeyPatch.context() as patch:
-        cycle = Replay._cycle
+        cycle = Replay.cycle
 
         def cut(self: Replay, day) -> float:
             if day == self.shop.days()[-1]:
                 raise KeyboardInterrupt
             return cycle(self, day)
 
-        patch.setattr(Replay, "_cycle", cut)
+        patch.setattr(Replay, "cycle", cut)
         with pytest.raises(KeyboardInterrupt):
             replay.run(3)
     kept = read_json(replay.folder / NIGHTS)

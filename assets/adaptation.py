@@ -22,7 +22,7 @@ def make_study(base_model: Path, interactions: pl.LazyFrame, segment_events: pl.
     """Events and base model, as adapting and judging need them."""
     users = raw_users.collect()
     return Study(BaseModelArtefact(base_model), interactions.collect(), segment_events.collect(), shop_config.segments,
-                 shop_config.families, users if users.width > 1 else None)
+                 shop_config.families, users if users.width > 1 else None, shop_config.privacy.adapter_users)
 
 
 @dg.asset(group_name="adaptation", io_manager_key="folders", partitions_def=segments,

@@ -118,6 +118,6 @@ def daily_recommendations(context: dg.AssetExecutionContext, home: Home, config:
     facts = write_daily_lists(folder, load_champion(champion), interactions, home.published("daily_recommendations"),
                               DailyConfig(k=config.k), date.fromisoformat(config.since) if config.since else None,
                               shop_rules(home.path, Path(config.rules) if config.rules else None),
-                              read_unwanted(home.path / "collected"))
+                              read_unwanted(home.path / "collected", home.user_keys()))
     context.add_output_metadata({name: facts[name] for name in ("users", "asked", "changed")})
     return folder

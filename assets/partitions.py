@@ -22,6 +22,7 @@ import dagster as dg
 from recsys_core.collection import CollectedShop, read_erased
 from recsys_core.errors import RecsysError
 from recsys_core.ingestion import Shop, open_shop
+from recsys_core.pseudonyms import UserKeys
 from recsys_core.signatures import own_key
 
 # Dagster cuts a run by one contiguous range of partitions. A run over several stretches carries
@@ -67,7 +68,12 @@ class Home(dg.ConfigurableResource):
 
     def open_shop(self) -> Shop:
         """The shop all raw tables come from, with what the service collected on its finished days."""
-        return CollectedShop(open_shop(self.shop, self.profile), self.path / "collected", erased=read_erased(self.path))
+        shop = open_shop(self.shop, self.profile, self.user_keys())
+        return CollectedShop(shop, self.path / "collected", erased=read_erased(self.path))
+
+    def user_keys(self) -> UserKeys:
+        """The keys that name shoppers; read when asked for, since Dagster shows and stores a resource's fields."""
+        return UserKeys.from_environment(read_erased(self.path))
 
     def published(self, name: str) -> Path:
         """What an asset published last, for the assets that compare with an earlier night.

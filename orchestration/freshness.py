@@ -64,8 +64,8 @@ STAGES = {
 # Fields of shop.yaml that do not change what a stage makes of the same inputs.
 _DAY_LIMITS = {"first_day", "last_day"}
 _ONLY_PUBLISHED = _DAY_LIMITS | {"licence", "fairness", "release"}
-NOT_READ = {DAYS: _ONLY_PUBLISHED | {"segments", "families", "segment_order", "base_model"}, BASE: _ONLY_PUBLISHED,
-            SEGMENTS: _ONLY_PUBLISHED, PUBLISH: _DAY_LIMITS}
+NOT_READ = {DAYS: _ONLY_PUBLISHED | {"segments", "families", "segment_order", "base_model", "privacy"},
+            BASE: _ONLY_PUBLISHED | {"privacy"}, SEGMENTS: _ONLY_PUBLISHED, PUBLISH: _DAY_LIMITS}
 
 
 @dataclass(frozen=True)
@@ -153,6 +153,7 @@ class Freshness:
     def _fingerprint(self, stage: str, inputs: Iterable[str]) -> str:
         return _digest({
             "shop": self.home.shop, "profile": self.home.profile,
+            "user_key": self.home.user_keys().fingerprint,
             "config": self.home.open_shop().config.model_dump(mode="json", exclude=NOT_READ[stage]),
             "code": {name: _code_hash(name) for name in STAGES[stage].code},
             "inputs": {name: _content(self.home.path / name) for name in inputs}})[:16]

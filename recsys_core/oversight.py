@@ -1,4 +1,4 @@
-"""What a shop says of the bundle that may serve it: who must be treated alike, and who decides."""
+"""What a shop says of the bundle that may serve it: who must be treated alike, who decides, and how many hide each other."""
 
 from __future__ import annotations
 
@@ -25,6 +25,13 @@ class ReleaseSpec(BaseModel, frozen=True, extra="forbid"):
 
     approval: bool = Field(False, description="a person must approve it (`recsys review`)")
     keep: int = Field(3, ge=1, le=100, description="earlier champions that `recsys rollback` can reach")
+
+
+class PrivacySpec(BaseModel, frozen=True, extra="forbid"):
+    """How many shoppers must stand behind what is learned of a few."""
+
+    adapter_users: int = Field(5, ge=1, description="distinct shoppers who must have given the shots of a segment, or of a "
+                               "family's member, that gets an adapter")
 
 
 def check_groups(fairness: FairnessSpec, tables: Mapping[str, Collection[str]], artefact: str) -> None:

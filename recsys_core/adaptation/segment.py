@@ -100,10 +100,16 @@ class _Adaptation:
 
     def run(self, folder: Path) -> dict:
         """Write what could ship; what segment.json says of it."""
-        shots = self.study.shots(self.name, self.window.support_start)
+        every = self.study.all_shots(self.name, self.window.support_start)
+        shots, least = every.of_enough(self.study.least_users), self.study.least_users
         about = {"shots": len(shots), "reason": ""}
+        if len(every) >= self.config.min_shots and not len(shots):
+            most = int(every.shoppers().max())
+            whose = f"no member has shots of more than {most} shoppers" if self.study.by(self.name) else \
+                f"its shots come from {most} shoppers"
+            return about | {"shots": len(every), "reason": f"no adapter: {whose}, needs {least}"}
         if len(shots) < self.config.min_shots:
-            return about | {"reason": f"no adapter: {len(shots)} shots, needs {self.config.min_shots}"}
+            return about | {"reason": f"no adapter: {len(every)} shots, needs {self.config.min_shots}"}
         strengths = self._strengths(shots)
         if strengths.is_off():
             return about | {"reason": "no adapter: its shots do not predict other shoppers better than the base does"}

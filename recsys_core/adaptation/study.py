@@ -35,6 +35,20 @@ class Shots:
         """int64 [members]: how many shots each has."""
         return np.diff(self.bounds)
 
+    def shoppers(self) -> np.ndarray:
+        """int64 [members]: how many distinct shoppers gave each one's."""
+        member = np.repeat(np.arange(len(self.bounds) - 1), self.sizes())
+        pairs = np.unique(np.stack([member, self.users.astype(np.int64)]), axis=1)
+        return np.bincount(pairs[0], minlength=len(self.bounds) - 1)
+
+    def of_enough(self, shoppers: int) -> Shots:
+        """The shots of the members that have those of so many distinct shoppers."""
+        enough = self.shoppers() >= shoppers
+        if enough.all():
+            return self
+        kept, sizes = np.repeat(enough, self.sizes()), np.where(enough, self.sizes(), 0)
+        return Shots(self.items[kept], self.users[kept], np.r_[0, np.cumsum(sizes)].astype(np.int64))
+
 
 class Study:
     """The shop's events beside a base model, for any number of segments and families.
@@ -46,12 +60,14 @@ class Study:
         specs: the shop's segments.
         families: the shop's families.
         users: the shop's shoppers with their columns; None where it has no such table.
+        least_users: distinct shoppers without whom a member's shots do not count.
     """
 
     def __init__(self, base: BaseModelArtefact, interactions: pl.DataFrame, segment_events: pl.DataFrame,
                  specs: Sequence[SegmentSpec], families: Sequence[FamilySpec] = (),
-                 users: pl.DataFrame | None = None) -> None:
+                 users: pl.DataFrame | None = None, least_users: int = 1) -> None:
         self.base, self.table, self.segment_events, self.users = base, interactions, segment_events, users
+        self.least_users = least_users
         every: list[SegmentSpec | FamilySpec] = [*specs, *families]
         self.specs = {spec.name: spec for spec in every}
         self.events: Interactions = make_interactions(interactions, base.catalogue)
@@ -130,7 +146,11 @@ class Study:
         return share / share.sum()
 
     def shots(self, name: str, cutoff: int) -> Shots:
-        """The events of every member before a cut-off (for a scene: from its first day on)."""
+        """The events before a cut-off (for a scene: from its first day on) of every member with enough shoppers."""
+        return self.all_shots(name, cutoff).of_enough(self.least_users)
+
+    def all_shots(self, name: str, cutoff: int) -> Shots:
+        """The same of every member."""
         codes, members = self.codes(name)
         window, time = self.window(name), self.events.timestamp
         kept = np.flatnonzero((codes >= 0) & (time >= (window.shots_start if window else 0)) & (time < cutoff))

@@ -1,4 +1,4 @@
-"""`recsys erase`: a shopper goes from everything below RECSYS_HOME."""
+"""`recsys erase` and `recsys rekey`: a shopper goes from everything below RECSYS_HOME, or all of them get their present names."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from recsys_core.cli.bundles import home_folder
+from recsys_core.errors import RecsysError
 
 if TYPE_CHECKING:
     from recsys_core.collection import Sessions
@@ -18,20 +19,43 @@ def add_commands(commands: Any) -> None:
     erased = commands.add_parser("erase", help="remove a shopper from everything below RECSYS_HOME and keep them out")
     erased.add_argument("user", help="the shop's id")
     erased.set_defaults(run=erase)
+    renamed = commands.add_parser("rekey", help="rename what the service collected under the previous user key, or under none")
+    renamed.set_defaults(run=rekey)
 
 
 def erase(options: argparse.Namespace) -> None:
     """Print what was removed and what the next cycle makes again."""
     from recsys_core.deployment import erase_user, lines_of
+    from recsys_core.pseudonyms import UserKeys
     from recsys_core.release import Promoter
     from recsys_core.signatures import PRIVATE_KEY
 
     home, named = home_folder(), os.environ.get("RECSYS_SIGNING_KEY")
     key = Path(named) if named else home / "keys" / PRIVATE_KEY
-    found = erase_user(home, options.user, _sessions(home), key if key.is_file() else None)
+    found = erase_user(home, options.user, _sessions(home), key if key.is_file() else None,
+                       UserKeys.from_environment())
     Promoter(home).follow_erasure()
     print("\n".join(lines_of(found)))
     print("the shop's own files are not touched; whatever they hold of the shopper is not read any more")
+
+
+def rekey(options: argparse.Namespace) -> None:
+    """Print what was renamed, and what cannot be."""
+    from recsys_core.artefacts import one_cycle
+    from recsys_core.collection import rekey_collected
+    from recsys_core.ingestion import open_shop
+    from recsys_core.pseudonyms import MAKE_ONE, PRESENT, UserKeys
+
+    home, keys = home_folder(), UserKeys.from_environment()
+    if keys.present is None:
+        raise RecsysError(PRESENT, "is not set, so shoppers keep their own ids", MAKE_ONE)
+    profile: Any = os.environ.get("RECSYS_PROFILE") or "full"
+    with one_cycle(home):
+        found = rekey_collected(home, open_shop(os.environ.get("RECSYS_SHOP"), profile), keys, _sessions(home))
+    print(f"{found['lines']:,} collected lines, {found['sessions']:,} sessions and {found['erased']:,} erasures were renamed; "
+          f"the shop's files hold {found['shoppers']:,} shoppers")
+    if found["unknown"]:
+        print(f"{found['unknown']:,} lines name shoppers whom the shop's files do not hold: they keep their former pseudonyms")
 
 
 def _sessions(home: Path) -> Sessions | None:

@@ -33,6 +33,7 @@ def recommend_all(options: argparse.Namespace) -> None:
     from recsys_core.collection import read_unwanted
     from recsys_core.deployment import DailyConfig, write_daily_lists
     from recsys_core.features import read_features
+    from recsys_core.pseudonyms import UserKeys
     from recsys_core.schema import INTERACTIONS
 
     home = Path(os.environ.get("RECSYS_HOME") or "var")
@@ -49,9 +50,13 @@ def recommend_all(options: argparse.Namespace) -> None:
         why = str(error).partition("\n")[0]
         raise DataError(str(options.events or home / "features"), f"cannot be read ({why})",
                         "give a Parquet file with the columns of the chain's interactions") from None
+    keys = UserKeys.from_environment()
+    if keys.present is not None and options.events:  # the chain's own table holds pseudonyms already
+        given = interactions.collect()
+        interactions = given.with_columns(keys.rename(given["user_id"])).lazy()
     with staged_folder(out) as folder:
         facts = write_daily_lists(folder, bundle, interactions, out, DailyConfig(k=options.k), since, rules,
-                                  read_unwanted(home / "collected"))
+                                  read_unwanted(home / "collected", keys))
     print(f"{out}: {facts['users']:,} lists, {facts['asked']:,} asked for, {facts['changed']:,} changed")
 
 

@@ -1,8 +1,7 @@
-"""Who asked to be erased: digests of their ids, so that no night brings a shopper back from the shop's own files."""
+"""Who asked to be erased: digests of their names, so that no night brings a shopper back from the shop's own files."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -11,6 +10,7 @@ from pathlib import Path
 import polars as pl
 
 from recsys_core.artefacts import read_json, write_json
+from recsys_core.pseudonyms import digest_id
 
 ERASED = "erased.json"
 
@@ -28,13 +28,8 @@ class Erasure:
     touched: list[str]
 
 
-def digest_id(user_id: str) -> str:
-    """SHA-256 of an id without its margins, hex."""
-    return hashlib.sha256(user_id.strip().encode("utf-8", "surrogatepass")).hexdigest()
-
-
 def read_erased(home: Path) -> dict[str, Erasure]:
-    """Digest of the id → the request.
+    """Digest of the name under which the shopper was stored → the request.
 
     Raises:
         RecsysError: the file is broken. Going on without it would bring shoppers back.
@@ -45,7 +40,11 @@ def read_erased(home: Path) -> dict[str, Erasure]:
 
 
 def add_erased(home: Path, user_id: str, touched: Sequence[str]) -> None:
-    """Write a request down, or that it went on now; what it had touched before stays touched."""
+    """Write a request down, or that it went on now; what it had touched before stays touched.
+
+    Args:
+        user_id: the name under which the shopper is stored.
+    """
     listed = read_erased(home)
     before = listed.get(digest_id(user_id), Erasure("", []))
     listed[digest_id(user_id)] = Erasure(datetime.now(UTC).isoformat(), sorted({*before.touched, *touched}))
@@ -57,4 +56,4 @@ def without_erased(rows: pl.DataFrame, erased: Collection[str]) -> pl.DataFrame:
     if not erased:
         return rows
     gone = [user for user in rows["user_id"].unique().drop_nulls() if digest_id(user) in erased]
-    return rows.filter(~pl.col("user_id").is_in(gone)) if gone else rows
+    return rows.filter(pl.col("user_id").is_null() | ~pl.col("user_id").is_in(gone)) if gone else rows

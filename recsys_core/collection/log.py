@@ -15,6 +15,7 @@ from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import Any
 
+from recsys_core.artefacts import staged_file
 from recsys_core.errors import RecsysError
 from recsys_core.personal import mask_text
 
@@ -101,6 +102,30 @@ class EventLog:
                 os.close(handle)
         except OSError as error:
             raise RecsysError(str(path), f"cannot be written ({error})", "make room, or name another folder") from None
+
+
+def rewrite_lines(path: Path, change: Callable[[bytes], bytes | None]) -> int:
+    """Replace a log in one rename; what a service appends meanwhile is read again.
+
+    Args:
+        path: one day's file.
+        change: a line with its end → what takes its place; None: nothing.
+
+    Returns:
+        how many lines changed.
+    """
+    lines: list[bytes] = []
+    kept: list[bytes | None] = []
+    size = -1
+    while size != path.stat().st_size:
+        size = path.stat().st_size
+        lines = path.read_bytes().splitlines(keepends=True)
+        kept = [change(line) for line in lines]
+    changed = sum(before != after for before, after in zip(lines, kept, strict=True))
+    if changed:
+        with staged_file(path) as staging:
+            staging.write_bytes(b"".join(line for line in kept if line is not None))
+    return changed
 
 
 def _iso(seconds: float) -> str:

@@ -23,6 +23,7 @@ from recsys_core.collection.erased import without_erased
 from recsys_core.collection.log import EVENTS, EXPOSURES, SOURCE, UNWANTED
 from recsys_core.ingestion import DayDrop, FileLedger, Shop
 from recsys_core.personal import mask_text
+from recsys_core.pseudonyms import UserKeys
 from recsys_core.reading import rejects_frame
 
 log = logging.getLogger(__name__)
@@ -45,6 +46,7 @@ class CollectedShop(Shop):
 
     def __init__(self, shop: Shop, folder: Path, today: date | None = None, erased: Collection[str] = ()) -> None:
         self.shop, self.folder, self.config, self.ledger, self.erased = shop, folder, shop.config, shop.ledger, erased
+        self.keys = shop.keys
         self.today = today or datetime.now(ZoneInfo(shop.config.time_zone)).date()
 
     @cached_property
@@ -103,7 +105,7 @@ class CollectedShop(Shop):
         rows: dict[str, dict[str, Any]] = {}
         rejects = []
         for path in self.collected[day]:
-            read, broken = _read_lines(path)
+            read, broken = _read_lines(path, hidden=self.keys.present is not None)
             self.ledger[f"{SOURCE}/{path.parent.name}/{path.name}"] = FileLedger(
                 len(read) + len(broken), len(read), len(broken), f"line {broken[0][1]}: {broken[0][3][:60]!r}" if broken else "")
             rejects += broken
@@ -116,7 +118,8 @@ class CollectedShop(Shop):
                         day, len(rows) - len(known), len(rows))
         columns = {name: [self._value(row, name) for row in known] for name in schema.RAW_EVENTS}
         columns["timestamp"] = [datetime.fromisoformat(row["timestamp"]).astimezone(UTC) for row in known]
-        return DayDrop(day, pl.DataFrame(columns, schema=schema.RAW_EVENTS, strict=False), rejects_frame(rejects))
+        events = pl.DataFrame(columns, schema=schema.RAW_EVENTS, strict=False)
+        return DayDrop(day, events.with_columns(self.keys.rename(events["user_id"])), rejects_frame(rejects))
 
     @cached_property
     def _known_items(self) -> frozenset[str]:
@@ -170,26 +173,28 @@ def impressions(exposure: dict[str, Any]) -> list[dict[str, Any]]:
             for shown in exposure["items"]]
 
 
-def read_unwanted(folder: Path) -> dict[tuple[str, str], datetime]:
+def read_unwanted(folder: Path, keys: UserKeys | None = None) -> dict[tuple[str, str], datetime]:
     """The thumbs down of an event log, today's too: (user_id, item_id) → time of the newest, UTC.
 
     Args:
         folder: of the `EventLog`; it need not exist.
+        keys: under which shoppers are named; None: as the log names them.
     """
-    found: dict[tuple[str, str], datetime] = {}
+    keys, found = keys or UserKeys(), dict[tuple[str, str], datetime]()
     for path in sorted((folder / EVENTS).glob("????-??-??.jsonl")):
         with open(path, encoding="utf-8", errors="replace") as lines:
             for line in (line for line in lines if UNWANTED in line):  # most of a log is not worth parsing
                 with suppress(ValueError, TypeError, KeyError):  # half a line; the night that ingests the day tells of it
                     row = json.loads(line)
                     if row["event_type"] == UNWANTED:
-                        key, at = (row["user_id"], row["item_id"]), datetime.fromisoformat(row["timestamp"]).astimezone(UTC)
+                        key = keys.stored(row["user_id"]), row["item_id"]
+                        at = datetime.fromisoformat(row["timestamp"]).astimezone(UTC)
                         found[key] = max(at, found.get(key, at))
     return found
 
 
-def _read_lines(path: Path) -> tuple[list[dict[str, Any]], list[tuple[str, int, str, str]]]:
-    """A file's rows, and its lines that are none: a disk that was full leaves half a line."""
+def _read_lines(path: Path, hidden: bool) -> tuple[list[dict[str, Any]], list[tuple[str, int, str, str]]]:
+    """A file's rows, and its lines that are none: a disk that was full leaves half a line. Hidden, it may name a shopper."""
     rows, broken = [], []
     with open(path, encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(lines, 1):
@@ -203,7 +208,7 @@ def _read_lines(path: Path) -> tuple[list[dict[str, Any]], list[tuple[str, int, 
                 rows.append(row)
             except (ValueError, TypeError, KeyError, AttributeError) as error:
                 broken.append((f"{SOURCE}/{path.name}", number, f"no row of the event log ({type(error).__name__})",
-                               mask_text(line)[:SHOWN].rstrip("\n")))
+                               "left out" if hidden else mask_text(line)[:SHOWN].rstrip("\n")))
     return rows, broken
 
 

@@ -26,6 +26,7 @@ from recsys_core.errors import BundleError
 from recsys_core.interactions import Catalogue, Interactions
 from recsys_core.monitoring import make_reference, self_test
 from recsys_core.promotions import PromotionWeights
+from recsys_core.pseudonyms import common_key
 from recsys_core.retrieval import INDEX_ABOVE, SearchConfig
 from recsys_core.schema import POSITIVE_EVENTS
 from recsys_core.serving import (
@@ -124,7 +125,8 @@ def write_bundle(folder: Path, *, catalogue: Catalogue, ranker_folder: Path, stu
             "default_event_type": config.default_event_type, "segment_order": list(config.segment_order),
             "context": list(config.context), "families": shipped, "shelves": shelved,
             "promotions": [] if promotions is None else promotions.promotions.names,
-            "known_shoppers": known, "tasks": labelled, "attributes": columns, "search": config.search.model_dump()}
+            "known_shoppers": known, "user_key": None if histories is None else common_key(histories.user_ids), "tasks": labelled,
+            "attributes": columns, "search": config.search.model_dump()}
         write_json(staging / GOLDEN, list(golden))
         bundle = Bundle(open_parts(staging, about))
         if faults := self_test(bundle):

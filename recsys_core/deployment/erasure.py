@@ -9,16 +9,17 @@ from __future__ import annotations
 import json
 import logging
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import polars as pl
 
 from recsys_core.artefacts import one_cycle, staged_file
-from recsys_core.collection import Sessions, add_erased, digest_id, read_erased
+from recsys_core.collection import Sessions, add_erased, read_erased, rewrite_lines
 from recsys_core.deployment.forget import Shopper, forget_shopper
 from recsys_core.errors import RecsysError
+from recsys_core.pseudonyms import UserKeys, digest_id
 from recsys_core.schema import UTC, Columns
 from recsys_core.serving import HISTORIES, MANIFEST
 
@@ -44,55 +45,60 @@ class Erased:
     unread: list[str] = field(default_factory=list)
 
 
-def erase_user(home: Path, user_id: str, sessions: Sessions | None, key: Path | None) -> Erased:
-    """Remove a shopper from a home and keep them out of it; a second run finds nothing.
+def erase_user(home: Path, user_id: str, sessions: Sessions | None, key: Path | None, keys: UserKeys | None = None) -> Erased:
+    """Remove a shopper from a home, under every name, and keep them out of it; a second run finds nothing.
 
     Args:
         home: RECSYS_HOME.
         user_id: the shop's.
         sessions: where the service remembers shoppers; None: nowhere.
         key: PEM file of the private key that signs bundles; None: nobody does.
+        keys: under which shoppers are named; None: by their ids.
 
     Raises:
         RecsysError: a cycle runs in the home, or its list of erased shoppers is broken.
     """
-    found = Erased()
+    found, keys = Erased(), keys or UserKeys()
+    names, stored = keys.names(user_id), keys.stored(user_id)
     with one_cycle(home):
-        events = _events(home, user_id)
+        events = _events(home, names)
         if not events.is_empty():
             found.touched = [name for name in LEARNED if (home / name).is_dir()]
-        if found.touched or digest_id(user_id) not in read_erased(home):
-            add_erased(home, user_id, found.touched)
-        _forget(home, Shopper(user_id, events), key, found)
+        if found.touched or digest_id(stored) not in read_erased(home):
+            add_erased(home, stored, found.touched)
+        _forget(home, [Shopper(name, events) for name in names], key, found)
         shutil.rmtree(home / ".staging", ignore_errors=True)  # halves of killed runs
         if sessions is not None:
-            sessions.forget(user_id)
+            for name in names:
+                sessions.forget(name)
         for path in sorted((home / "collected").glob("*/*.jsonl")):
-            _count(found, f"collected/{path.parent.name}", _rewrite_lines(path, user_id))
+            rows = rewrite_lines(path, lambda line: None if _names(line, names) else line)
+            _count(found, f"collected/{path.parent.name}", rows)
         for table in TABLES:
             for path in sorted((home / table).rglob("*.parquet")):
                 inner = path.relative_to(home).parts[:2]
-                _count(found, "/".join(inner).removesuffix(".parquet"), _rewrite_table(path, user_id, events["event_id"]))
+                _count(found, "/".join(inner).removesuffix(".parquet"), _rewrite_table(path, names, events["event_id"]))
         if found.rows:
-            add_erased(home, user_id, found.touched)  # whatever was trained until now may have seen the rows
+            add_erased(home, stored, found.touched)  # whatever was trained until now may have seen the rows
     return found
 
 
-def _events(home: Path, user_id: str) -> pl.DataFrame:
+def _events(home: Path, names: Sequence[str]) -> pl.DataFrame:
     """The shopper's clean events: event_id, item_id, query, timestamp."""
     columns: Columns = {"event_id": pl.String, "item_id": pl.String, "query": pl.String, "timestamp": UTC}
     files = sorted((home / EVENTS).glob("*.parquet"))
-    parts = [pl.scan_parquet(path, glob=False).filter(pl.col("user_id") == user_id).select(*columns).collect() for path in files]
+    parts = [pl.scan_parquet(path, glob=False).filter(pl.col("user_id").is_in(names)).select(*columns).collect()
+             for path in files]
     return pl.concat([pl.DataFrame(schema=columns), *parts])
 
 
-def _forget(home: Path, shopper: Shopper, key: Path | None, found: Erased) -> None:
+def _forget(home: Path, shoppers: Sequence[Shopper], key: Path | None, found: Erased) -> None:
     """Every bundle of the home, those that MLflow keeps included."""
     for folder in sorted(path.parent for path in home.rglob(MANIFEST) if (path.parent / HISTORIES).is_file()):
         if any(part.startswith(".staging") for part in folder.relative_to(home).parts):
             continue
         try:
-            if forget_shopper(folder, shopper, key):
+            if any([forget_shopper(folder, shopper, key) for shopper in shoppers]):
                 found.bundles.append(folder.relative_to(home).as_posix())
         except RecsysError as error:
             log.warning("%s is left as it is: %s", folder, error)
@@ -104,11 +110,11 @@ def _count(found: Erased, name: str, rows: int) -> None:
         found.rows[name] = found.rows.get(name, 0) + rows
 
 
-def _rewrite_table(path: Path, user_id: str, event_ids: pl.Series) -> int:
+def _rewrite_table(path: Path, shopper: Sequence[str], event_ids: pl.Series) -> int:
     """Replace a table by one without the shopper's rows; how many there were."""
     names = pl.read_parquet_schema(path)
     if "user_id" in names:
-        other = (pl.col("user_id").str.strip_chars() != user_id) | pl.col("user_id").is_null()
+        other = ~pl.col("user_id").str.strip_chars().is_in(shopper) | pl.col("user_id").is_null()
     elif "event_id" in names:
         other = ~pl.col("event_id").is_in(event_ids.implode())
     else:
@@ -121,27 +127,12 @@ def _rewrite_table(path: Path, user_id: str, event_ids: pl.Series) -> int:
     return rows.height - kept.height
 
 
-def _rewrite_lines(path: Path, user_id: str) -> int:
-    """The same for a log; what a service appends meanwhile is read again."""
-    kept: list[bytes] = []
-    size, gone = -1, 0
-    while size != path.stat().st_size:
-        size = path.stat().st_size
-        lines = path.read_bytes().splitlines(keepends=True)
-        kept = [line for line in lines if not _names(line, user_id)]
-        gone = len(lines) - len(kept)
-    if gone:
-        with staged_file(path) as staging:
-            staging.write_bytes(b"".join(kept))
-    return gone
-
-
-def _names(line: bytes, user_id: str) -> bool:
-    """Whether a line of a log is the shopper's; half a line that holds the id is."""
+def _names(line: bytes, names: Sequence[str]) -> bool:
+    """Whether a line of a log is the shopper's; half a line that holds a name is."""
     try:
-        return bool(json.loads(line).get("user_id") == user_id)
+        return json.loads(line).get("user_id") in names
     except (ValueError, AttributeError):
-        return user_id.encode() in line
+        return any(name.encode() in line for name in names)
 
 
 def lines_of(found: Erased) -> Iterator[str]:

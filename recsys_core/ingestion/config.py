@@ -15,7 +15,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, Field, Validati
 
 from recsys_core import schema
 from recsys_core.errors import ShopError
-from recsys_core.oversight import FairnessSpec, ReleaseSpec
+from recsys_core.oversight import FairnessSpec, PrivacySpec, ReleaseSpec
 from recsys_core.reading import read_yaml
 
 SHOP_FILE = "shop.yaml"
@@ -84,8 +84,7 @@ class ShopConfig(BaseModel, frozen=True, extra="forbid"):
         default_factory=dict, description="file names or glob patterns that differ from the contract's")
     joins: tuple[JoinSpec, ...] = Field((), description="files whose columns the events lack, looked up in this order")
     day_drops: str = Field("events", description="folder of the YYYY-MM-DD.* drops; '.' is the data folder")
-    columns: dict[Table, dict[str, str | list[str]]] = Field(
-        default_factory=dict, description="per table: our column name → theirs")
+    columns: dict[Table, dict[str, str | list[str]]] = Field(default_factory=dict, description="per table: our column → theirs")
     event_types: dict[str, str] = Field(default_factory=dict, description="their event type → ours")
     event_type: str | None = Field(None, description="the type of every event without an event_type column")
     time_zone: str = Field("UTC", description="IANA zone of local days and of timestamps without a zone")
@@ -113,6 +112,7 @@ class ShopConfig(BaseModel, frozen=True, extra="forbid"):
     segment_order: tuple[str, ...] = Field((), description="which segment or family `auto` prefers, best first")
     fairness: FairnessSpec = Field(FairnessSpec(), description="groups of shoppers and items that are looked at")
     release: ReleaseSpec = Field(ReleaseSpec(), description="how a bundle becomes champion")
+    privacy: PrivacySpec = Field(PrivacySpec(), description="how many shoppers an adapter needs")
     lateness_days: int = Field(2, ge=0, le=366, description="events this many days late still re-make their day")
     base_model: str | None = Field(None, description="pretrained text encoder: `multilingual`, a Hugging Face id, or a folder; "
                                    "without it, the packaged English one")
@@ -205,7 +205,7 @@ def _as_shop_error(error: ValidationError, artefact: str) -> ShopError:
     field, where = str(place[-1]), " → ".join(str(part) for part in place)
     if first["type"] == "extra_forbidden":
         models: dict[str, type[BaseModel]] = {"segments": SegmentSpec, "families": FamilySpec, "joins": JoinSpec,
-                                             "fairness": FairnessSpec, "release": ReleaseSpec}
+                                             "fairness": FairnessSpec, "release": ReleaseSpec, "privacy": PrivacySpec}
         known = list(models.get(str(place[0]), ShopConfig).model_fields)
         return ShopError(artefact, f"unknown field {where!r}{nearest(field, known)}", f"use only {', '.join(known)}")
     given = first.get("input")

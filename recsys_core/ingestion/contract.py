@@ -15,6 +15,7 @@ from recsys_core.ingestion.meeting import ROUNDED
 from recsys_core.ingestion.timestamps import AmbiguousDates, parse_timestamps, pseudo_timestamps
 from recsys_core.ingestion.values import NULL_WORDS, as_category, as_id, as_number, as_text, is_null_word, retyped, without_words
 from recsys_core.personal import mask_personal_data
+from recsys_core.pseudonyms import UserKeys
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ REQUIRED = {"items": ("item_id", "title"), "events": ("user_id",), "users": ("us
             "shelves": ("shelf", "item_id"), "promotions": ("item_id",)}
 IDS = ("event_id", "user_id", "item_id", "session_id")
 INTEGER = r"^(0|-?[1-9]\d*)$"
+DATE = r"^\s*\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}"  # its digits are no telephone number
 DECIMAL = r"^-?(0|[1-9]\d*)(\.\d+)?$"
 
 
@@ -63,7 +65,7 @@ def match_columns(found: list[str], table: str, config: ShopConfig, artefact: st
     return matched
 
 
-def to_events(frame: pl.DataFrame, config: ShopConfig, source: str, artefact: str) -> pl.DataFrame:
+def to_events(frame: pl.DataFrame, config: ShopConfig, source: str, artefact: str, keys: UserKeys) -> pl.DataFrame:
     """Rows of one event file as `schema.RAW_EVENTS`, in the file's order.
 
     Unreadable timestamps become null and unreadable numbers NaN, for cleaning to quarantine. Events
@@ -74,6 +76,7 @@ def to_events(frame: pl.DataFrame, config: ShopConfig, source: str, artefact: st
         frame: the rows as read.
         source: what `source` should say.
         artefact: the file, for errors.
+        keys: under which shoppers are named, before any id is made from a row's content.
 
     Raises:
         ShopError: a missing or retyped column.
@@ -89,7 +92,7 @@ def to_events(frame: pl.DataFrame, config: ShopConfig, source: str, artefact: st
         elif theirs is None or (ours == "position" and config.order_only):
             columns[ours] = pl.repeat(None, frame.height, dtype=dtype, eager=True)
         elif ours in IDS:
-            columns[ours] = as_id(theirs, config)
+            columns[ours] = keys.rename(as_id(theirs, config)) if ours == "user_id" else as_id(theirs, config)
         elif dtype == pl.String:
             columns[ours] = without_words(as_text(theirs), config)
         else:
@@ -175,22 +178,31 @@ def _check_rounded(ids: pl.Series, titles: pl.Series, artefact: str) -> None:
 
 
 def to_users(frame: pl.DataFrame, config: ShopConfig, artefact: str) -> pl.DataFrame:
-    """Rows of a users file: user_id and every other column under its own name."""
+    """Rows of a users file: user_id and every other column under its own name, personal data in texts masked."""
     matched = match_columns(frame.columns, "users", config, artefact)
     columns = {"user_id": as_id(frame[matched["user_id"]], config).str.strip_chars().replace("", None)}  # as cleaning does
-    return pl.DataFrame(columns | _other_columns(frame, matched, columns, artefact))
+    users = pl.DataFrame(columns | _other_columns(frame, matched, columns, artefact))
+    texts = [name for name, kind in users.schema.items() if kind == pl.String and name != "user_id"]
+    return users.with_columns(mask_personal_data(name) for name in texts if not users[name].drop_nulls().str.contains(DATE).all())
 
 
 def to_closed_table(frame: pl.DataFrame, table: str, config: ShopConfig, artefact: str) -> pl.DataFrame:
-    """Rows of a judgments or labels file, exactly the contract's columns."""
+    """Rows of a judgments or labels file, exactly the contract's columns.
+
+    Personal data in queries and messages is masked, but in no text with a marked span, which must be found again.
+    """
     matched = match_columns(frame.columns, table, config, artefact)
     dtypes = {"judgments": schema.JUDGMENTS, "labels": schema.LABELS}[table]
-    return pl.DataFrame({
+    rows = pl.DataFrame({
         ours: pl.repeat(None, frame.height, dtype=dtype, eager=True) if ours not in matched
         else as_id(frame[matched[ours]], config).str.strip_chars() if ours == "item_id"
         else as_text(frame[matched[ours]]) if dtype == pl.String
         else as_number(frame[matched[ours]], artefact, config)
-        for ours, dtype in dtypes.items()})
+        for ours, dtype in dtypes.items()}).with_columns(mask_personal_data("query"))
+    if table == "judgments":
+        return rows
+    said = pl.col("item_id").is_null() & pl.col("span").is_null()
+    return rows.with_columns(pl.when(said).then(mask_personal_data("text")).otherwise("text").alias("text"))
 
 
 def read_moments(values: pl.Series, config: ShopConfig, artefact: str) -> pl.Series:

@@ -18,13 +18,15 @@ from recsys_core.ingestion.config import CONTRACT, ShopConfig
 from recsys_core.ingestion.contract import match_columns, read_moments, to_closed_table, to_events, to_items, to_users
 from recsys_core.ingestion.derive import derive_items, derive_users, derived_columns
 from recsys_core.ingestion.finding import find_drops, find_table, joins_of
-from recsys_core.ingestion.ids import check_users_meet, shoppers_of, whole_ids, with_whole_ids
+from recsys_core.ingestion.ids import check_users_meet, refuse_copies, shoppers_of, whole_ids, with_whole_ids
 from recsys_core.ingestion.offers import overlapping, to_promotions, to_shelves
 from recsys_core.ingestion.shop import DayDrop, FileLedger, Shop
 from recsys_core.ingestion.timestamps import local_day
+from recsys_core.pseudonyms import UserKeys
 from recsys_core.reading import Declared, columns_of, read_column, read_head, read_table, rejects_frame
 
 log = logging.getLogger(__name__)
+LEFT_OUT = "left out: it may name a shopper"
 WORTH_A_WARNING = 0.01  # a larger share of a file's records set aside
 EARLIEST = date(1990, 1, 1)  # an events file's timestamps before this are faults, not days of the shop
 
@@ -35,13 +37,14 @@ class FolderShop(Shop):
     Args:
         config: the shop's configuration.
         base: the folder of shop.yaml.
+        keys: under which shoppers are named.
 
     Raises:
         ShopError: a file is missing or ambiguous.
     """
 
-    def __init__(self, config: ShopConfig, base: Path) -> None:
-        self.config, self.base = config, base
+    def __init__(self, config: ShopConfig, base: Path, keys: UserKeys) -> None:
+        self.config, self.base, self.keys = config, base, keys
         self.root = base / config.data if config.data else base
         if not self.root.is_dir():
             raise ShopError(str(self.root), "is not a folder", "correct `data` in shop.yaml")
@@ -124,7 +127,7 @@ class FolderShop(Shop):
         if frame.is_empty():
             return pl.DataFrame(schema=schema.RAW_EVENTS), rejects
         matched = match_columns(frame.columns, "events", self.config, str(path))
-        return to_events(self._fitted(frame, matched), self.config, path.name, str(path)), rejects
+        return to_events(self._fitted(frame, matched), self.config, path.name, str(path), self.keys), rejects
 
     def _no_events(self, path: Path) -> ShopError:
         return ShopError(str(path), "holds no events", "deliver the file again, or remove it if the "
@@ -192,11 +195,15 @@ class FolderShop(Shop):
             users = to_users(self._read_whole("users"), self.config, str(self.files["users"][0]))
             first = self.drops[min(self.drops)] if self.drops else self.event_files[0]
             shoppers = shoppers_of(first, self.config, self.of_events, self._fitted)
-            check_users_meet(shoppers, users["user_id"], first.name, str(self.files["users"][0]))
-            return users
-        if self.config.users_from_events:
-            return derive_users(self._raw_event_rows(), self.config)
-        return None
+            quiet = self.keys.present is not None
+            check_users_meet(shoppers, users["user_id"], first.name, str(self.files["users"][0]), quiet)
+            if quiet:
+                refuse_copies(users, str(self.files["users"][0]))
+        elif self.config.users_from_events:
+            users = derive_users(self._raw_event_rows(), self.config)
+        else:
+            return None
+        return users.with_columns(self.keys.rename(users["user_id"]))
 
     @cached_property
     def _whole_ids(self) -> frozenset[str]:
@@ -245,6 +252,8 @@ class FolderShop(Shop):
     def _read(self, path: Path, declared: Declared | None = None) -> tuple[pl.DataFrame, pl.DataFrame]:
         """A file's rows and rejects; many rejects are told on the console."""
         found = read_table(path, path.name, declared or self.declared)
+        if self.keys.present is not None:  # a broken line may hold an id anywhere
+            found = replace(found, rejects=found.rejects.with_columns(text=pl.lit(LEFT_OUT)))
         ledger = FileLedger(found.delivered, found.rows.height, found.rejects.height, _first(found.rejects))
         if ledger.set_aside and path.name not in self.ledger:
             log.log(logging.WARNING if ledger.share > WORTH_A_WARNING else logging.INFO, "%s: %d of %d records set aside "

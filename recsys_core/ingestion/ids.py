@@ -19,6 +19,7 @@ log = logging.getLogger(__name__)
 
 WHOLE_ID = r"^(0|[1-9]\d*)$"
 FLOAT_ID = r"^\s*(-?\d+)\.0\s*$"
+COPIES = 0.5  # of a column's rows that hold their shopper's id
 STRANGERS = 0.5  # a larger share of unknown shoppers is told
 Fit = Callable[[pl.DataFrame, dict[str, str]], pl.DataFrame]
 
@@ -60,15 +61,36 @@ def shoppers_of(path: Path, config: ShopConfig, declared: Declared, fit: Fit) ->
     return as_id(fit(frame, matched)[matched["user_id"]], config).str.strip_chars()
 
 
-def check_users_meet(shoppers: pl.Series, known: pl.Series, events: str, artefact: str) -> None:
+def check_users_meet(shoppers: pl.Series, known: pl.Series, events: str, artefact: str, quiet: bool) -> None:
     """See that the shoppers of an events file are in the users table; a shop may know only some of them.
+
+    Args:
+        shoppers: ids of the file's first rows, as delivered.
+        known: those of the users table, as delivered.
+        events: the file's name.
+        artefact: the users table.
+        quiet: tell no id.
 
     Raises:
         ShopError: most of them would be, were their ids written as there.
     """
     found = meet(shoppers, known)
+    told = (found.cause or "the ids have nothing in common") if quiet else str(found)
     if found.share > STRANGERS and found.cause:
-        raise ShopError(artefact, f"{found.share:.0%} of the shoppers in {events} are not in it, {found}",
+        raise ShopError(artefact, f"{found.share:.0%} of the shoppers in {events} are not in it, {told}",
                         "write the ids of both files alike, as text")
     if found.share > STRANGERS:
-        log.warning("%s: %.0f%% of the shoppers in %s are not in it, %s", artefact, 100 * found.share, events, found)
+        log.warning("%s: %.0f%% of the shoppers in %s are not in it, %s", artefact, 100 * found.share, events, told)
+
+
+def refuse_copies(users: pl.DataFrame, artefact: str) -> None:
+    """See that no other column of a users table repeats the ids, which would be stored beside their pseudonyms.
+
+    Raises:
+        ShopError: a column that holds the id in most of its rows.
+    """
+    ids = users["user_id"]
+    for name in users.columns:
+        if name != "user_id" and (users[name].cast(pl.String) == ids).sum() > COPIES * max(users.height, 1):
+            raise ShopError(artefact, f"column {name!r} repeats the shopper's id", "leave the column out: the id is stored as a "
+                            "pseudonym where RECSYS_USER_KEY is set")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 
 import duckdb
@@ -44,6 +45,18 @@ def validate_segments(segments: Sequence[SegmentSpec], tables: Columns, artefact
             parts = split_condition(segment.where, segment.name, artefact)
             _try(connection, segment, parts.asked, f"events {context} {USERS}", known, artefact)
             _try(connection, segment, parts.candidates, "items", known, artefact)
+
+
+def refuse_ids(segments: Sequence[SegmentSpec], artefact: str) -> None:
+    """See that no segment's condition names shoppers: under a key, no id of the shop is in any table.
+
+    Raises:
+        ShopError: a condition over user_id.
+    """
+    for segment in segments:
+        if re.search(r"\buser_id\b", segment.where, re.IGNORECASE):
+            raise ShopError(artefact, f"segment {segment.name!r}: where {segment.where!r} reads user_id, which is a pseudonym "
+                            "where RECSYS_USER_KEY is set", "select by another column of users")
 
 
 def _try(connection: duckdb.DuckDBPyConnection, segment: SegmentSpec, condition: str, source: str,

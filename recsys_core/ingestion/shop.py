@@ -13,6 +13,7 @@ import polars as pl
 from recsys_core import schema
 from recsys_core.errors import ShopError
 from recsys_core.ingestion.config import ShopConfig
+from recsys_core.pseudonyms import UserKeys
 
 FEW = 5  # so many unreadable records stop nothing
 
@@ -51,6 +52,7 @@ class Shop(ABC):
     """Where raw tables come from. Opening one reads names and headers only."""
 
     config: ShopConfig
+    keys: UserKeys  # under which shoppers are named
     ledger: dict[str, FileLedger]  # by file name, of the files that were read so far
 
     @abstractmethod

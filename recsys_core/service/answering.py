@@ -14,6 +14,7 @@ from recsys_core.collection import UNWANTED, EventLog, PostedItems, Sessions
 from recsys_core.errors import RecsysError, RequestError
 from recsys_core.metrics import top_rows
 from recsys_core.personal import mask_text
+from recsys_core.pseudonyms import UserKeys
 from recsys_core.schema import PAD_SCORE, POSITIVE_EVENTS, RATING
 from recsys_core.service.bodies import (
     AdaptBody,
@@ -55,6 +56,7 @@ class Answering:
                  adapter_ttl_s: float) -> None:
         self.treatments, self.event_log, self.sessions, self.measures = treatments, event_log, sessions, measures
         self.bundle, self.adapter_ttl_s = treatments.bundle, adapter_ttl_s
+        self._stored = UserKeys.from_environment().stored  # the shop's id → the only name that is written anywhere
         self.posted = PostedItems(event_log.folder)
         self._adapter = lru_cache(ADAPTERS_KEPT)(self._make_adapter)
 
@@ -99,6 +101,7 @@ class Answering:
         for place, event in enumerate(events):
             row = event.model_dump(exclude_none=True)
             row |= {name: str(row[name]).strip() for name in ("user_id", "item_id") if name in row}
+            row["user_id"] = self._stored(row["user_id"])
             row["timestamp"] = self.event_log.clock() if event.timestamp is None else \
                 to_seconds(event.timestamp, self.event_log.zone)
             if row["timestamp"] > latest:
@@ -137,7 +140,7 @@ class Answering:
         Raises:
             RecsysError: the log cannot be written.
         """
-        user_id, item_id, now = str(body.user_id).strip(), str(body.item_id).strip(), self.event_log.clock()
+        user_id, item_id, now = self._stored(str(body.user_id).strip()), str(body.item_id).strip(), self.event_log.clock()
         kind, rating = (RATING, 1.0) if body.value == "up" else (UNWANTED, 0.0)
         ids = self.event_log.add_events([{"user_id": user_id, "item_id": item_id, "event_type": kind, "rating": rating,
                                           "timestamp": now, "request_id": body.request_id}])
@@ -149,7 +152,7 @@ class Answering:
         """Log what a known shopper was shown; a log that fails costs no answer."""
         if body.user_id is None or not listed.answers:
             return
-        asked = {"request_id": request_id, "user_id": str(body.user_id).strip(), "endpoint": endpoint,
+        asked = {"request_id": request_id, "user_id": self._stored(str(body.user_id).strip()), "endpoint": endpoint,
                  "session_id": body.session_id, "context": body.context,
                  "query": mask_text(body.query) if isinstance(body, SearchBody) else None}
         try:
@@ -202,7 +205,7 @@ class Answering:
             return history, None
         known = self.bundle.known_history(str(user_id).strip())
         try:
-            events = self.sessions.newest(str(user_id).strip())
+            events = self.sessions.newest(self._stored(str(user_id).strip()))
         except Exception:
             self._fell_back("sessions", "sessions")
             return known, FORGETFUL
@@ -226,7 +229,7 @@ class Answering:
         if user_id is None:
             return frozenset()
         try:
-            last = {event["item_id"]: event["event_type"] for event in self.sessions.newest(str(user_id).strip())}
+            last = {event["item_id"]: event["event_type"] for event in self.sessions.newest(self._stored(str(user_id).strip()))}
         except Exception:
             return frozenset()  # told where the history is read
         return frozenset(item for item, kind in last.items() if kind == UNWANTED)

@@ -103,9 +103,11 @@ def _load_bundle(folder: Path, collect: Path) -> Bundle:
     """
     from recsys_core.collection import PostedItems
     from recsys_core.monitoring import self_test
+    from recsys_core.pseudonyms import UserKeys
     from recsys_core.serving import MANIFEST, Bundle, read_items
 
     bundle = Bundle.load(folder)
+    UserKeys.from_environment().check(bundle.manifest.get("user_key"), str(folder))
     bundle.parts.encoder  # noqa: B018  read now: when the first search comes, another bundle may lie in the folder
     if faults := self_test(bundle):
         raise RecsysError(str(folder), f"does not answer as when it was made ({'; '.join(faults)[:500]})",

@@ -28,6 +28,7 @@ from recsys_core.errors import BundleError
 from recsys_core.interactions import KNOTS, Catalogue
 from recsys_core.metrics import tie_ranks
 from recsys_core.promotions import Shelves
+from recsys_core.pseudonyms import UserKeys
 from recsys_core.retrieval import (
     Documents,
     EncodesQueries,
@@ -104,6 +105,11 @@ class BundleParts:
     attributes: ItemAttributes
     index: TextIndex | None
     reference: dict[str, Any]
+
+    def name_of(self, user_id: str | None) -> str | None:
+        """The name under which the bundle knows a shopper; raises BundleError without the key that it was made with."""
+        key = self.manifest.get("user_key")
+        return user_id if user_id is None or key is None else UserKeys.from_environment().in_bundle(user_id, key)
 
     @property
     def popularity(self) -> np.ndarray:

@@ -58,7 +58,7 @@ def understand(parts: BundleParts, history: Any, *, user_id: Any = None, user: A
     """
     now = None if at is None else to_seconds(at, parts.router.zone)
     today = parts.newest_day if now is None else parts.router.local_day(now)
-    name = read_user_id(user_id)
+    name = parts.name_of(read_user_id(user_id))
     past = _past(parts, history, name, now)
     known, strange = _known_context(context, parts.manifest["context"])
     allowed, limits = allowed_rows(parts.columns, parts.catalogue.row_of, candidates, filters)
@@ -109,7 +109,7 @@ def _past(parts: BundleParts, history: Any, user_id: str | None, now: float | No
     if is_missing(history) and user_id is not None and parts.histories is not None:
         known = parts.histories.of(user_id, now)
         if known is None:
-            return arrange([], [], None, now, (f"user {user_id[:40]!r} is unknown: no history",))
+            return arrange([], [], None, now, ("the user is unknown: no history",))
         return arrange(*known, now, ())
     return parse_history(read_history(history), parts.catalogue.row_of, now, parts.manifest["default_event_type"],
                          parts.router.zone)
@@ -169,5 +169,5 @@ def _attributes(users: KnownAttributes | None, user_id: str | None, given: dict[
         return given, None
     known = users.of(user_id)
     if known is None:
-        return given, f"user {user_id[:40]!r} is unknown: no attributes to route by"
+        return given, "the user is unknown: no attributes to route by"
     return {**known, **given}, None

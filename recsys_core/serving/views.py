@@ -185,7 +185,7 @@ class Views:
             >>> [event["item_id"] for event in bundle.known_history("u00")]
             ['k0', 'g0', 't0', 'k0', 'k0', 't0']
         """
-        name = read_user_id(user_id)
+        name = self.parts.name_of(read_user_id(user_id))
         return [] if name is None or self.parts.histories is None else self.parts.histories.events(name, self.catalogue.item_ids)
 
     def profile(self, history: Sequence[Event] | None = None, user_id: str | None = None) -> Profile:

@@ -2,19 +2,22 @@
 
 import json
 import shutil
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from pathlib import Path
 
 import polars as pl
 import pytest
 
 from assets.partitions import Home
 from recsys_core.artefacts import one_cycle, read_json
+from recsys_core.cleaning import CleaningConfig, clean_days
 from recsys_core.cli.main import main
-from recsys_core.collection import EventLog, SessionConfig, SqliteSessions, digest_id, read_erased
+from recsys_core.collection import EventLog, SessionConfig, SqliteSessions, read_erased
 from recsys_core.deployment.bundle import write_bundle
 from recsys_core.deployment.erasure import erase_user
 from recsys_core.deployment.forget import Shopper
 from recsys_core.errors import RecsysError
+from recsys_core.pseudonyms import PRESENT, PREVIOUS, UserKey, digest_id
 from recsys_core.schema import CLEAN_EVENTS
 from recsys_core.serving import GOLDEN, Bundle
 from recsys_core.signatures import PUBLIC_KEY, own_key
@@ -55,6 +58,12 @@ def names(home: Home) -> list[str]:
     return found
 
 
+def rows_of(home: Home, name: str) -> int:
+    """Rows of the home's tables that hold a name."""
+    frames = [pl.read_parquet(path, glob=False) for path in home.path.rglob("*.parquet")]
+    return sum(frame.filter(pl.col("user_id") == name).height for frame in frames if "user_id" in frame.columns)
+
+
 def event_ids(home: Home) -> set[str]:
     return {event for path in (home.path / "features").rglob("*.parquet") for frame in [pl.read_parquet(path, glob=False)]
             if "event_id" in frame.columns for event in frame["event_id"]}
@@ -86,6 +95,62 @@ def test_nothing_is_left_and_nothing_comes_back(lived, monkeypatch, capsys):
     assert main(["erase", USER]) == 0 and "nothing was found" in capsys.readouterr().out
     materialize(lived, "ingestion", "cleaning", "features", days=DAYS[:6], with_checks=False)
     assert names(lived) == []
+
+
+def make_tables(home: Home) -> None:
+    """Raw and clean tables of three days as the stages write them, without Dagster."""
+    shop, parts = home.open_shop(), {}
+    for drop in shop.events(date.fromisoformat(DAYS[1]), date.fromisoformat(DAYS[3])):
+        parts[str(drop.day)] = drop.events.lazy()
+        write(home.path / "raw" / "raw_events" / f"{drop.day}.parquet", drop.events)
+    write(home.path / "raw" / "raw_users.parquet", shop.users())
+    for day, cleaned in clean_days(parts, list(parts), shop.items()["item_id"], CleaningConfig()):
+        write(home.path / "clean" / "clean_events" / f"{day}.parquet", cleaned.events)
+        write(home.path / "clean" / "quarantined_events" / f"{day}.parquet", cleaned.quarantined)
+
+
+def write(path: Path, frame: pl.DataFrame) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame.write_parquet(path)
+
+
+def test_under_a_key_no_file_holds_the_id_and_an_erased_shopper_stays_away_over_rotations(home, monkeypatch, capsys):
+    keys = [f"key number {n} of the shop" for n in range(3)]
+    first, second, third = (UserKey(key.encode()).name(USER) for key in keys)
+
+    def rotate(previous: int | None, present: int) -> None:
+        for name, at in ((PREVIOUS, previous), (PRESENT, present)):
+            monkeypatch.delenv(name, raising=False) if at is None else monkeypatch.setenv(name, keys[at])
+
+    monkeypatch.setenv("RECSYS_HOME", home.folder)
+    monkeypatch.setenv("RECSYS_SHOP", home.shop)
+    rotate(None, 0)
+    plant(home)
+    with open(home.path.parent / "shop" / "events" / f"{DAYS[2]}.jsonl", "a") as drop:
+        drop.write('{"broken": "' + USER + '\n')
+    assert main(["rekey"]) == 0 and "3 collected lines, 1 sessions" in capsys.readouterr().out  # from before there was a key
+    make_tables(home)
+    assert names(home) == [] and rows_of(home, first) > 6
+
+    rotate(0, 1)
+    make_tables(home)
+    assert rows_of(home, second) > rows_of(home, first) > 0  # what was collected under the first key waits
+    assert main(["rekey"]) == 0 and "3 collected lines, 1 sessions" in capsys.readouterr().out
+    make_tables(home)
+    assert rows_of(home, second) > 6 and rows_of(home, first) == 0
+    for path in sorted((home.path / "raw" / "raw_events").glob("*.parquet"))[:1]:  # one that nobody made anew
+        frame = pl.read_parquet(path)
+        write(path, pl.concat([frame, frame.head(1).with_columns(user_id=pl.lit(first))]))
+    assert main(["erase", USER]) == 0 and "raw/raw_events" in capsys.readouterr().out
+    assert rows_of(home, first) == rows_of(home, second) == 0
+
+    rotate(1, 2)
+    make_tables(home)
+    assert rows_of(home, third) == 0
+    assert main(["rekey"]) == 0 and "1 erasures" in capsys.readouterr().out
+    rotate(None, 2)
+    make_tables(home)
+    assert names(home) == [] and rows_of(home, third) == 0
 
 
 def test_an_erasure_that_was_cut_short_is_finished_by_the_next(lived, monkeypatch):

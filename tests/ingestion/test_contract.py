@@ -21,12 +21,13 @@ from recsys_core.ingestion.contract import (
     to_items,
     to_users,
 )
+from recsys_core.pseudonyms import UserKeys
 
 EVENTS = {"user_id": ["1", "2"], "item_id": ["a", "b"], "timestamp": ["2024-01-01", "2024-01-02"]}
 
 
 def events(rows, **config):
-    return to_events(pl.DataFrame(rows), ShopConfig(**config), "drop", "drop.csv")
+    return to_events(pl.DataFrame(rows), ShopConfig(**config), "drop", "drop.csv", UserKeys())
 
 
 def test_events_have_the_contract_schema_and_content_ids():

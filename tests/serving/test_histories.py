@@ -42,7 +42,7 @@ def test_events_after_the_request_are_not_known(bundle):
 
 def test_a_stranger_has_no_history_and_the_answer_says_so(bundle):
     found = bundle.recommend(user_id="nobody")
-    assert "user 'nobody' is unknown: no history" in found.fallback and bundle.known_history("nobody") == []
+    assert "the user is unknown: no history" in found.fallback and bundle.known_history("nobody") == []
     with pytest.raises(RequestError, match="user_id"):
         bundle.known_history(["u03"])
 

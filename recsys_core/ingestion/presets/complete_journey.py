@@ -27,6 +27,7 @@ from recsys_core.ingestion.config import ShopConfig
 from recsys_core.ingestion.contract import context_texts
 from recsys_core.ingestion.shop import DayDrop, Shop
 from recsys_core.ingestion.timestamps import local_day
+from recsys_core.pseudonyms import UserKeys
 from recsys_core.reading import rejects_frame
 
 log = logging.getLogger(__name__)
@@ -98,14 +99,16 @@ class CompleteJourney(Shop):
     """The default shop.
 
     Args:
-        config: preset `complete_journey`. profile: "full", or "quick": a quarter of the households from
-            mid-August on, only the items they met, fewer impressions and segments.
+        config: preset `complete_journey`.
+        profile: "full", or "quick": a quarter of the households from mid-August on, only the items they met, fewer
+            impressions and segments.
+        keys: under which households are named.
 
     Raises:
         ShopError: the package is not installed, or the config names a context that the data lacks.
     """
 
-    def __init__(self, config: ShopConfig, profile: str) -> None:
+    def __init__(self, config: ShopConfig, profile: str, keys: UserKeys) -> None:
         spec = importlib.util.find_spec(PACKAGE)
         if spec is None or not spec.submodule_search_locations:
             raise ShopError("the embedded shop", f"the package {PACKAGE} is not installed",
@@ -118,7 +121,7 @@ class CompleteJourney(Shop):
         for name in config.context:
             if name != STORE:
                 raise ShopError("the embedded shop", f"context names {name!r}", f"its events know only {STORE!r}")
-        self.ledger = {}
+        self.ledger, self.keys = {}, keys
         self.quick = profile == "quick"
         self.config = _quick(config) if self.quick else config
 
@@ -152,7 +155,8 @@ class CompleteJourney(Shop):
 
     def users(self) -> pl.DataFrame:
         households = pl.read_parquet(self.folder / "demographics.parquet", memory_map=False, glob=False)
-        return households.rename({"household_id": "user_id"}).cast({"user_id": pl.String}).sort("user_id")
+        users = households.rename({"household_id": "user_id"}).cast({"user_id": pl.String})
+        return users.with_columns(self.keys.rename(users["user_id"])).sort("user_id")
 
     def judgments(self) -> None:
         return None
@@ -210,6 +214,7 @@ class CompleteJourney(Shop):
                      connection.execute(IMPRESSIONS, bounds | shares).pl()]
         events = pl.concat(parts, how="diagonal").with_columns(
             pl.col("timestamp").dt.replace_time_zone("UTC")).sort("timestamp", "event_type", "event_id")
+        events = events.with_columns(self.keys.rename(events["user_id"]))
         if STORE in self.config.context:
             events = events.with_columns(context_texts(events.select(STORE)))
         return events.select(

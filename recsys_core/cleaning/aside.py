@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 import polars as pl
 
 from recsys_core.errors import DataError
-from recsys_core.ingestion import Meeting, meet
+from recsys_core.reading import Meeting, meet
 
 log = logging.getLogger(__name__)
 

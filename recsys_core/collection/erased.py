@@ -43,7 +43,9 @@ def add_erased(home: Path, user_id: str, touched: Sequence[str]) -> None:
     """Write a request down, or that it went on now; what it had touched before stays touched.
 
     Args:
+        home: RECSYS_HOME.
         user_id: the name under which the shopper is stored.
+        touched: artefacts that had learned from the shopper.
     """
     listed = read_erased(home)
     before = listed.get(digest_id(user_id), Erasure("", []))

@@ -11,11 +11,11 @@ import polars as pl
 from recsys_core import schema
 from recsys_core.errors import ShopError
 from recsys_core.ingestion.config import ShopConfig, contract_columns, nearest
-from recsys_core.ingestion.meeting import ROUNDED
 from recsys_core.ingestion.timestamps import AmbiguousDates, parse_timestamps, pseudo_timestamps
 from recsys_core.ingestion.values import NULL_WORDS, as_category, as_id, as_number, as_text, is_null_word, retyped, without_words
 from recsys_core.personal import mask_personal_data
 from recsys_core.pseudonyms import UserKeys
+from recsys_core.reading import ROUNDED
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,8 @@ import polars as pl
 from recsys_core.errors import ShopError
 from recsys_core.ingestion.config import ShopConfig
 from recsys_core.ingestion.contract import match_columns, to_items, to_users
-from recsys_core.ingestion.meeting import meet
 from recsys_core.ingestion.values import as_id
-from recsys_core.reading import Declared, read_head
+from recsys_core.reading import Declared, meet, read_head
 
 log = logging.getLogger(__name__)
 

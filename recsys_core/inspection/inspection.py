@@ -15,9 +15,9 @@ import yaml
 
 from recsys_core.cleaning import REASONS, CleaningConfig, clean_events, clean_items
 from recsys_core.errors import RecsysError, ShopError
-from recsys_core.ingestion import Shop, meet, open_settings, open_shop
+from recsys_core.ingestion import Shop, open_settings, open_shop
 from recsys_core.inspection.proposal import Proposal, Sample, propose
-from recsys_core.reading import file_format, read_head
+from recsys_core.reading import file_format, meet, read_head
 
 SHOP_FILE = "shop.yaml"
 DAY = re.compile(r"\d{4}-\d{2}-\d{2}\.")

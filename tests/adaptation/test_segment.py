@@ -7,12 +7,13 @@ import pytest
 
 from recsys_core.adaptation.family import Family
 from recsys_core.adaptation.segment import FAMILY, AdaptationConfig, adapt_segments, make_segment_adapter
+from recsys_core.adaptation.study import Study
 from recsys_core.artefacts import folder_hash, read_json
 from recsys_core.errors import AdapterError, DataError
 from recsys_core.ingestion.config import SegmentSpec
 from recsys_core.interactions.knots import KNOTS
 from tests.adaptation.built import ADAPTATION, SEGMENTS, built_shop, folder
-from tests.adaptation.planted import CUTS, likes, make_catalogue, planted_study
+from tests.adaptation.planted import CUTS, STORES, likes, make_catalogue, planted_study
 
 SHOP = make_catalogue()
 UNIFORM = likes(SHOP)
@@ -120,3 +121,17 @@ def test_a_family_of_another_base_is_refused(built, tmp_path):
     shutil.copytree(built.adapters()["spring-fair"] / FAMILY, tmp_path / FAMILY)
     with pytest.raises(AdapterError, match="encoder is"):
         Family.load(tmp_path / FAMILY, built.base.lock | {"encoder": "another"})
+
+
+def test_shots_of_too_few_shoppers_make_no_adapter(tmp_path):
+    study = planted({"dairy": likes(SHOP, category="dairy"), "home": likes(SHOP, category="home")}, users=4)
+    [kitchen] = study.shots("kitchen", CUTS[0]).shoppers().tolist()
+    reasons = {}
+    for least in (4, 5):
+        strict = Study(study.base, study.table, study.segment_events, [DOMAIN, TINY], [STORES], None, least)
+        made = adapt(strict, tmp_path / str(least), "store", "kitchen", "tiny")
+        reasons[least] = made["store"]["reason"]
+        assert made["tiny"]["reason"].startswith("no adapter: 0 shots")
+    assert (made["store"]["method"], made["store"]["shots"]) == ("base", 80) and not (tmp_path / "5" / "store" / FAMILY).exists()
+    assert reasons[5] == "no adapter: no member has shots of more than 4 shoppers, needs 5" and "shoppers" not in reasons[4]
+    assert made["kitchen"]["reason"] == f"no adapter: its shots come from {kitchen} shoppers, needs 5" and 0 < kitchen < 5

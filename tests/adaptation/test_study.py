@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
+from recsys_core.adaptation.study import Study
 from recsys_core.errors import DataError
 from recsys_core.ingestion.config import SegmentSpec
-from tests.adaptation.planted import CUTS, DAY, likes, make_catalogue, planted_study
+from tests.adaptation.planted import CUTS, DAY, STORES, likes, make_catalogue, planted_study
 
 SHOP = make_catalogue()
 DOMAIN = SegmentSpec(name="kitchen", kind="domain", where="items.category = 'kitchen'")
@@ -74,3 +75,14 @@ def test_two_bases_stay_loaded(study):
 def test_counts_are_compared_with_the_base_of_their_cutoff(study):
     assert study.prior_of("store", CUTS[0]) is study.base_at(CUTS[0])[1]
     assert study.prior_of("store", CUTS[3]) is study.serving[1]
+
+
+def test_shots_of_too_few_shoppers_do_not_count(study):
+    users = study.table["user_id"]
+    kept = ~users.str.starts_with("b") | users.is_in(users.filter(users.str.starts_with("b")).unique().sort().head(2).implode())
+    narrow = [Study(study.base, study.table.filter(kept), study.segment_events, [DOMAIN], [STORES], None, least)
+              for least in (1, 2, 3)]
+    assert [found.shots("store", 3 * DAY).shoppers().tolist() for found in narrow] == [[5, 2], [5, 2], [5, 0]]
+    strict = narrow[-1].shots("store", 3 * DAY)
+    assert strict.sizes().tolist() == [15, 0] and {study.events.user_ids[user][0] for user in strict.users} == {"a"}
+    assert narrow[-1].all_shots("store", 3 * DAY).sizes().tolist() == [15, 6]

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 
 from recsys_core.errors import ShopError
-from recsys_core.ingestion.meeting import meet
 from recsys_core.ingestion.opening import open_shop
+from recsys_core.reading import meet
 from tests.ingestion.test_shop import HEADER, small_shop
 
 

@@ -117,6 +117,31 @@ class UserKeys:
         named = [self.stored(one) if one.strip() else None for one in known.to_list()]
         return ids.replace_strict(known, pl.Series(named, dtype=pl.String), default=None, return_dtype=pl.String)
 
+    def hidden(self, text: str, user_id: str) -> str:
+        """The id of an event or a session as it is stored: a keyed hash where it spells the shopper's own id."""
+        if self.present is None or not user_id or key_of(user_id) or user_id not in text:
+            return text
+        return "x" + self.present.name(text).removeprefix("u")
+
+    def name_events(self, events: pl.DataFrame) -> pl.DataFrame:
+        """Events under the names of their shoppers; neither the event's id nor the session's spells the shop's own.
+
+        Args:
+            events: has user_id, event_id and session_id, each String.
+        """
+        import polars as pl
+
+        if self.present is None:
+            return events
+        renamed = [self.rename(events["user_id"])]
+        for name in ("event_id", "session_id"):
+            pairs = events.select(pl.col(name).alias("text"), pl.col("user_id").str.strip_chars().alias("user"))
+            found = pairs.filter(pl.col("text").str.contains(pl.col("user"), literal=True)).unique()
+            hidden = pl.Series("hidden", [self.hidden(*pair) for pair in found.iter_rows()], pl.String)
+            joined = pairs.join(found.with_columns(hidden), on=["text", "user"], how="left", maintain_order="left")
+            renamed.append(joined.select(pl.coalesce("hidden", "text").alias(name)).to_series())
+        return events.with_columns(renamed)
+
     def in_bundle(self, user_id: str, fingerprint: str) -> str:
         """The name of a shopper in a bundle.
 

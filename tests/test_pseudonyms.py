@@ -2,12 +2,14 @@
 
 import hashlib
 import hmac
+import io
 import json
 from datetime import UTC, date, datetime
 
 import polars as pl
 import pytest
 
+from recsys_core.cli.main import main
 from recsys_core.collection import CollectedShop, EventLog, SessionConfig, SqliteSessions, read_erased, read_unwanted
 from recsys_core.collection.erased import add_erased, without_erased
 from recsys_core.collection.rekey import rekey_collected
@@ -22,8 +24,8 @@ from tests.serving.tiny import USERS, tiny_arguments, tiny_catalogue, tiny_event
 FIRST, SECOND = "first key of the shop", "second key of the shop"
 ONE, TWO = UserKey(FIRST.encode()), UserKey(SECOND.encode())
 EVENTS = ("user_id,session_id,timestamp,event_type,item_id\n"
-          " anna ,s1,2024-01-01T10:00:00,view,a\n"
-          "anna,s1,2024-01-01T11:00:00,view,b\n"
+          " anna ,s1-anna,2024-01-01T10:00:00,view,a\n"
+          "anna,s1-anna,2024-01-01T11:00:00,view,b\n"
           "bert,s2,2024-01-01T12:00:00,view,a\n,s3,2024-01-01T12:00:00,view,a\nanna,broken\n")
 
 
@@ -57,6 +59,15 @@ def test_a_pseudonym_is_the_keyed_hash_of_the_id_and_tells_which_key():
     assert UserKeys(TWO, ONE).names("anna") == ("anna", ONE.name("anna"), TWO.name("anna"))
 
 
+def test_the_command_names_shoppers_as_tables_do(monkeypatch, capsys):
+    keyed(monkeypatch)
+    monkeypatch.setattr("sys.stdin", io.StringIO("anna\n bert \n"))
+    assert main(["pseudonym"]) == main(["pseudonym", "anna"]) == 0
+    assert capsys.readouterr().out.split() == [ONE.name("anna"), ONE.name("bert"), ONE.name("anna")]
+    monkeypatch.delenv(PRESENT)
+    assert main(["rekey"]) == 1 and "RECSYS_USER_KEY: is not set" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("present", "previous", "says"), [
     ("short", None, "RECSYS_USER_KEY: holds 5 bytes"), (FIRST, "x" * 15, "RECSYS_USER_KEY_PREVIOUS: holds 15 bytes"),
     (None, FIRST, "RECSYS_USER_KEY_PREVIOUS: is set and RECSYS_USER_KEY is not")])
@@ -75,7 +86,9 @@ def test_raw_tables_name_shoppers_by_pseudonyms_and_broken_lines_show_nothing(fo
     plain, named = open_shop(folder), open_shop(folder, keys=UserKeys(ONE))
     before, after = read(plain)[0], read(named)[0]
     assert after["user_id"].to_list() == [ONE.name("anna")] * 2 + [ONE.name("bert"), None]
-    assert before.drop("user_id", "event_id").equals(after.drop("user_id", "event_id"))
+    ids = ("user_id", "event_id", "session_id")
+    assert before.drop(ids).equals(after.drop(ids)) and after["session_id"][2:].to_list() == ["s2", "s3"]
+    assert after["session_id"][0] == after["session_id"][1] and not after["session_id"].str.contains("anna").any()
     assert not set(before["event_id"][:3]) & set(after["event_id"][:3])  # made from the row's content
     assert plain.users().height == 2 and named.users()["user_id"].to_list() == [ONE.name("anna"), ONE.name("bert")]
     rejects = read(named)[1]

@@ -1,9 +1,10 @@
-"""`recsys erase` and `recsys rekey`: a shopper goes from everything below RECSYS_HOME, or all of them get their present names."""
+"""`recsys erase`, `recsys rekey` and `recsys pseudonym`: under which names shoppers are stored, and how one goes from there."""
 
 from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,9 @@ def add_commands(commands: Any) -> None:
     erased.set_defaults(run=erase)
     renamed = commands.add_parser("rekey", help="rename what the service collected under the previous user key, or under none")
     renamed.set_defaults(run=rekey)
+    named = commands.add_parser("pseudonym", help="the names of shoppers in tables and daily lists, one a line")
+    named.add_argument("user", nargs="*", help="the shop's ids; none: read from stdin, one a line")
+    named.set_defaults(run=pseudonym)
 
 
 def erase(options: argparse.Namespace) -> None:
@@ -56,6 +60,15 @@ def rekey(options: argparse.Namespace) -> None:
           f"the shop's files hold {found['shoppers']:,} shoppers")
     if found["unknown"]:
         print(f"{found['unknown']:,} lines name shoppers whom the shop's files do not hold: they keep their former pseudonyms")
+
+
+def pseudonym(options: argparse.Namespace) -> None:
+    """Print under which name each shopper is stored."""
+    from recsys_core.pseudonyms import UserKeys
+
+    keys = UserKeys.from_environment()
+    for user in options.user or map(str.strip, sys.stdin):
+        print(keys.stored(user))
 
 
 def _sessions(home: Path) -> Sessions | None:

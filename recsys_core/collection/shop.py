@@ -119,7 +119,7 @@ class CollectedShop(Shop):
         columns = {name: [self._value(row, name) for row in known] for name in schema.RAW_EVENTS}
         columns["timestamp"] = [datetime.fromisoformat(row["timestamp"]).astimezone(UTC) for row in known]
         events = pl.DataFrame(columns, schema=schema.RAW_EVENTS, strict=False)
-        return DayDrop(day, events.with_columns(self.keys.rename(events["user_id"])), rejects_frame(rejects))
+        return DayDrop(day, self.keys.name_events(events), rejects_frame(rejects))
 
     @cached_property
     def _known_items(self) -> frozenset[str]:

@@ -92,7 +92,7 @@ def to_events(frame: pl.DataFrame, config: ShopConfig, source: str, artefact: st
         elif theirs is None or (ours == "position" and config.order_only):
             columns[ours] = pl.repeat(None, frame.height, dtype=dtype, eager=True)
         elif ours in IDS:
-            columns[ours] = keys.rename(as_id(theirs, config)) if ours == "user_id" else as_id(theirs, config)
+            columns[ours] = as_id(theirs, config)
         elif dtype == pl.String:
             columns[ours] = without_words(as_text(theirs), config)
         else:
@@ -104,6 +104,7 @@ def to_events(frame: pl.DataFrame, config: ShopConfig, source: str, artefact: st
         raise _missing("item_id", "item_id", "events", frame.columns, artefact, config)
     if config.order_only:
         events = events.filter(pl.col("timestamp").is_not_null())
+    events = keys.name_events(events)
     events = events.with_columns(event_id=pl.coalesce("event_id", _content_ids(events)))
     return events.with_columns(mask_personal_data("query"), mask_personal_data("review"))  # before anything is stored
 

@@ -56,7 +56,7 @@ class Answering:
                  adapter_ttl_s: float) -> None:
         self.treatments, self.event_log, self.sessions, self.measures = treatments, event_log, sessions, measures
         self.bundle, self.adapter_ttl_s = treatments.bundle, adapter_ttl_s
-        self._stored = UserKeys.from_environment().stored  # the shop's id → the only name that is written anywhere
+        self._keys = UserKeys.from_environment()
         self.posted = PostedItems(event_log.folder)
         self._adapter = lru_cache(ADAPTERS_KEPT)(self._make_adapter)
 
@@ -101,6 +101,7 @@ class Answering:
         for place, event in enumerate(events):
             row = event.model_dump(exclude_none=True)
             row |= {name: str(row[name]).strip() for name in ("user_id", "item_id") if name in row}
+            row |= {name: self._keys.hidden(row[name], row["user_id"]) for name in ("event_id", "session_id") if name in row}
             row["user_id"] = self._stored(row["user_id"])
             row["timestamp"] = self.event_log.clock() if event.timestamp is None else \
                 to_seconds(event.timestamp, self.event_log.zone)
@@ -140,7 +141,7 @@ class Answering:
         Raises:
             RecsysError: the log cannot be written.
         """
-        user_id, item_id, now = self._stored(str(body.user_id).strip()), str(body.item_id).strip(), self.event_log.clock()
+        user_id, item_id, now = self._stored(body.user_id), str(body.item_id).strip(), self.event_log.clock()
         kind, rating = (RATING, 1.0) if body.value == "up" else (UNWANTED, 0.0)
         ids = self.event_log.add_events([{"user_id": user_id, "item_id": item_id, "event_type": kind, "rating": rating,
                                           "timestamp": now, "request_id": body.request_id}])
@@ -152,8 +153,9 @@ class Answering:
         """Log what a known shopper was shown; a log that fails costs no answer."""
         if body.user_id is None or not listed.answers:
             return
-        asked = {"request_id": request_id, "user_id": self._stored(str(body.user_id).strip()), "endpoint": endpoint,
-                 "session_id": body.session_id, "context": body.context,
+        session = body.session_id and self._keys.hidden(body.session_id, str(body.user_id).strip())
+        asked = {"request_id": request_id, "user_id": self._stored(body.user_id), "endpoint": endpoint,
+                 "session_id": session, "context": body.context,
                  "query": mask_text(body.query) if isinstance(body, SearchBody) else None}
         try:
             self.event_log.add_exposures([{name: value for name, value in (asked | row).items() if value is not None}
@@ -205,7 +207,7 @@ class Answering:
             return history, None
         known = self.bundle.known_history(str(user_id).strip())
         try:
-            events = self.sessions.newest(self._stored(str(user_id).strip()))
+            events = self.sessions.newest(self._stored(user_id))
         except Exception:
             self._fell_back("sessions", "sessions")
             return known, FORGETFUL
@@ -216,6 +218,10 @@ class Answering:
         elif known:  # a shop without times: an event's place says when
             events = [{"item_id": event["item_id"], "event_type": event["event_type"]} for event in events]
         return [*known, *events], None
+
+    def _stored(self, user_id: Any) -> str:
+        """The only name of a shopper that is written anywhere."""
+        return self._keys.stored(str(user_id).strip())
 
     def _remember(self, user_id: str, events: Sequence[Mapping[str, Any]]) -> None:
         """Keep events for the shopper's next list; where that fails they are still in the log."""
@@ -229,7 +235,7 @@ class Answering:
         if user_id is None:
             return frozenset()
         try:
-            last = {event["item_id"]: event["event_type"] for event in self.sessions.newest(self._stored(str(user_id).strip()))}
+            last = {event["item_id"]: event["event_type"] for event in self.sessions.newest(self._stored(user_id))}
         except Exception:
             return frozenset()  # told where the history is read
         return frozenset(item for item, kind in last.items() if kind == UNWANTED)

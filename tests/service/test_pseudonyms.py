@@ -18,8 +18,10 @@ USER = "carla-7f3a"
 def test_no_log_and_no_session_holds_an_id_and_lists_are_as_without_a_key(client, make_client, tmp_path, monkeypatch, caplog):
     def live(asked) -> list[list[str]]:
         lists = [asked.post("/v1/recommend", json={"user_id": USER, "k": 2, "filters": {"category": "nowhere"}})]
-        asked.post("/v1/events", json={"events": [{"user_id": f" {USER} ", "event_type": "purchase", "item_id": "k0"}]})
-        lists.append(asked.post("/v1/recommend", json={"user_id": USER, "k": 2, "segment": "north"}))
+        asked.post("/v1/events", json={"events": [{"user_id": f" {USER} ", "session_id": f"s-{USER}",
+                                                     "event_id": f"{USER}-1", "event_type": "purchase", "item_id": "k0"}]})
+        lists.append(asked.post("/v1/recommend", json={"user_id": USER, "k": 2, "segment": "north",
+                                                         "session_id": f"s-{USER}"}))
         asked.post("/v1/feedback", json={"request_id": "r", "user_id": USER, "item_id": "g0", "value": "down"})
         lists.append(asked.post("/v1/search", json={"user_id": USER, "query": "steel mug", "k": 3}))
         lists.append(asked.post("/v1/recommend", json={"user_id": USER, "k": 2}))

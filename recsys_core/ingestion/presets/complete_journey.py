@@ -214,7 +214,7 @@ class CompleteJourney(Shop):
                      connection.execute(IMPRESSIONS, bounds | shares).pl()]
         events = pl.concat(parts, how="diagonal").with_columns(
             pl.col("timestamp").dt.replace_time_zone("UTC")).sort("timestamp", "event_type", "event_id")
-        events = events.with_columns(self.keys.rename(events["user_id"]))
+        events = events.with_columns(self.keys.rename(events["user_id"]))  # baskets are not numbered by household
         if STORE in self.config.context:
             events = events.with_columns(context_texts(events.select(STORE)))
         return events.select(

@@ -19,10 +19,12 @@ from typing import Any, Literal
 
 import dagster as dg
 
+from recsys_core.artefacts import read_json
 from recsys_core.collection import CollectedShop, read_erased
 from recsys_core.errors import RecsysError
 from recsys_core.ingestion import Shop, open_shop
 from recsys_core.pseudonyms import UserKeys
+from recsys_core.serving import MANIFEST
 from recsys_core.signatures import own_key
 
 # Dagster cuts a run by one contiguous range of partitions. A run over several stretches carries
@@ -72,8 +74,15 @@ class Home(dg.ConfigurableResource):
         return CollectedShop(shop, self.path / "collected", erased=read_erased(self.path))
 
     def user_keys(self) -> UserKeys:
-        """The keys that name shoppers; read when asked for, since Dagster shows and stores a resource's fields."""
-        return UserKeys.from_environment(read_erased(self.path))
+        """The keys that name shoppers; read when asked for, since Dagster shows and stores a resource's fields.
+
+        Raises:
+            RecsysError: a broken key, or none in a home whose bundle has one: a forgotten variable must not let ids in.
+        """
+        keys, manifest = UserKeys.from_environment(read_erased(self.path)), self.path / "bundle" / MANIFEST
+        if keys.present is None and manifest.is_file():
+            keys.check(read_json(manifest).get("user_key"), str(manifest.parent))
+        return keys
 
     def published(self, name: str) -> Path:
         """What an asset published last, for the assets that compare with an earlier night.

@@ -166,7 +166,7 @@ class UserKeys:
         if fingerprint is not None and fingerprint not in self._held:
             held = ", ".join(self._held) or "none"
             raise BundleError(artefact, f"names shoppers by the user key {fingerprint}, the environment holds {held}",
-                              f"set {PRESENT} or {PREVIOUS} to that key, or make the bundle again")
+                              f"set {PRESENT} or {PREVIOUS} to that key, or remove the bundle and make another")
 
     @cached_property
     def _held(self) -> dict[str, UserKey]:

@@ -4,16 +4,19 @@ import hashlib
 import hmac
 import io
 import json
+import shutil
 from datetime import UTC, date, datetime
 
 import polars as pl
 import pytest
 
+from assets.partitions import Home
 from recsys_core.cli.main import main
 from recsys_core.collection import CollectedShop, EventLog, SessionConfig, SqliteSessions, read_erased, read_unwanted
 from recsys_core.collection.erased import add_erased, without_erased
 from recsys_core.collection.rekey import rekey_collected
 from recsys_core.deployment.bundle import write_bundle
+from recsys_core.deployment.erasure import erase_user
 from recsys_core.errors import BundleError, RecsysError, ShopError
 from recsys_core.ingestion import open_shop
 from recsys_core.interactions.arrays import make_interactions
@@ -79,6 +82,7 @@ def test_keys_that_cannot_be_meant_are_refused_by_their_variable(monkeypatch, pr
 
 def test_a_column_is_renamed_once_per_id_as_cleaning_trims_it():
     found = UserKeys(ONE).rename(pl.Series("user_id", [" anna ", "anna", None, "", "  ", ONE.name("bert")]))
+    assert UserKeys(ONE).rename(pl.Series([None, None], dtype=pl.String)).to_list() == [None, None]
     assert found.name == "user_id" and found.to_list() == [ONE.name("anna")] * 2 + [None] * 3 + [ONE.name("bert")]
 
 
@@ -208,6 +212,19 @@ def test_a_bundle_of_the_previous_key_answers_and_one_of_another_key_says_which_
                            "RECSYS_USER_KEY"):
             named.recommend(user_id="u03")
         assert named.recommend(["k0"])  # who brings a history needs no key
+
+
+def test_a_key_that_got_lost_lets_no_id_into_a_home_and_finds_nobody_to_erase(named_bundle, folder, tmp_path, monkeypatch):
+    home = Home(folder=str(tmp_path / "home"), shop=str(folder))
+    shutil.copytree(named_bundle, home.path / "bundle")
+    keyed(monkeypatch, None)
+    for act in (home.open_shop, lambda: erase_user(home.path, "u03", None, None, UserKeys())):
+        with pytest.raises(BundleError, match=f"bundle: names shoppers by the user key {ONE.fingerprint}.*holds none"):
+            act()
+    found = erase_user(home.path, "u03", None, None, keyed(monkeypatch, SECOND, FIRST))
+    assert found.bundles == ["bundle"] and home.open_shop().keys.fingerprint == TWO.fingerprint
+    after = Bundle.load(home.path / "bundle")
+    assert after.known_history("u03") == [] and after.known_history("u04") and after.manifest["user_key"] == ONE.fingerprint
 
 
 def test_the_key_of_a_bundle_is_the_one_that_most_of_its_histories_have():

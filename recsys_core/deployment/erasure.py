@@ -15,7 +15,7 @@ from pathlib import Path
 
 import polars as pl
 
-from recsys_core.artefacts import one_cycle, staged_file
+from recsys_core.artefacts import one_cycle, read_json, staged_file
 from recsys_core.collection import Sessions, add_erased, read_erased, rewrite_lines
 from recsys_core.deployment.forget import Shopper, forget_shopper
 from recsys_core.errors import RecsysError
@@ -56,10 +56,11 @@ def erase_user(home: Path, user_id: str, sessions: Sessions | None, key: Path | 
         keys: under which shoppers are named; None: by their ids.
 
     Raises:
-        RecsysError: a cycle runs in the home, or its list of erased shoppers is broken.
+        RecsysError: a cycle runs in the home, its list of erased shoppers is broken, or its bundle's user key is missing.
     """
     found, keys = Erased(), keys or UserKeys()
     names, stored = keys.names(user_id), keys.stored(user_id)
+    _check_keys(home, keys)
     with one_cycle(home):
         events = _events(home, names)
         if not events.is_empty():
@@ -81,6 +82,15 @@ def erase_user(home: Path, user_id: str, sessions: Sessions | None, key: Path | 
         if found.rows:
             add_erased(home, stored, found.touched)  # whatever was trained until now may have seen the rows
     return found
+
+
+def _check_keys(home: Path, keys: UserKeys) -> None:
+    for name in ("bundle", "champion"):
+        try:
+            manifest = read_json(home / name / MANIFEST)
+        except RecsysError:
+            continue  # there is none, or a broken one, which is told when it is looked into
+        keys.check(manifest.get("user_key"), str(home / name))
 
 
 def _events(home: Path, names: Sequence[str]) -> pl.DataFrame:

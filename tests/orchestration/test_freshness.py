@@ -220,3 +220,21 @@ def test_the_same_drops_have_the_same_name(state) -> None:
     assert before == state.delivery(["2024-03-12"]) != state.delivery(["2024-03-11", "2024-03-12"])
     touch(drop(state, "2024-03-12"))
     assert state.delivery(["2024-03-12"]) != before
+
+
+def test_another_user_key_makes_every_stage_anew(state, monkeypatch):
+    first, second = "the first key of a shop", "the second key of a shop"
+    load_days(state)
+    plain = {stage: state.inputs(stage) for stage in (DAYS, PUBLISH)}
+    assert state.pending_days() == []
+    monkeypatch.setenv("RECSYS_USER_KEY", first)
+    keyed = {stage: state.inputs(stage) for stage in (DAYS, PUBLISH)}
+    assert all(keyed[stage] != plain[stage] for stage in (DAYS, PUBLISH)) and state.pending_days() == ALL_DAYS
+    load_days(state)
+    assert state.pending_days() == []
+    monkeypatch.setenv("RECSYS_USER_KEY", second)
+    monkeypatch.setenv("RECSYS_USER_KEY_PREVIOUS", first)
+    assert state.pending_days() == ALL_DAYS
+    both = {stage: state.inputs(stage) for stage in (DAYS, PUBLISH)}
+    monkeypatch.delenv("RECSYS_USER_KEY_PREVIOUS")
+    assert {stage: state.inputs(stage) for stage in (DAYS, PUBLISH)} == both and second not in str(state.home)

@@ -31,7 +31,7 @@ replay: $(INSTALLED)  ## the newest DAYS days of the shop night by night, and wh
 	@$(PY) -m orchestration.replay --days $(DAYS)
 
 test: $(INSTALLED)  ## every test on every core (at most 8), then what share of each module they run
-	@OMP_NUM_THREADS=1 $(PY) -m pytest --cov -n logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder
+	@OMP_NUM_THREADS=1 $(PY) -m pytest --cov -n logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder --durations=15
 
 lint: $(INSTALLED)
 	@$(PY) -m ruff check .

@@ -5,7 +5,9 @@ from __future__ import annotations
 import codecs
 import difflib
 from collections.abc import Mapping
+from copy import deepcopy
 from datetime import date, datetime
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from zoneinfo import ZoneInfo
@@ -18,7 +20,8 @@ from recsys_core.errors import ShopError
 from recsys_core.oversight import FairnessSpec, PrivacySpec, ReleaseSpec
 from recsys_core.reading import read_yaml
 
-SHOP_FILE = "shop.yaml"
+SHOP_FILE, PRESETS = "shop.yaml", Path(__file__).parent / "presets"
+_read_preset = cache(read_yaml)  # a night opens the shop in every step, and these files come with the code
 Table = Literal["items", "events", "users", "judgments", "labels", "shelves", "promotions"]
 CONTRACT: dict[str, list[str]] = {
     "items": list(schema.RAW_ITEMS),
@@ -153,7 +156,7 @@ def make_config(settings: Mapping[str, Any], artefact: str) -> ShopConfig:
 
 def preset_names() -> list[str]:
     """Names of the presets that come with the product, sorted."""
-    return sorted(path.stem for path in _presets_folder().glob("*.yaml"))
+    return sorted(path.stem for path in PRESETS.glob("*.yaml"))
 
 
 def preset_settings(name: str, artefact: str) -> dict[str, Any]:
@@ -161,7 +164,7 @@ def preset_settings(name: str, artefact: str) -> dict[str, Any]:
     if name not in preset_names():
         raise ShopError(artefact, f"unknown preset {name!r}{nearest(name, preset_names())}",
                         f"use one of {', '.join(preset_names())}, or leave `preset` out")
-    return {**read_yaml(_presets_folder() / f"{name}.yaml"), "preset": name}
+    return {**deepcopy(_read_preset(PRESETS / f"{name}.yaml")), "preset": name}
 
 
 def nearest(word: str, known: list[str]) -> str:
@@ -172,10 +175,6 @@ def nearest(word: str, known: list[str]) -> str:
     """
     close = difflib.get_close_matches(word.lower(), known, 1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""
-
-
-def _presets_folder() -> Path:
-    return Path(__file__).parent / "presets"
 
 
 def _overlay(preset: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:

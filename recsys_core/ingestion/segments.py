@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 
 import duckdb
 import polars as pl
@@ -31,6 +32,13 @@ def validate_segments(segments: Sequence[SegmentSpec], tables: Columns, artefact
         ShopError: a condition that is not one SQL expression over the known columns, or that no request can meet
             (see `split_condition`).
     """
+    _tried(tuple(segments), tuple((name, tuple(columns.items())) for name, columns in tables.items()), artefact)
+
+
+@lru_cache(maxsize=16)  # a night opens the shop in every step, and the answer follows from these arguments alone
+def _tried(segments: tuple[SegmentSpec, ...], told: tuple[tuple[str, tuple[tuple[str, pl.DataType | DataTypeClass], ...]], ...],
+           artefact: str) -> None:
+    tables = {name: dict(columns) for name, columns in told}
     context = "CROSS JOIN context" if tables.get("context") else ""
     known = [f"events.{name}" for name in KNOWN_EVENT_COLUMNS]
     known += [f"{name}.{column}" for name in ("context", "users", "items") for column in tables.get(name, ())]

@@ -10,6 +10,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from recsys_core.ingestion.config import preset_settings
 from recsys_core.ingestion.opening import open_shop
 
 DATA = Path(__file__).parents[3] / "shared" / "data"
@@ -130,3 +131,9 @@ def test_amazon_industrial_needs_only_a_shop_yaml(tmp_path):
     source = pl.read_parquet(DATA / "amazon_industrial" / "train_events.parquet").filter(user_id="A0")
     mine = drop.events.filter(user_id="A0").sort("timestamp")
     assert mine["item_id"].to_list() == source.sort("position")["item_id"].cast(pl.String).to_list()
+
+
+def test_a_preset_that_was_changed_after_reading_is_read_as_it_stands():
+    first = preset_settings("complete_journey", "shop.yaml")
+    first["segments"].clear()
+    assert preset_settings("complete_journey", "shop.yaml")["segments"]

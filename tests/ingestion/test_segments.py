@@ -28,6 +28,15 @@ def test_good_conditions_pass(where):
     assert validate(where) is None
 
 
+def test_a_condition_that_passed_is_tried_anew_where_the_columns_changed():
+    assert validate("users.age > 30") is None
+    without = TABLES | {"users": {"user_id": pl.String()}}
+    for _ in range(2):  # a refusal is not forgotten either
+        with pytest.raises(ShopError, match="users.age"):
+            validate("users.age > 30", without)
+    assert validate("users.age > 30") is None
+
+
 @pytest.mark.parametrize(("where", "words"), [
     ("items.departmnt = 'x'", ["departmnt", "items.size", "users.age", "context.store"]),
     ("users.age >", ["does not parse"]),

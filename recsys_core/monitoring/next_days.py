@@ -24,8 +24,10 @@ from recsys_core.metrics import fit_personal_frequency, fit_popularity, ranking_
 from recsys_core.schema import PAD_SCORE, POSITIVE_EVENTS
 from recsys_core.serving import Bundle
 
-SERVED, FREQUENCY, POPULARITY = JUDGED_NIGHTLY
-ALONE, FRESH = "base", "fresh"  # a champion without its adapters; whether it had counted every day before the one that was asked
+SERVED = JUDGED_NIGHTLY[0]
+FREQUENCY, POPULARITY = JUDGED_NIGHTLY[1:]
+ALONE = "base"  # a champion without its adapters
+FRESH = "fresh"  # whether it had counted every day before the one that was asked
 NIGHT_RIVALS = (ALONE, FREQUENCY, POPULARITY)  # of a fresh night
 AT_ONCE = 64  # questions whose scores are held at once
 

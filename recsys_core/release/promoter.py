@@ -33,7 +33,8 @@ if TYPE_CHECKING:  # judging needs the models; whoever only moves or serves a ch
     from recsys_core.release.nights import JudgedNights
 
 log = logging.getLogger(__name__)
-BUNDLES, NIGHT = "bundles", "night"
+BUNDLES = "bundles"
+NIGHT = "night"  # who decides where no person does
 # What a manifest says of where a bundle comes from; everything else decides what it answers.
 ORIGIN = ("files", "lineage", "licences", "metrics", "versions", "windows")
 CARD = "README.md"  # it repeats the origin

@@ -23,7 +23,7 @@ if TYPE_CHECKING:  # the service renames without Polars
 
 PRESENT, PREVIOUS = "RECSYS_USER_KEY", "RECSYS_USER_KEY_PREVIOUS"
 LEAST_BYTES = 16
-FORM = re.compile(r"u_([0-9a-f]{8})_[0-9a-f]{24}")
+FORM, LENGTH = re.compile(r"u_([0-9a-f]{8})_[0-9a-f]{24}"), 35
 MAKE_ONE = "make one: python -c 'import secrets; print(secrets.token_urlsafe(32))'"
 
 
@@ -189,7 +189,7 @@ def key_of(user_id: str) -> str | None:
     >>> key_of("u_00c0ffee_0123456789abcdef01234567"), key_of("u_17")
     ('00c0ffee', None)
     """
-    found = FORM.fullmatch(user_id)
+    found = FORM.fullmatch(user_id) if len(user_id) == LENGTH else None
     return None if found is None else found[1]
 
 

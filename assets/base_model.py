@@ -7,6 +7,7 @@ from pydantic import Field
 from assets.partitions import Home, profile, shop_config
 from recsys_core.base_model import BaseConfig, BaseModelArtefact, build_base, plan_shop
 from recsys_core.evaluation import OffersConfig, judge_promotions
+from recsys_core.fan_out import FanOut
 from recsys_core.interactions import WindowConfig
 from recsys_core.text_encoder import (
     EncoderConfig,
@@ -60,15 +61,15 @@ def text_encoder(context: dg.AssetExecutionContext, home: Home, tracking: dg.Res
 
 @dg.asset(group_name="base_model", io_manager_key="folders", pool="accelerator", kinds={"numpy"})
 def base_model(context: dg.AssetExecutionContext, home: Home, tracking: dg.ResourceParam[object],
-               config: BaseModelConfig, text_encoder, clean_items: pl.LazyFrame, interactions: pl.LazyFrame,
-               exposures: pl.LazyFrame, item_features: pl.LazyFrame, raw_promotions: pl.LazyFrame):
+               fan_out: dg.ResourceParam[FanOut], config: BaseModelConfig, text_encoder, clean_items: pl.LazyFrame,
+               interactions: pl.LazyFrame, exposures: pl.LazyFrame, item_features: pl.LazyFrame, raw_promotions: pl.LazyFrame):
     """Item vectors, one ranker per evaluation cut-off, the ranker that ships, the click head, and what promotions count."""
     folder, events, tuned = home.staging("base_model"), interactions.collect(), TextEncoderArtefact(text_encoder)
     summary = build_base(
         folder, encoder=tuned.load(), encoder_cutoff=tuned.about["cutoff"], items=clean_items.collect(),
         interactions=events, exposures=exposures.collect(),
         item_features=item_features.collect(), plan=_plan(events),
-        cache=VectorCache(home.vectors),
+        cache=VectorCache(home.vectors, fan_out),
         config=BaseConfig(validation_queries=config.validation_queries, seed=config.seed))
     offers = judge_promotions(BaseModelArtefact(folder), events, raw_promotions.collect(), shop_config.time_zone,
                               OffersConfig(seed=config.seed))

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from assets.partitions import Home, profile
 from recsys_core.distillation import StaticConfig, StudentConfig, build_student, logged_queries
+from recsys_core.fan_out import FanOut
 from recsys_core.text_encoder import TextEncoderArtefact, VectorCache
 
 
@@ -20,12 +21,13 @@ class DistillationConfig(dg.Config):
 
 @dg.asset(group_name="distillation", io_manager_key="folders", pool="accelerator", kinds={"pytorch", "onnx"})
 def student(context: dg.AssetExecutionContext, home: Home, tracking: dg.ResourceParam[object],
-            config: DistillationConfig, text_encoder, clean_items: pl.LazyFrame, clean_events: dict[str, pl.LazyFrame]):
+            fan_out: dg.ResourceParam[FanOut], config: DistillationConfig, text_encoder, clean_items: pl.LazyFrame,
+            clean_events: dict[str, pl.LazyFrame]):
     """A static student in the text encoder's vector space, an int8 transformer beside it, and how both compare with it."""
     folder = home.staging("student")
     about = build_student(folder, TextEncoderArtefact(text_encoder).load(), clean_items.collect(), logged_queries(clean_events),
                           StudentConfig(max_queries=config.max_queries, static=StaticConfig(tokens=config.tokens)), config.seed,
-                          VectorCache(home.vectors))
+                          VectorCache(home.vectors, fan_out))
     tracking.log(metrics={f"student/{name.replace(',', '')}/{measure}": value
                           for name, found in about["comparison"].items() for measure, value in found.items()})
     context.add_output_metadata({key: about[key] for key in ("serves", "comparison", "queries", "megabytes")})

@@ -10,6 +10,7 @@ from assets.adaptation import make_study
 from assets.partitions import Home, requested, segments, shop_config
 from recsys_core.artefacts import read_json
 from recsys_core.evaluation import EvaluationConfig, Evidence, decide, judge_segments, make_results, trials_of
+from recsys_core.fan_out import FanOut
 from recsys_core.report import write_report
 
 
@@ -28,13 +29,13 @@ class JudgeConfig(dg.Config):
 @dg.asset(group_name="evaluation", io_manager_key="folders", partitions_def=segments,
           backfill_policy=dg.BackfillPolicy.single_run(), kinds={"numpy"})
 def segment_evaluation(context: dg.AssetExecutionContext, home: Home, tracking: dg.ResourceParam[object],
-                       config: JudgeConfig, segment_adapter, base_model, interactions: pl.LazyFrame,
-                       segment_events: pl.LazyFrame, raw_users: pl.LazyFrame):
+                       fan_out: dg.ResourceParam[FanOut], config: JudgeConfig, segment_adapter, base_model,
+                       interactions: pl.LazyFrame, segment_events: pl.LazyFrame, raw_users: pl.LazyFrame):
     """Each adapter against base, placebo, counts and incumbent, per audience, on rows none has seen."""
     study = make_study(base_model, interactions, segment_events, raw_users)
     judged = judge_segments({name: home.staging(name) for name in requested(context)}, study,
                             as_partitions(context, segment_adapter), home.published("champion"), config.settings(),
-                            order_only=shop_config.order_only)
+                            order_only=shop_config.order_only, fan_out=fan_out)
     decisions = decide_all(judged, home.published("segment_evaluation"), config.settings())
     for name, found in judged.items():
         context.add_asset_metadata(segment_facts(found, decisions[name]), partition_key=name)

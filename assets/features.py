@@ -7,6 +7,7 @@ import polars as pl
 
 from assets.partitions import Home, shop_config
 from recsys_core.artefacts import one_writer
+from recsys_core.fan_out import FanOut
 from recsys_core.features import FeatureConfig, Inputs, build_features
 from recsys_core.schema import FEATURE_TABLES
 
@@ -28,12 +29,13 @@ class FeaturesConfig(FeatureConfig, dg.Config):
     outs={name: dg.AssetOut(io_manager_key="feature_tables", description=DESCRIPTIONS[name],
                             kinds={"duckdb", "parquet"}, is_required=False) for name in FEATURE_TABLES},
     ins={"clean_events": dg.AssetIn(input_manager_key="clean_files")}, group_name="features", pool="duckdb", can_subset=True)
-def features(context: dg.AssetExecutionContext, home: Home, config: FeaturesConfig,
+def features(context: dg.AssetExecutionContext, home: Home, fan_out: dg.ResourceParam[FanOut], config: FeaturesConfig,
              clean_events: dict[str, Path], clean_items: pl.LazyFrame, raw_users: pl.LazyFrame):
     """Compute what changed of the tables that the run selects: a new day costs by its own events."""
     users = raw_users.collect()
     inputs = Inputs(clean_items.collect(), users if users.width > 1 else None, shop_config.segments, shop_config.context)
     with one_writer(home.path / "features"):
-        tables = build_features(home.path / "features", clean_events, inputs, config, context.selected_output_names)
+        tables = build_features(home.path / "features", clean_events, inputs, config, context.selected_output_names,
+                                fan_out)
     for name, table in tables.items():
         yield dg.Output(table, name)

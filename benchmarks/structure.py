@@ -10,8 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 CORE = ROOT / "recsys_core"
 FLOORS = (
-    "errors", "artefacts", "signatures", "schema", "arguments", "personal", "pseudonyms", "words", "units", "amounts",
-    "oversight",
+    "errors", "artefacts", "fan_out", "signatures", "schema", "arguments", "personal", "pseudonyms", "words", "units",
+    "amounts", "oversight",
     "reading", "ingestion", "collection", "cleaning", "inspection", "features", "interactions",
     "metrics", "retrieval", "shoppers",
     "text_encoder", "student", "base_model", "adaptation", "promotions", "spans", "tasks",

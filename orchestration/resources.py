@@ -1,4 +1,4 @@
-"""Resources: where tables and folders go, and MLflow with one parent run per cycle.
+"""Resources: where tables and folders go, where work runs, and MLflow with one parent run per cycle.
 
 `Tracking` wraps dagster-mlflow and works round what is wrong with it for assets: runs that failed
 are closed as failed (its atexit handler would close them as finished), a finished Dagster run is
@@ -27,6 +27,7 @@ from pydantic import PrivateAttr
 from assets.io import DayFiles, FeatureIO, FolderIO, TableIO
 from assets.partitions import Home
 from orchestration.alerts import make_webhook
+from orchestration.fan_out import choose_fan_out
 from recsys_core.artefacts import read_json, staged_folder, write_json
 from recsys_core.deployment import save_model
 
@@ -178,6 +179,7 @@ def make_resources(home: Home) -> dict[str, Any]:
         "clean_files": DayFiles(home=home.folder, stage="clean"),
         "feature_tables": FeatureIO(home=home.folder),
         "folders": FolderIO(home=home.folder, renamed={"evaluation_report": "report"}),
+        "fan_out": choose_fan_out(os.environ.get("RECSYS_RAY")),
         "tracking": Tracking(home=home.folder, uri=dg.EnvVar(TRACKING_URI) if os.environ.get(TRACKING_URI)
                              else sqlite_url(home.path / "mlflow.db")),
         "alerts": make_webhook(home),

@@ -16,6 +16,9 @@ class RecsysError(Exception):
         self.artefact, self.culprit, self.fix = str(artefact), str(culprit), str(fix)
         super().__init__(f"{self.artefact}: {self.culprit}. Fix: {self.fix}")
 
+    def __reduce__(self) -> tuple[type[RecsysError], tuple[str, str, str]]:  # a worker's error is raised again elsewhere
+        return type(self), (self.artefact, self.culprit, self.fix)
+
 
 class ShopError(RecsysError):
     """The shop folder or its `shop.yaml` breaks the shop contract."""

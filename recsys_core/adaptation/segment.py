@@ -14,17 +14,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from pydantic import BaseModel, Field
 
 from recsys_core.adaptation.closed_form import PoolConfig, Strengths, Support, choose_strengths
-from recsys_core.adaptation.family import METHOD, leave_own_out, make_family
+from recsys_core.adaptation.family import METHOD, Family, leave_own_out, make_family
 from recsys_core.adaptation.stale import fingerprints
 from recsys_core.adaptation.study import Shots, Study
 from recsys_core.adaptation.trust import Choice, fit_trust, make_choice
 from recsys_core.artefacts import write_json
+from recsys_core.fan_out import IN_PROCESS, FanOut
 from recsys_core.interactions import Queries, Window, cut_histories, known_steps, take_queries
 
 log = logging.getLogger(__name__)
@@ -47,13 +49,15 @@ class AdaptationConfig(BaseModel, frozen=True, extra="forbid"):
     seed: int = 0
 
 
-def adapt_segments(folders: dict[str, Path], study: Study, config: AdaptationConfig) -> dict[str, dict]:
+def adapt_segments(folders: dict[str, Path], study: Study, config: AdaptationConfig,
+                   fan_out: FanOut = IN_PROCESS) -> dict[str, dict]:
     """Adapt many segments and families in one step, sharing the base.
 
     Args:
         folders: name → staged folder to write its artefact into.
         study: the shop's events beside the base.
         config: how they are adapted.
+        fan_out: where; a task per name.
 
     Returns:
         name → what its segment.json holds, and its `folder`.
@@ -62,8 +66,11 @@ def adapt_segments(folders: dict[str, Path], study: Study, config: AdaptationCon
     prints = fingerprints(folders, study.specs, study.segment_events, study.table, study.users)
     # Those of one cut-off follow each other, so that each base is loaded once.
     order = sorted(folders, key=lambda name: (plan[name].support_start if name in plan else 0, name))
-    for done, name in enumerate(order, start=1):
-        about = make_segment_adapter(folders[name], study, name, config) | {"fingerprint": prints[name]}
+    adapted = fan_out.map(partial(_adapt, study, config), order)
+    for done, (name, (about, family)) in enumerate(zip(order, adapted, strict=True), start=1):
+        if family is not None:
+            family.save(folders[name] / FAMILY)
+        about |= {"fingerprint": prints[name]}
         write_json(folders[name] / "segment.json", about)
         made[name] = {**about, "folder": folders[name]}
         log.info("adapted %d of %d: %s", done, len(order), name)
@@ -76,6 +83,14 @@ def make_segment_adapter(folder: Path, study: Study, name: str, config: Adaptati
     Returns:
         what segment.json holds: method, shots before T0, reason why there is no adapter, strengths, trust, lock.
     """
+    about, family = _adapt(study, config, name)
+    if family is not None:
+        family.save(folder / FAMILY)
+    return about
+
+
+def _adapt(study: Study, config: AdaptationConfig, name: str) -> tuple[dict, Family | None]:
+    """One segment's or family's segment.json, and what could ship."""
     codes, members = study.codes(name)
     window = study.window(name)
     about = {"segment": name, "by": study.by(name), "kind": study.kind(name), "events": int((codes >= 0).sum()),
@@ -83,10 +98,10 @@ def make_segment_adapter(folder: Path, study: Study, name: str, config: Adaptati
              "lock": study.base.lock, "window": window.to_dict() if window else None,
              "config": config.model_dump(mode="json")}
     if window is None:
-        return about | {"reason": "no window: its dates lie outside the data, or too close to its beginning"}
-    found = _Adaptation(study, name, window, config).run(folder)
+        return about | {"reason": "no window: its dates lie outside the data, or too close to its beginning"}, None
+    found, family = _Adaptation(study, name, window, config).run()
     log.info("%s: %s shots, %s", name, found["shots"], found["reason"] or f"trusted {found['trust']}")
-    return about | found
+    return about | found, family
 
 
 @dataclass(frozen=True)
@@ -98,8 +113,8 @@ class _Adaptation:
     window: Window
     config: AdaptationConfig
 
-    def run(self, folder: Path) -> dict:
-        """Write what could ship; what segment.json says of it."""
+    def run(self) -> tuple[dict, Family | None]:
+        """What could ship, and what segment.json says of it."""
         every = self.study.all_shots(self.name, self.window.support_start)
         shots, least = every.of_enough(self.study.least_users), self.study.least_users
         about = {"shots": len(shots), "reason": ""}
@@ -107,22 +122,22 @@ class _Adaptation:
             most = int(every.shoppers().max())
             whose = f"no member has shots of more than {most} shoppers" if self.study.by(self.name) else \
                 f"its shots come from {most} shoppers"
-            return about | {"shots": len(every), "reason": f"no adapter: {whose}, needs {least}"}
+            return about | {"shots": len(every), "reason": f"no adapter: {whose}, needs {least}"}, None
         if len(shots) < self.config.min_shots:
-            return about | {"reason": f"no adapter: {len(every)} shots, needs {self.config.min_shots}"}
+            return about | {"reason": f"no adapter: {len(every)} shots, needs {self.config.min_shots}"}, None
         strengths = self._strengths(shots)
         if strengths.is_off():
-            return about | {"reason": "no adapter: its shots do not predict other shoppers better than the base does"}
+            return about | {"reason": "no adapter: its shots do not predict other shoppers better than the base does"}, None
         choices = list(self._choices(strengths))
         if not choices:
-            return about | {"reason": "no adapter: no question after its shots to learn from how far to trust them"}
+            return about | {"reason": "no adapter: no question after its shots to learn from how far to trust them"}, None
         trust = fit_trust(choices, ridge=self.config.ridge, smooth=self.config.smooth, positive=True)[:, 0]
         trust = np.minimum(trust, self.config.most_trust)
         about |= {"strengths": strengths.to_json(), "trust": [round(float(value), 6) for value in trust]}
         if not trust.any():
-            return about | {"reason": "no adapter: the questions after its shots are answered better without them"}
-        make_family(self.study, self.name, self.window.report_end, strengths, np.array(about["trust"])).save(folder / FAMILY)
-        return about | {"method": METHOD}
+            return about | {"reason": "no adapter: the questions after its shots are answered better without them"}, None
+        family = make_family(self.study, self.name, self.window.report_end, strengths, np.array(about["trust"]))
+        return about | {"method": METHOD}, family
 
     def _strengths(self, shots: Shots) -> Strengths:
         _, prior = self.study.base_at(self.window.support_start)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -213,3 +215,27 @@ class Study:
 
     def _prior(self, ranker: Ranker) -> Prior:
         return prepare(self.base.catalogue, ranker.counts.popularity, self.base.lock)
+
+
+class PublishedStudy(Study):
+    """A study of what was published. It pickles as the paths that it was read from, so that a worker reads them itself.
+
+    Args:
+        base_model: folder of the built base.
+        interactions: the feature table; a scan of its files.
+        segment_events: the feature table; a scan of its files.
+        specs: the shop's segments.
+        families: the shop's families.
+        users: the shop's shoppers, a scan; a table of ids alone counts as none.
+        least_users: see `Study`.
+    """
+
+    def __init__(self, base_model: Path, interactions: pl.LazyFrame, segment_events: pl.LazyFrame, specs: Sequence[SegmentSpec],
+                 families: Sequence[FamilySpec], users: pl.LazyFrame, least_users: int = 1) -> None:
+        self._read_from = base_model, interactions, segment_events, specs, families, users, least_users
+        known = users.collect()
+        super().__init__(BaseModelArtefact(base_model), interactions.collect(), segment_events.collect(), specs, families,
+                         known if known.width > 1 else None, least_users)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return PublishedStudy, self._read_from

@@ -62,10 +62,10 @@ def build_student(folder: Path, teacher: TextEncoder, items: pl.DataFrame, logge
     """
     rng = np.random.default_rng(seed)
     texts = items["text"].unique().sort().to_list()
-    documents = cached_encode(teacher, texts, cache, progress=True)
+    documents = cached_encode(teacher, texts, cache)
     count = min(config.max_queries, int(np.ceil(config.queries_per_text * len(texts))))
     queries = make_queries(items, texts, logged, count, rng)
-    targets = cached_encode(teacher, queries.texts, cache, progress=True)
+    targets = cached_encode(teacher, queries.texts, cache)
     learnt, probed = _hold_out(queries, len(texts), config, rng)
     probe = Probe(queries.rows(probed), targets[probed], documents)
     phrases = items["category"].drop_nulls().unique().sort().str.split(CATEGORY_SEPARATOR).explode().drop_nulls().to_list()

@@ -4,6 +4,7 @@ from .contestants import Adaptation
 from .curve import ShotCurve
 from .fairness import measure_fairness, too_far
 from .gate import AUDIENCES, RIVAL_WORDS, GateConfig, Trial, decide, name_audiences
+from .judging import judge_segments
 from .off_policy import OffPolicyConfig, PolicyLog, policy_value
 from .offers import PROMOTIONS, OffersConfig, judge_promotions, read_judged
 from .results import (
@@ -17,7 +18,7 @@ from .results import (
     SegmentResult,
     TaskResult,
 )
-from .segments import EvaluationConfig, Rivals, SegmentJudge, judge_segments, summarise
+from .segments import EvaluationConfig, Rivals, SegmentJudge, summarise
 from .summary import JUDGED_NIGHTLY, NIGHTS, Evidence, make_results, trials_of
 
 __all__ = [

@@ -1,23 +1,15 @@
-"""Judge a segment or family per audience: the gate window decides, figures are published from the report window.
-
-Folder: evaluation.json (trials, report, curve over K, members, certificate), queries.parquet (one row per question,
-audience, contestant and slice).
-"""
+"""Judge a segment or family per audience: the gate window decides, figures are published from the report window."""
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import polars as pl
 from pydantic import BaseModel, Field
 
-from recsys_core.adaptation import Family, Study, check_lock
-from recsys_core.artefacts import read_json, write_json
-from recsys_core.errors import RecsysError
+from recsys_core.adaptation import Study
 from recsys_core.evaluation.certify import Certifier
 from recsys_core.evaluation.contest import Contest, Scorer, join_contests, run_contest, take_rows
 from recsys_core.evaluation.contestants import Adaptation, Contestants, MakeBlends, capped
@@ -29,7 +21,6 @@ from recsys_core.ingestion import SegmentSpec, split_condition
 from recsys_core.interactions import Audience, Interactions, Window, known_steps
 from recsys_core.metrics import fit_item_knn, fit_personal_frequency, fit_popularity, paired_bootstrap
 
-log = logging.getLogger(__name__)
 BLOCK = 64  # questions whose contestants' scores are held at once
 
 
@@ -75,7 +66,7 @@ class Contested:
 
 
 class SegmentJudge:
-    """Judges segments and families one by one; holds what they share.
+    """Judges segments and families one by one; holds what they share. It pickles as its study does.
 
     Args:
         study: the shop's events beside the base.
@@ -87,44 +78,53 @@ class SegmentJudge:
         self.study, self.config, self.order_only = study, config, order_only
         self.certifier = Certifier(study, order_only)
 
-    def judge(self, folder: Path, name: str, artefact: Path, incumbent: Adaptation | None) -> dict:
-        """Judge a segment's or family's adapter and write its evaluation into `folder` (staged by the caller).
+    def judge_gate(self, name: str, window: Window, adaptation: Adaptation | None, incumbent: Adaptation | None,
+                   reason: str) -> tuple[dict, pl.DataFrame | None]:
+        """What decides: the certificate of all windows, and the trials of the gate window.
 
         Args:
-            folder: where the evaluation is written.
             name: the segment or family.
-            artefact: as `adapt_segments` wrote it.
+            window: its windows.
+            adaptation: its adapter's; None where it has none.
             incumbent: what serves now, on the same shots.
+            reason: why there is no adapter; empty where there is.
+
+        Returns:
+            certificate, questions, audience → trial; and every question's figures, None where nobody is asked.
+
+        Raises:
+            LeakageError: something that is judged was known before.
         """
-        about = read_json(artefact / "segment.json")
-        check_lock(f"segment {name}", about["lock"], self.study.base.lock)
-        if about["window"] is None:
-            return unjudged(folder, name, about["reason"], serves_instead(self.study, name))
-        window, config = Window(**about["window"]), self.config
         certificate = self.certify(name, window)
         certificate.raise_if_broken()
-        adaptation = None if about["method"] == "base" else Adaptation.from_json(about)
-        gate_end = window.gate_start if adaptation is None else window.report_start  # without an adapter nobody is asked
-        gate = self.contest(name, window.gate_start, gate_end, adaptation, incumbent)
+        end = window.gate_start if adaptation is None else window.report_start  # without an adapter nobody is asked
+        gate = self.contest(name, window.gate_start, end, adaptation, incumbent)
+        trials = self.try_audiences(name, gate, reason)
+        found = {"certificate": certificate.to_json(), "questions": len(gate.questions),
+                 "trials": {audience: trial.to_dict() for audience, trial in trials.items()}}
+        return found, _long("gate", gate)
+
+    def judge_report(self, name: str, window: Window, adaptation: Adaptation | None, incumbent: Adaptation | None
+                     ) -> tuple[dict, pl.DataFrame | None]:
+        """What is published: gains, the curve over K, and the members of the report window.
+
+        Args:
+            name: the segment or family.
+            window: its windows.
+            adaptation: its adapter's; None where it has none.
+            incumbent: what serves now, on the same shots.
+
+        Returns:
+            questions, audience → report, curve, members; and every question's figures, None where nobody is asked.
+        """
         report = self.contest(name, window.report_start, window.report_end, adaptation, incumbent)
-        trials = self.try_audiences(name, gate, about["reason"] if adaptation is None else "")
-        rng = np.random.default_rng([config.seed, 7])
-        result = {
-            "segment": name, "by": about["by"], "method": about["method"], "shots": about["shots"],
-            "member_count": about["members"], "window": about["window"],
-            "audiences": {audience: {"trial": trials[audience].to_dict(),
-                                     "report": summarise(report.questions, contest, config.gate.metric, rng)}
-                          for audience, contest in report.contests.items()},
-            "curve": self.curve(name, window, report.questions, adaptation).to_json() if adaptation else [],
-            "members": self.members(name, window, adaptation) if adaptation and about["by"] else [],
-            "certificate": certificate.to_json()}
-        asked = [_long(at, found, audience) for at, found in (("gate", gate), ("report", report)) if len(found.questions)
-                 for audience in found.contests]
-        if asked:
-            pl.concat(asked).write_parquet(folder / "queries.parquet")
-        write_json(folder / "evaluation.json", result)
-        log.info("%s judged on %d gate and %d report questions", name, len(gate.questions), len(report.questions))
-        return result
+        rng = np.random.default_rng([self.config.seed, 7])
+        found = {"questions": len(report.questions),
+                 "audiences": {audience: summarise(report.questions, contest, self.config.gate.metric, rng)
+                               for audience, contest in report.contests.items()},
+                 "curve": self.curve(name, window, report.questions, adaptation).to_json() if adaptation else [],
+                 "members": self.members(name, window, adaptation) if adaptation and self.study.by(name) else []}
+        return found, _long("report", report)
 
     def certify(self, name: str, window: Window) -> Certificate:
         """Prove that each window's base and shots come before its questions."""
@@ -229,60 +229,14 @@ def summarise(questions: Questions, contest: Contest, metric: str, rng: np.rando
             "means": {name: float(slices["all"][metric].mean()) for name, slices in contest.items()}}
 
 
-def _long(window: str, found: Contested, audience: Audience) -> pl.DataFrame:
-    """One row per question, contestant and slice, with every metric; NaN where the slice has no target."""
+def _long(window: str, found: Contested) -> pl.DataFrame | None:
+    """One row per question, audience, contestant and slice, with every metric; NaN where the slice has no target."""
     queries = found.questions.queries
-    about = {"window": [window] * len(queries), "audience": [audience] * len(queries), "user": queries.user,
-             "timestamp": queries.timestamp, "member": found.questions.member}
+    if not len(queries):
+        return None
     return pl.concat([
-        pl.DataFrame({**about, "contestant": [name] * len(queries), "slice": [part] * len(queries), **metrics})
-        for name, slices in found.contests[audience].items() for part, metrics in slices.items()])
-
-
-def judge_segments(folders: dict[str, Path], study: Study, adapters: dict[str, Path], bundle: Path,
-                   config: EvaluationConfig, *, order_only: bool) -> dict[str, dict]:
-    """Judge many segments and families in one step.
-
-    Args:
-        folders: name → staged folder.
-        study: the shop's events beside the base.
-        adapters: name → its adapter's artefact.
-        bundle: the published bundle, whose families are the incumbents; it may not exist yet.
-        config: how they are judged.
-        order_only: the shop has positions, no times.
-
-    Returns:
-        name → what its evaluation.json holds, and its `folder`.
-    """
-    judge, plan, judged = SegmentJudge(study, config, order_only), study.base.plan, {}
-    for name in sorted(folders, key=lambda n: (plan[n].support_start if n in plan else 0, n)):
-        try:
-            found = judge.judge(folders[name], name, adapters[name], load_incumbent(bundle, name, study.base.lock))
-        except RecsysError as error:  # a leak or a broken adapter blocks its own segment and no other
-            log.error("%s is blocked: %s", name, error)
-            found = unjudged(folders[name], name, f"blocked: {error}", serves_instead(study, name))
-        judged[name] = {**found, "folder": folders[name]}
-    return judged
-
-
-def unjudged(folder: Path, name: str, reason: str, otherwise: str) -> dict:
-    """Write the evaluation of a segment that cannot be judged."""
-    trials = {audience: {"trial": no_trial(name, audience, reason, otherwise).to_dict(), "report": None}
-              for audience in AUDIENCES}
-    result = {"segment": name, "by": "", "method": "base", "shots": 0, "member_count": 0, "window": None,
-              "audiences": trials, "curve": [], "members": [], "certificate": None}
-    write_json(folder / "evaluation.json", result)
-    return result
-
-
-def load_incumbent(bundle: Path, name: str, lock: dict[str, str]) -> Adaptation | None:
-    """How the family that serves now was made, if it was made for this base; another base's cannot be compared."""
-    place = bundle / "families" / name
-    if not place.is_dir():
-        return None
-    try:
-        family = Family.load(place, lock)
-    except RecsysError as error:
-        log.info("no incumbent for %s: %s", name, error)
-        return None
-    return Adaptation(family.strengths, np.asarray(family.trust, np.float32))
+        pl.DataFrame({"window": [window] * len(queries), "audience": [audience] * len(queries), "user": queries.user,
+                      "timestamp": queries.timestamp, "member": found.questions.member, "contestant": [name] * len(queries),
+                      "slice": [part] * len(queries), **metrics})
+        for audience, contest in found.contests.items() for name, slices in contest.items()
+        for part, metrics in slices.items()])

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
-from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from recsys_core.artefacts import file_hash, staged_file
+from recsys_core.fan_out import FanOut
 from recsys_core.features.attributes import Attributes
 from recsys_core.features.ledger import (
     READ_AT_ONCE,
@@ -28,14 +27,13 @@ from recsys_core.features.ledger import (
     total_types,
     write_ledger,
 )
-from recsys_core.features.partials import Batch, check_unique, private_database
+from recsys_core.features.making import Making
+from recsys_core.features.partials import check_unique
 from recsys_core.features.totals import Totals
 from recsys_core.features.views import write_views
 from recsys_core.schema import CLICK, FEATURE_TABLES, IMPRESSION, PURCHASE
 
 if TYPE_CHECKING:
-    import duckdb
-
     from recsys_core.features.store import FeatureConfig, Inputs
 
 PARTIALS, TOTALS = ".partials", "totals"
@@ -57,7 +55,7 @@ class Night:
         users = pl.DataFrame(schema={"user_id": pl.String}) if inputs.users is None else inputs.users
         check_unique("clean_items", inputs.items["item_id"])
         check_unique("raw_users", users["user_id"])
-        self.folder, self.drops, self.inputs, self.users, self.config, self.noted = folder, drops, inputs, users, config, noted
+        self.folder, self.drops, self.inputs, self.config, self.noted = folder, drops, inputs, config, noted
         bought = PURCHASE in total_types(drops)
         self.outcome = config.outcome if config.outcome != "auto" else PURCHASE if bought else CLICK
         note_crossings(drops, self.outcome)
@@ -65,6 +63,7 @@ class Night:
         self.opening = min(drop.first_day for drop in drops if drop.first_day)
         keys = [self._key(drop, self.outcome, self._neighbour(at - 1, at)) for at, drop in enumerate(drops)]
         self.totals = Totals(folder / PARTIALS / TOTALS, [drop.day for drop in drops], keys)
+        self.making = Making(drops, self.joined, self.outcome, self.opening, inputs, users, config, self.totals, folder)
         self.attributes = Attributes.of(inputs.items, users, inputs.segments)
         self.here = {name: {path.name for path in (folder / PARTIALS / name).glob("*.parquet")}
                      for name in (*FEATURE_TABLES, TOTALS)}
@@ -130,15 +129,29 @@ class Night:
 
     # --- computing ---
 
-    def compute(self, tables: Sequence[str]) -> dict[str, int]:
-        """Write the partials that are not there; table → how many."""
-        computed = dict.fromkeys((*tables, TOTALS), 0)
-        with ExitStack() as stack:
-            database = cache(lambda: stack.enter_context(private_database(self.folder, self.config)))  # opened once, if ever
-            for span in self._spans(tables):
-                for table, count in self._compute(span, tables, database).items():
-                    computed[table] += count
-        self.totals.merge()
+    def compute(self, tables: Sequence[str], fan_out: FanOut) -> dict[str, int]:
+        """Write the partials that are not there; table → how many.
+
+        Args:
+            tables: those that are asked for.
+            fan_out: where; two tasks per span: its totals, then its tables.
+        """
+        computed, spans = dict.fromkeys((*tables, TOTALS), 0), list(self._spans(tables))
+
+        def asked() -> Iterator[tuple[range, list[str]]]:
+            """Each span as soon as its totals and those before it are there: they name its partials, and the rest reads them."""
+            for span, totals in zip(spans, fan_out.map(self.making.count_totals, spans), strict=True):
+                computed[TOTALS] += self._write(TOTALS, span, totals)
+                found = self.attributes.of_drops(totals)
+                self.own |= {at: found.get(at, self.attributes.nothing) for at in span}
+                self.totals.merge(span[0])
+                yield span, [table for table in tables if self._wanted(table, span)]
+
+        for span, made in zip(spans, fan_out.map(self.making.make_tables, asked()), strict=True):
+            while made:
+                table, rows = made.popitem()
+                computed[table] += self._write(table, span, rows.select("_file", *FEATURE_TABLES[table]))
+        self.totals.merge(len(self.drops))
         return computed
 
     def _spans(self, tables: Sequence[str]) -> Iterator[range]:
@@ -160,30 +173,13 @@ class Night:
             return [TOTALS, *tables]  # the others are named by what the totals hold
         return [table for table in tables if self.name(table, at) not in self.here[table]]
 
-    def _compute(self, span: range, tables: Sequence[str], database: Callable[[], duckdb.DuckDBPyConnection]) -> dict[str, int]:
-        last = len(self.drops) - 1
-        crossing = span[0] > 0 and self.joined[span[0] - 1], span[-1] < last and self.joined[span[-1]]
-        batch = Batch(self.drops, span, self.outcome, crossing)
-        totals = batch.totals()
-        found = self.attributes.of_drops(totals)
-        self.own |= {at: found.get(at, self.attributes.nothing) for at in span}
-        written = {TOTALS: self._write(TOTALS, span, lambda: totals)}
-        inputs = self.inputs
-        makers = {
-            "item_features": batch.item_features, "interactions": lambda: batch.interactions(inputs.items),
-            "exposures": lambda: batch.exposures(self.totals),
-            "segment_events": lambda: batch.segment_events(database, inputs.segments, inputs.items, self.users, inputs.context,
-                                                           self.config, self.opening, self.totals)}
-        return {**written, **{table: self._write(table, span, makers[table]) for table in tables}}
+    def _wanted(self, table: str, span: range) -> list[int]:
+        """The drops of a span whose partial is not there."""
+        return [at for at in span if self.name(table, at) not in self.here[table]]
 
-    def _write(self, table: str, span: range, make: Callable[[], pl.DataFrame]) -> int:
+    def _write(self, table: str, span: range, rows: pl.DataFrame) -> int:
         """Write those partials of a table that are not there."""
-        wanted = [at for at in span if self.name(table, at) not in self.here[table]]
-        if not wanted:
-            return 0
-        rows = make()
-        if table in FEATURE_TABLES:
-            rows = rows.select("_file", *FEATURE_TABLES[table])
+        wanted = self._wanted(table, span)
         parts = rows.partition_by("_file", as_dict=True, include_key=False) if len(span) > 1 else {(span[0],): rows.drop("_file")}
         empty = rows.clear().drop("_file")
         with ThreadPoolExecutor(self.config.threads) as pool:

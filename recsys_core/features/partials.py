@@ -41,8 +41,11 @@ ORDER = ("_file", "user_id", "timestamp", "event_id")
 
 
 @contextmanager
-def private_database(folder: Path, config: FeatureConfig) -> Iterator[duckdb.DuckDBPyConnection]:
-    """DuckDB in memory, which reads no file and spills into `folder`: the conditions of segments are SQL that a shop writes."""
+def private_database(folder: Path | None, config: FeatureConfig) -> Iterator[duckdb.DuckDBPyConnection]:
+    """DuckDB in memory, which reads no file: the conditions of segments are SQL that a shop writes.
+
+    It spills into `folder` (None: the temporary one).
+    """
     with duckdb.connect(":memory:") as connection, TemporaryDirectory(prefix=".staging-", dir=folder) as spill:
         connection.execute(f"SET memory_limit = '{config.memory_limit}'; SET threads = {config.threads}; SET TimeZone = 'UTC'")
         connection.execute("SET temp_directory = ?", [spill])

@@ -22,6 +22,7 @@ import polars as pl
 from pydantic import BaseModel, Field
 
 from recsys_core.errors import DataError
+from recsys_core.fan_out import IN_PROCESS, FanOut
 from recsys_core.features.ledger import digest, read_ledger, survey, total_types
 from recsys_core.features.night import PARTIALS, Night
 from recsys_core.schema import FEATURE_TABLES, POSITIVE_EVENTS
@@ -92,7 +93,7 @@ def read_features(folder: Path, table: str) -> pl.LazyFrame:
 
 
 def build_features(folder: Path, clean_events: Mapping[str, Path], inputs: Inputs, config: FeatureConfig,
-                   asked: Collection[str] = tuple(FEATURE_TABLES)) -> dict[str, Made]:
+                   asked: Collection[str] = tuple(FEATURE_TABLES), fan_out: FanOut = IN_PROCESS) -> dict[str, Made]:
     """Bring the tables of `schema.FEATURE_TABLES` up to date with the clean events: what changed is computed, the rest stays.
 
     Args:
@@ -101,6 +102,7 @@ def build_features(folder: Path, clean_events: Mapping[str, Path], inputs: Input
         inputs: items, users and segments.
         config: outcome of an impression, memory and threads.
         asked: the tables to bring up to date; the others stay as they are.
+        fan_out: where partials are computed, about `batch_events` at a time.
 
     Returns:
         Table → what it holds now.
@@ -116,7 +118,7 @@ def build_features(folder: Path, clean_events: Mapping[str, Path], inputs: Input
         raise DataError("clean_events", "no data: the table is empty", "load days that have events")
     night = Night(folder, drops, inputs, config, noted)
     tables = [name for name in FEATURE_TABLES if name in asked]
-    computed = night.compute(tables)
+    computed = night.compute(tables, fan_out)
     made = {}
     for name in tables:
         facts = night.facts(name)

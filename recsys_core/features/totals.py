@@ -70,9 +70,9 @@ class Totals:
         wanted_user = pl.lit(True) if users is None else user.is_null() | user.is_in(users.implode())
         return rows.filter(wanted_item & wanted_user).collect(engine="in-memory")
 
-    def merge(self) -> None:
-        """Merge every run that the next drop will ask for: the night that completes a run pays for it, not the one after."""
-        for level, n in self._blocks(len(self.days)):
+    def merge(self, drop: int) -> None:
+        """Merge every run that a drop will ask for. Of the drop to come: the night that completes a run pays for it."""
+        for level, n in self._blocks(drop):
             self._run(level, n)
 
     def _blocks(self, drop: int) -> Iterator[tuple[int, int]]:

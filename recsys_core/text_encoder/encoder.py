@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     Network = PreTrainedModel | PeftModel
 
 log = logging.getLogger(__name__)
+PART_BATCHES = 8  # a worker's share: some seconds of a small encoder on one core
 
 
 class EncoderConfig(BaseModel, frozen=True, extra="forbid"):
@@ -83,6 +84,7 @@ class TextEncoder:
         self.model: Network = model.to(self.device).eval()  # type: ignore[arg-type]  # a decorator hides that `to` is a method
         self.tokenizer, self.pooling, self.max_length, self.source = tokenizer, pooling, max_length, source
         self.batch_tokens = batch_tokens or (131_072 if self.device == "cuda" else 2_048)
+        self._folder: Path | None = None
         self._rules = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
         self._rules.no_padding()
         self._rules.no_truncation()
@@ -122,7 +124,23 @@ class TextEncoder:
         """
         return unread_share(texts, self._rules.encode_batch(texts, add_special_tokens=False), self.tokenizer.unk_token_id)
 
-    def encode(self, texts: list[str], progress: bool = False) -> np.ndarray:
+    def cut(self, texts: list[str]) -> list[list[str]]:
+        """The texts, longest first, in parts of whole batches: `encode` gives the same vectors for a part and for all of them.
+
+        On an accelerator there is one part: it is quicker than workers without one, and theirs would be other vectors.
+        """
+        if self.device != "cpu":
+            return [texts]
+        lengths = np.array([len(row) for row in self.tokenize(texts)])
+        order, parts, at = np.argsort(-lengths, kind="stable").tolist(), [], 0
+        while at < len(order):
+            first = at
+            for _ in range(PART_BATCHES):
+                at += max(1, self.batch_tokens // lengths[order[at]]) if at < len(order) else 0
+            parts.append([texts[row] for row in order[first:at]])
+        return parts
+
+    def encode(self, texts: list[str]) -> np.ndarray:
         """Encode texts, each distinct one once, longest first, in batches of `batch_tokens`.
 
         A batch that does not fit in memory is tried again at half the budget, down to one text.
@@ -150,8 +168,6 @@ class TextEncoder:
                     budget = int(lengths[order[done]] * (len(rows) // 2))
                     log.info("out of memory: batches of %d tokens from here on", budget)
                     continue
-                if progress and done * 10 // len(order) != (done + len(rows)) * 10 // len(order):
-                    log.info("encoded %d of %d distinct texts", done + len(rows), len(order))
                 done += len(rows)
         return vectors[[row_of[text] for text in texts]]
 
@@ -206,7 +222,16 @@ class TextEncoder:
             if encoder.fingerprint[part] != recorded:
                 raise ModelError(str(folder), f"its {part} differs from the one recorded in {SETTINGS_FILE}",
                                  "make the text encoder again")
+        encoder._folder = folder
         return encoder
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What was loaded pickles as its folder: a worker reads the weights itself."""
+        settings = {"batch_tokens": self.batch_tokens, "dtype": self.dtype, "device": self.device}
+        return self.__dict__ if self._folder is None else {"folder": self._folder, **settings}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(TextEncoder.load(**state).__dict__ if "folder" in state else state)
 
 
 def load_encoder(config: EncoderConfig) -> TextEncoder:

@@ -33,7 +33,11 @@ class NgramReader:
         self.fingerprint: dict[str, Any] = {"weights": "hashed words and character pairs",
                                             "tokenizer": own["tokenizer"], "dim": own["dim"]}
 
-    def encode(self, texts: list[str], progress: bool = False) -> np.ndarray:
+    def cut(self, texts: list[str]) -> list[list[str]]:
+        """One part: a worker would wait longer for the texts than for their vectors."""
+        return [texts]
+
+    def encode(self, texts: list[str]) -> np.ndarray:
         """float32 [n, d], rows of unit length, 0 for a text without any word."""
         vectors = np.zeros((len(texts), self.fingerprint["dim"]), np.float32)
         for row, text in zip(vectors, texts, strict=True):

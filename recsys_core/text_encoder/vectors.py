@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from recsys_core.artefacts import file_hash, staged_file, write_json
+from recsys_core.fan_out import IN_PROCESS, FanOut
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,11 @@ class Encodes(Protocol):
     @property
     def dtype(self) -> str: ...
 
-    def encode(self, texts: list[str], progress: bool = False) -> np.ndarray: ...
+    def encode(self, texts: list[str]) -> np.ndarray: ...
+
+    def cut(self, texts: list[str]) -> list[list[str]]:
+        """The texts in parts, which give the same vectors alone and together."""
+        ...
 
 
 class VectorCache:
@@ -41,10 +46,11 @@ class VectorCache:
 
     Args:
         folder: where the cache lives; created when first written.
+        fan_out: where texts are encoded that it has not seen; a task per part of `Encodes.cut`.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = Path(folder)
+    def __init__(self, folder: Path, fan_out: FanOut = IN_PROCESS) -> None:
+        self.folder, self.fan_out = Path(folder), fan_out
 
     def read(self, fingerprint: dict[str, Any], dtype: str) -> tuple[dict[bytes, int], np.ndarray]:
         """Everything stored for one encoder: text key → row, and float32 [n, d].
@@ -94,8 +100,7 @@ def text_key(text: str) -> bytes:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()[:KEY_BYTES]
 
 
-def cached_encode(encoder: Encodes, texts: Sequence[str], cache: VectorCache,
-                  progress: bool = False) -> np.ndarray:
+def cached_encode(encoder: Encodes, texts: Sequence[str], cache: VectorCache) -> np.ndarray:
     """Vectors of `texts`, encoding and storing only those the cache has never seen.
 
     Returns:
@@ -106,8 +111,20 @@ def cached_encode(encoder: Encodes, texts: Sequence[str], cache: VectorCache,
     missing = {key: text for key, text in zip(keys, texts, strict=True) if key not in row_of}
     log.info("vector cache: %d of %d distinct texts to encode", len(missing), len(set(keys)))
     if missing:
-        fresh = encoder.encode(list(missing.values()), progress=progress)
-        cache.add(encoder.fingerprint, encoder.dtype, list(missing), fresh)
-        row_of |= {key: len(vectors) + row for row, key in enumerate(missing)}
+        read, fresh = _encode(encoder, list(missing.values()), cache.fan_out)
+        new = [text_key(text) for text in read]
+        cache.add(encoder.fingerprint, encoder.dtype, new, fresh)
+        row_of |= {key: len(vectors) + row for row, key in enumerate(new)}
         vectors = np.concatenate([vectors, fresh])
     return vectors[np.array([row_of[key] for key in keys], np.int64)]
+
+
+def _encode(encoder: Encodes, texts: list[str], fan_out: FanOut) -> tuple[list[str], np.ndarray]:
+    """The texts in the order of their parts, and float32 [n, d]."""
+    parts, vectors, done = encoder.cut(texts), [], 0
+    for part, made in zip(parts, fan_out.map(encoder.encode, parts), strict=True):
+        vectors.append(made)
+        if done * 10 // len(texts) != (done + len(part)) * 10 // len(texts):
+            log.info("encoded %d of %d distinct texts", done + len(part), len(texts))
+        done += len(part)
+    return [text for part in parts for text in part], np.concatenate(vectors)

@@ -20,8 +20,9 @@ from recsys_core.cleaning.events import CleaningConfig, clean_events
 from recsys_core.cleaning.items import clean_items
 from recsys_core.deployment.searching import LearnedSearch, write_search
 from recsys_core.distillation.build import StudentConfig, build_student
+from recsys_core.evaluation.judging import judge_segments
 from recsys_core.evaluation.results import Results
-from recsys_core.evaluation.segments import EvaluationConfig, judge_segments
+from recsys_core.evaluation.segments import EvaluationConfig
 from recsys_core.evaluation.summary import Evidence, make_results
 from recsys_core.features import FeatureConfig, Inputs, build_features, read_features
 from recsys_core.ingestion.config import FamilySpec

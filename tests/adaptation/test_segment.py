@@ -1,19 +1,23 @@
 """One segment's or family's artefact: what is written, why there may be none, and that it is the same every time."""
 
+import pickle
 import shutil
 
 import numpy as np
+import polars as pl
 import pytest
 
 from recsys_core.adaptation.family import Family
 from recsys_core.adaptation.segment import FAMILY, AdaptationConfig, adapt_segments, make_segment_adapter
-from recsys_core.adaptation.study import Study
+from recsys_core.adaptation.study import PublishedStudy, Study
 from recsys_core.artefacts import folder_hash, read_json
 from recsys_core.errors import AdapterError, DataError
+from recsys_core.evaluation.judging import judge_segments
 from recsys_core.ingestion.config import SegmentSpec
 from recsys_core.interactions.knots import KNOTS
-from tests.adaptation.built import ADAPTATION, SEGMENTS, built_shop, folder
+from tests.adaptation.built import ADAPTATION, EVALUATION, SEGMENTS, built_shop, folder
 from tests.adaptation.planted import CUTS, STORES, likes, make_catalogue, planted_study
+from tests.elsewhere import Elsewhere
 
 SHOP = make_catalogue()
 UNIFORM = likes(SHOP)
@@ -115,6 +119,30 @@ def test_the_same_seed_gives_the_same_artefacts(built, tmp_path):
         assert folder_hash(tmp_path / name) == folder_hash(built.adapters()[name])
         assert {key: again[name][key] for key in again[name] if key != "folder"} == \
             read_json(built.adapters()[name] / "segment.json")
+
+
+def published(built) -> PublishedStudy:
+    """The built shop's study, from its files."""
+    tables = (pl.scan_parquet(built.root / "features" / name / "*.parquet") for name in ("interactions", "segment_events"))
+    return PublishedStudy(built.base.folder, *tables, built.shop.config.segments, built.shop.config.families,
+                          pl.scan_parquet(built.root / "users.parquet"))
+
+
+def test_artefacts_do_not_depend_on_where_they_are_made(built, tmp_path):
+    study, elsewhere = published(built), Elsewhere()
+    adapt_segments({name: folder(tmp_path / "adapters" / name) for name in SEGMENTS}, study, ADAPTATION, elsewhere)
+    judge_segments({name: folder(tmp_path / "evaluations" / name) for name in SEGMENTS}, study, built.adapters(),
+                   built.root / "champion", EVALUATION, order_only=False, fan_out=elsewhere)
+    for name in SEGMENTS:
+        assert folder_hash(tmp_path / "adapters" / name) == folder_hash(built.adapters()[name])
+        assert folder_hash(tmp_path / "evaluations" / name) == folder_hash(built.judged[name]["folder"])
+    assert elsewhere.tasks == [len(SEGMENTS), 2 * len(SEGMENTS)]  # every segment is judged in two folds
+
+
+def test_a_published_study_pickles_as_its_paths(built):
+    sent = pickle.dumps(published(built))
+    assert len(sent) < 50_000
+    np.testing.assert_array_equal(pickle.loads(sent).events.timestamp, built.study.events.timestamp)
 
 
 def test_a_family_of_another_base_is_refused(built, tmp_path):

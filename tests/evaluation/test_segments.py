@@ -11,8 +11,9 @@ from recsys_core.adaptation.family import make_family
 from recsys_core.artefacts import folder_hash, read_json, write_json
 from recsys_core.errors import LeakageError
 from recsys_core.evaluation.gate import AUDIENCES, GateConfig, Trial, decide
+from recsys_core.evaluation.judging import judge_segments, load_incumbent
 from recsys_core.evaluation.leakage import Certificate
-from recsys_core.evaluation.segments import EvaluationConfig, SegmentJudge, judge_segments, load_incumbent, serves_instead
+from recsys_core.evaluation.segments import EvaluationConfig, SegmentJudge, serves_instead
 from recsys_core.interactions.knots import known_steps
 from tests.evaluation.planted import LOCK, STIFF, about, adaptation, planted_study
 

@@ -14,11 +14,13 @@ import polars as pl
 import pytest
 
 from recsys_core.artefacts import folder_hash
+from recsys_core.fan_out import IN_PROCESS
 from recsys_core.features import totals
 from recsys_core.features.night import Night
 from recsys_core.features.store import FeatureConfig, Inputs, Made, build_features
 from recsys_core.ingestion.config import SegmentSpec
 from recsys_core.schema import CLEAN_EVENTS, CLEAN_ITEMS, FEATURE_TABLES
+from tests.elsewhere import Elsewhere
 
 DAYS, ITEMS, USERS = 14, 12, 15
 SEGMENTS = (SegmentSpec(name="dear", kind="domain", where="items.price > 5"),
@@ -67,9 +69,9 @@ def write_day(folder: Path, n: int, seed: int = 0) -> None:
     path.with_suffix(".new").replace(path)
 
 
-def night(place: Path, inputs: Inputs = INPUTS, asked=tuple(FEATURE_TABLES), **config) -> dict[str, Made]:
+def night(place: Path, inputs: Inputs = INPUTS, asked=tuple(FEATURE_TABLES), fan_out=IN_PROCESS, **config) -> dict[str, Made]:
     days = {path.stem: path for path in (place / "clean").glob("*.parquet")}
-    return build_features(place / "features", days, inputs, FeatureConfig(**config), asked)
+    return build_features(place / "features", days, inputs, FeatureConfig(**config), asked, fan_out)
 
 
 def published(place: Path) -> dict[str, str]:
@@ -106,6 +108,16 @@ def test_the_tables_do_not_depend_on_how_many_days_are_computed_at_once(whole, t
         before = published(whole)
         night(whole, batch_events=events, threads=1)
         assert published(whole) == before
+
+
+def test_the_tables_do_not_depend_on_where_they_are_computed(whole, tmp_path):
+    shutil.copytree(tmp_path / "whole" / "clean", tmp_path / "other" / "clean")
+    elsewhere = Elsewhere()
+    night(tmp_path / "other", fan_out=elsewhere, batch_events=100)
+    assert published(tmp_path / "other") == published(whole)
+    assert sorted(path.relative_to(whole) for path in whole.rglob("*")) == sorted(
+        path.relative_to(tmp_path / "other") for path in (tmp_path / "other").rglob("*"))  # nobody else left anything
+    assert elsewhere.tasks[0] == elsewhere.tasks[1] > 2  # totals, then tables
 
 
 def test_a_night_without_news_computes_nothing(whole):

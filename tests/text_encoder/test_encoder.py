@@ -1,4 +1,6 @@
 import json
+import pickle
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -8,6 +10,8 @@ from recsys_core.errors import ModelError
 from recsys_core.text_encoder.encoder import EncoderConfig, TextEncoder, load_encoder
 from recsys_core.text_encoder.pretrained import PACKAGED_MODEL
 from recsys_core.text_encoder.scripts import check_reading
+from recsys_core.text_encoder.vectors import VectorCache, cached_encode
+from tests.elsewhere import Elsewhere
 from tests.text_encoder.tiny_encoder import write_tiny_bert, write_tiny_llama
 
 TEXTS = ["red mug", "organic fresh milk bread cheese", "lamp", "red mug", ""]
@@ -186,3 +190,28 @@ def test_cuda_agrees_with_the_cpu(folder, encoder):
         pytest.skip("no CUDA device")
     on_gpu = load_encoder(EncoderConfig(model=str(folder), device="cuda"))
     assert (on_gpu.encode(TEXTS) * encoder.encode(TEXTS)).sum(1).min() > 0.99
+
+
+def test_a_part_alone_gives_the_vectors_that_it_gives_among_the_others(encoder, tmp_path):
+    encoder.save(tmp_path / "saved")
+    loaded = TextEncoder.load(tmp_path / "saved", batch_tokens=12, dtype="float32", device="cpu")
+    words = ["red", "mug", "blue", "lamp", "big", "green", "rug", "tea", "set", "of", "cup", "milk", "bread", "pear"]
+    texts = [" ".join([*words[n % 7:n % 7 + 1 + n % 5], words[n % 14]]) for n in range(200)]
+    texts = sorted(set(texts))
+    parts, elsewhere = loaded.cut(texts), Elsewhere()
+    assert len(parts) > 2 and sorted(chain.from_iterable(parts)) == texts
+    vectors = cached_encode(loaded, texts, VectorCache(tmp_path / "cache", elsewhere))
+    assert elsewhere.tasks == [len(parts)]
+    np.testing.assert_array_equal(vectors, loaded.encode(texts))
+    np.testing.assert_array_equal(vectors, cached_encode(loaded, texts, VectorCache(tmp_path / "other")))
+
+
+def test_a_loaded_encoder_pickles_as_its_folder(encoder, tmp_path):
+    encoder.save(tmp_path / "saved")
+    loaded = TextEncoder.load(tmp_path / "saved", batch_tokens=12, dtype="float32", device="cpu")
+    sent = pickle.dumps(loaded)
+    assert len(sent) < 1000
+    copy = pickle.loads(sent)
+    assert (copy.fingerprint, copy.batch_tokens, copy.dtype) == (loaded.fingerprint, 12, "float32")
+    by_value = pickle.loads(pickle.dumps(encoder))
+    np.testing.assert_array_equal(by_value.encode(TEXTS), encoder.encode(TEXTS))

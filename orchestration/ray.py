@@ -1,0 +1,99 @@
+"""Work fanned out over Ray. Scheduling, retries and lost nodes are Ray's; a step hands tasks over and writes what comes back.
+
+`RECSYS_RAY=local` starts Ray on this machine for the run, or joins the one that runs here; another value is a cluster's address.
+Workers need this package in the same version, and RECSYS_HOME under the same path; they only read there.
+"""
+
+import os
+import uuid
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from itertools import chain, islice
+from typing import Any, TypeVar
+
+import dagster as dg
+import ray
+from dagster_ray import Lifecycle, RayResource
+from pydantic import Field, PrivateAttr
+from ray.exceptions import RayError, RayTaskError
+
+from orchestration import worker
+from recsys_core.errors import RecsysError
+
+Task = TypeVar("Task")
+Made = TypeVar("Made")
+LOCAL = "local"
+RETRIES = 3  # of a task whose worker or node was lost; an error of its own is never tried again
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # sums may depend on them
+
+
+class RayFanOut(RayResource):
+    """A `FanOut` whose tasks run on Ray, one core each. It connects when there is something to share out.
+
+    Args:
+        address: `local`, or of a cluster: `auto`, HOST:6379, or ray://HOST:10001.
+    """
+
+    address: str = LOCAL
+    lifecycle: Lifecycle = Lifecycle(connect=False)
+    ray_init_options: dict[str, Any] = {"log_to_driver": False, "logging_level": "warning"}  # noqa: RUF012 (a pydantic field)
+    env_vars: dict[str, str] | None = Field(default_factory=lambda: {name: os.environ[name] for name in THREADS
+                                                                     if name in os.environ})
+
+    _init: Any = PrivateAttr(default=None)
+
+    @property
+    def host(self) -> str:
+        return self.address
+
+    @property
+    def name(self) -> str:
+        return f"Ray at {self.address}"
+
+    @property
+    def ray_address(self) -> str | None:
+        return None if self.address == LOCAL else self.address
+
+    @contextmanager
+    def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["RayFanOut"]:
+        """Keep what `connect` logs to; disconnect when the run ends."""
+        self._init = context
+        with super().yield_for_execution(context):
+            yield self
+
+    def map(self, function: Callable[[Task], Made], tasks: Iterable[Task]) -> Iterator[Made]:
+        """See `recsys_core.fan_out.FanOut.map`. A single task stays here.
+
+        Raises:
+            RecsysError: no cluster at the address, or a task was lost more often than it is tried again.
+        """
+        tasks = iter(tasks)
+        first = list(islice(tasks, 2))
+        if len(first) < 2:
+            return map(function, first)
+        self._join()
+        call, shared = uuid.uuid4().hex, ray.put(function)
+        remote = ray.remote(num_cpus=1, max_retries=RETRIES)(worker.run)
+        return _gather(deque(remote.remote(call, [shared], task) for task in chain(first, tasks)))
+
+    def _join(self) -> None:
+        if self.connected:
+            return
+        try:
+            self.connect(self._init)
+        except (ConnectionError, RayError, ValueError) as error:
+            raise RecsysError("RECSYS_RAY", f"no Ray at {self.address!r} ({error})",
+                              "start the cluster, name another address, or unset it to work in one process") from error
+
+
+def _gather(waiting: deque[Any]) -> Iterator[Any]:
+    """Results in the order of the tasks; each leaves Ray's memory when it was taken."""
+    while waiting:
+        try:
+            yield ray.get(waiting.popleft())
+        except RayTaskError as error:
+            raise error.cause from None
+        except RayError as error:
+            raise RecsysError("Ray", f"a task was lost {RETRIES + 1} times ({type(error).__name__}: {error})",
+                              "see the cluster's logs; memory is the usual cause") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from benchmarks.nights import faults, features, kills, light_steps, replay
+from benchmarks.nights import faults, features, kills, light_steps, ray, replay
 from benchmarks.parts import Part, run_parts
 
 PARTS = {
@@ -13,6 +13,7 @@ PARTS = {
     "kills": Part(kills.measure, {"kills.converged_share": ("==", 1.0)}),
     "replay": Part(replay.measure, replay.GOALS),
     "steps": Part(light_steps.measure, light_steps.GOALS),
+    "ray": Part(ray.measure, ray.GOALS),
 }
 
 if __name__ == "__main__":

@@ -25,7 +25,12 @@ Task = TypeVar("Task")
 Made = TypeVar("Made")
 LOCAL = "local"
 RETRIES = 3  # of a task whose worker or node was lost; an error of its own is never tried again
-THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # sums may depend on them
+
+
+def threads() -> dict[str, str]:
+    """How many threads this process counts with, for workers: sums depend on it."""
+    given = {name: os.environ[name] for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS") if name in os.environ}
+    return {"OPENBLAS_NUM_THREADS": given.get("OMP_NUM_THREADS", str(len(os.sched_getaffinity(0)))), **given}
 
 
 class RayFanOut(RayResource):
@@ -36,10 +41,9 @@ class RayFanOut(RayResource):
     """
 
     address: str = LOCAL
-    lifecycle: Lifecycle = Lifecycle(connect=False)
+    lifecycle: Lifecycle = Lifecycle(create=False)
     ray_init_options: dict[str, Any] = {"log_to_driver": False, "logging_level": "warning"}  # noqa: RUF012 (a pydantic field)
-    env_vars: dict[str, str] | None = Field(default_factory=lambda: {name: os.environ[name] for name in THREADS
-                                                                     if name in os.environ})
+    env_vars: dict[str, str] | None = Field(default_factory=threads)
 
     _init: Any = PrivateAttr(default=None)
 
@@ -88,12 +92,15 @@ class RayFanOut(RayResource):
 
 
 def _gather(waiting: deque[Any]) -> Iterator[Any]:
-    """Results in the order of the tasks; each leaves Ray's memory when it was taken."""
-    while waiting:
-        try:
+    """Results in the order of the tasks; each leaves Ray's memory when it was taken. Who stops asking stops the rest."""
+    try:
+        while waiting:
             yield ray.get(waiting.popleft())
-        except RayTaskError as error:
-            raise error.cause from None
-        except RayError as error:
-            raise RecsysError("Ray", f"a task was lost {RETRIES + 1} times ({type(error).__name__}: {error})",
-                              "see the cluster's logs; memory is the usual cause") from error
+    except RayTaskError as error:
+        raise error.cause from None
+    except RayError as error:
+        raise RecsysError("Ray", f"a task was lost {RETRIES + 1} times ({type(error).__name__}: {error})",
+                          "see the cluster's logs; memory is the usual cause") from error
+    finally:
+        for task in waiting:
+            ray.cancel(task)

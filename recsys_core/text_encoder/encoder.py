@@ -70,9 +70,8 @@ class TextEncoder:
         ModelError: if the tokenizer is not a fast one (it could not be shipped as tokenizer.json).
     """
 
-    def __init__(self, model: Network, tokenizer: Any, *, pooling: Pooling, max_length: int,
-                 batch_tokens: int | None = None, dtype: str = "auto", device: str = "auto",
-                 source: str = "") -> None:
+    def __init__(self, model: Network, tokenizer: Any, *, pooling: Pooling, max_length: int, batch_tokens: int | None = None,
+                 dtype: str = "auto", device: str = "auto", source: str = "") -> None:
         from tokenizers import Tokenizer
 
         if not getattr(tokenizer, "is_fast", False):
@@ -191,8 +190,7 @@ class TextEncoder:
     def with_model(self, model: Network) -> TextEncoder:
         """The same tokenizer and settings around another network."""
         return TextEncoder(model, self.tokenizer, pooling=self.pooling, max_length=self.max_length,
-                           batch_tokens=self.batch_tokens, dtype=self.dtype, device=self.device,
-                           source=self.source)
+                           batch_tokens=self.batch_tokens, dtype=self.dtype, device=self.device, source=self.source)
 
     def save(self, folder: Path) -> None:
         """Write weights (safetensors), tokenizer.json and encoder.json, replacing `folder` in one rename."""
@@ -204,8 +202,7 @@ class TextEncoder:
                 "fingerprint": self.fingerprint})
 
     @classmethod
-    def load(cls, folder: Path, *, batch_tokens: int | None = None, dtype: str = "auto",
-             device: str = "auto") -> TextEncoder:
+    def load(cls, folder: Path, *, batch_tokens: int | None = None, dtype: str = "auto", device: str = "auto") -> TextEncoder:
         """Read what `save` wrote and verify its weights and tokenizer against their recorded hashes.
 
         Raises:
@@ -220,18 +217,24 @@ class TextEncoder:
                       batch_tokens=batch_tokens, dtype=dtype, device=device, source=settings["source"])
         for part, recorded in settings["fingerprint"].items():
             if encoder.fingerprint[part] != recorded:
-                raise ModelError(str(folder), f"its {part} differs from the one recorded in {SETTINGS_FILE}",
-                                 "make the text encoder again")
+                raise ModelError(str(folder), f"its {part} is not the one in {SETTINGS_FILE}", "make the text encoder again")
         encoder._folder = folder
         return encoder
 
     def __getstate__(self) -> dict[str, Any]:
-        """What was loaded pickles as its folder: a worker reads the weights itself."""
-        settings = {"batch_tokens": self.batch_tokens, "dtype": self.dtype, "device": self.device}
-        return self.__dict__ if self._folder is None else {"folder": self._folder, **settings}
+        """What was loaded pickles as its folder, and a worker reads the weights itself; its sums depend on its threads."""
+        import torch
+
+        settings = {"folder": self._folder, "batch_tokens": self.batch_tokens, "dtype": self.dtype, "device": self.device}
+        return self.__dict__ if self._folder is None else {"load": settings, "threads": torch.get_num_threads()}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(TextEncoder.load(**state).__dict__ if "folder" in state else state)
+        if "load" in state:
+            import torch
+
+            torch.set_num_threads(state["threads"])
+            state = TextEncoder.load(**state["load"]).__dict__
+        self.__dict__.update(state)
 
 
 def load_encoder(config: EncoderConfig) -> TextEncoder:
@@ -245,11 +248,9 @@ def load_encoder(config: EncoderConfig) -> TextEncoder:
     pooling = config.pooling
     if pooling == "auto":
         pooling = default_pooling(source, model.config.model_type)
-    encoder = TextEncoder(model, tokenizer, pooling=pooling, max_length=config.max_length,
-                          batch_tokens=config.batch_tokens, dtype=config.dtype, device=config.device,
-                          source=config.model)
-    log.info("encoder %s: %d-d, %s pooling, %s on %s", config.model, encoder.dim, pooling, encoder.dtype,
-             encoder.device)
+    encoder = TextEncoder(model, tokenizer, pooling=pooling, max_length=config.max_length, batch_tokens=config.batch_tokens,
+                          dtype=config.dtype, device=config.device, source=config.model)
+    log.info("encoder %s: %d-d, %s pooling, %s on %s", config.model, encoder.dim, pooling, encoder.dtype, encoder.device)
     return encoder
 
 

@@ -1,6 +1,7 @@
 """Work fanned out over Ray. Scheduling, retries and lost nodes are Ray's; a step hands tasks over and writes what comes back.
 
-`RECSYS_RAY=local` starts Ray on this machine for the run, or joins the one that runs here; another value is a cluster's address.
+`RECSYS_RAY=local` starts Ray on this machine for the run, or joins the one that runs here; another value is the address of a
+cluster that this machine is a node of.
 Workers need this package in the same version, and RECSYS_HOME under the same path; they only read there.
 """
 
@@ -37,7 +38,7 @@ class RayFanOut(RayResource):
     """A `FanOut` whose tasks run on Ray, one core each. It connects when there is something to share out.
 
     Args:
-        address: `local`, or of a cluster: `auto`, HOST:6379, or ray://HOST:10001.
+        address: `local`, or of the cluster that this machine is a node of: `auto`, or HOST:6379 of its head.
     """
 
     address: str = LOCAL

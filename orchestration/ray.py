@@ -6,6 +6,7 @@ Workers need this package in the same version, and RECSYS_HOME under the same pa
 """
 
 import os
+import socket
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -24,7 +25,7 @@ from recsys_core.errors import RecsysError
 
 Task = TypeVar("Task")
 Made = TypeVar("Made")
-LOCAL = "local"
+LOCAL, REACHED_S = "local", 10.0
 RETRIES = 3  # of a task whose worker or node was lost; an error of its own is never tried again
 
 
@@ -85,9 +86,12 @@ class RayFanOut(RayResource):
     def _join(self) -> None:
         if self.connected:
             return
+        host, _, port = self.address.rpartition(":")
         try:
+            if host:
+                socket.create_connection((host, int(port)), REACHED_S).close()  # Ray itself would try for minutes
             self.connect(self._init)
-        except (ConnectionError, RayError, ValueError) as error:
+        except (OSError, RayError, ValueError) as error:
             raise RecsysError("RECSYS_RAY", f"no Ray at {self.address!r} ({error})",
                               "start the cluster, name another address, or unset it to work in one process") from error
 

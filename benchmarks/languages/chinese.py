@@ -101,7 +101,7 @@ def _searches(english: bool) -> dict[str, Callable[[str], str]]:
         encoder, reader = load_student(folder), OnnxEncoder.load(folder / ONNX)
         lexical = build_lexical(items, text_of_item)
         nobody = pl.DataFrame(schema=JUDGMENTS)
-        config = learn_search(catalogue, np.zeros(len(items), np.float32), encoder, reader, lexical, nobody, nobody).config
+        config = learn_search(catalogue, np.zeros(len(items), np.float32), encoder, reader, lexical, nobody, nobody, {}).config
 
     def best(settings: SearchConfig, meaning: Any, query: str) -> str:
         scores = query_parts(clean_query(query), catalogue.vectors, meaning, lexical, settings).scores

@@ -1,7 +1,7 @@
 """Work fanned out over Ray. Scheduling, retries and lost nodes are Ray's; a step hands tasks over and writes what comes back.
 
-`RECSYS_RAY=local` starts Ray on this machine for the run, or joins the one that runs here; another value is the address of a
-cluster that this machine is a node of.
+`RECSYS_RAY=local` starts a Ray of its own on this machine for the run: one that a killed run left would be waited for in vain.
+Another value is the address of a cluster that this machine is a node of.
 Workers need this package in the same version, and RECSYS_HOME under the same path; they only read there.
 """
 
@@ -58,8 +58,8 @@ class RayFanOut(RayResource):
         return f"Ray at {self.address}"
 
     @property
-    def ray_address(self) -> str | None:
-        return None if self.address == LOCAL else self.address
+    def ray_address(self) -> str:
+        return self.address
 
     @contextmanager
     def yield_for_execution(self, context: dg.InitResourceContext) -> Iterator["RayFanOut"]:

@@ -100,3 +100,7 @@ def test_days_computed_on_workers_are_the_same_bytes(fan_out, tmp_path):
     night(tmp_path / "here")
     night(tmp_path / "there", fan_out=fan_out, batch_events=60)
     assert published(tmp_path / "here") == published(tmp_path / "there")
+
+
+def test_a_cluster_that_a_killed_run_left_behind_is_not_joined():
+    assert choose_fan_out("local").ray_address == "local"  # None would join whatever Ray's own file names

@@ -7,7 +7,7 @@ time of the request. Beside it stand rivals that are just as fresh, counted up t
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -55,24 +55,27 @@ def write_next_days(folder: Path, champion: Bundle | None, interactions: pl.Lazy
         config: how much is asked.
 
     Returns:
-        the days judged now, as `judge_day` gives them, and whether each was `fresh`; none where the champion knows the newest.
+        the days judged now, as `judge_day` gives them, and whether each was `fresh`; none where all that the champion has not
+        counted were judged before. A day is judged once, by what served it; late events change no verdict.
     """
     old = read_json(previous / NIGHTS) if (previous / NIGHTS).is_file() else []
-    found = [] if champion is None else _judge_fresh(champion, interactions, time_zone, config)
-    rows = {row["day"]: row for row in [*old, *found]}
-    write_json(folder / NIGHTS, [rows[day] for day in sorted(rows)][-config.kept:])
+    judged = frozenset(row["day"] for row in old)
+    found = [] if champion is None else _judge_new(champion, interactions, judged, time_zone, config)
+    write_json(folder / NIGHTS, sorted([*old, *found], key=lambda row: row["day"])[-config.kept:])
     return found
 
 
-def _judge_fresh(champion: Bundle, interactions: pl.LazyFrame, time_zone: str, config: NextDaysConfig) -> list[dict[str, Any]]:
-    """The days that the champion has not counted, in order; on the first one it is as fresh as its rivals."""
+def _judge_new(champion: Bundle, interactions: pl.LazyFrame, judged: Collection[str], time_zone: str, config: NextDaysConfig
+               ) -> list[dict[str, Any]]:
+    """The days that it has not counted and nobody has judged, in order; on its first one it is as fresh as its rivals."""
     day = pl.col("timestamp").dt.convert_time_zone(time_zone).dt.date()
     days = interactions.select(day=day).filter(pl.col("day") > champion.parts.newest_day).unique().sort("day").collect()["day"]
-    if days.is_empty():
+    new = [day for day in days.tail(config.most_days) if day.isoformat() not in judged]
+    if not new:
         return []
     table = interactions.collect()
     found = []
-    for day in days.tail(config.most_days):
+    for day in new:
         fresh = day == days[0]
         answering = {SERVED: champion, ALONE: champion} if fresh else {SERVED: champion}
         found.append({**judge_day(answering, table, day, time_zone, config), FRESH: fresh})

@@ -80,8 +80,9 @@ def test_days_are_judged_once_and_kept(bundle, after, tmp_path):
     first = write_next_days(tmp_path / "one", bundle, evening, tmp_path / "none", "UTC", CONFIG)
     assert [row["day"] for row in first] == [str(after.date())]
     again = write_next_days(tmp_path / "two", bundle, known.lazy(), tmp_path / "one", "UTC", CONFIG)
-    assert again[0] == first[0]
+    assert [(row["day"], row["fresh"]) for row in again] == [(str(after.date() + timedelta(days=1)), False)]
     rows = read_json(tmp_path / "two" / NIGHTS)
+    assert rows == [*first, *again]
     assert [row["day"] for row in rows] == [str(after.date()), str(after.date() + timedelta(days=1))]
     assert write_next_days(tmp_path / "three", None, known.lazy(), tmp_path / "two", "UTC", CONFIG) == []
     assert read_json(tmp_path / "three" / NIGHTS) == rows  # no champion: what was judged stays
